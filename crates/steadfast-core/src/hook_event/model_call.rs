@@ -1,0 +1,202 @@
+//! Events around a model call: the heart of retrying.
+
+use std::time::Duration;
+
+use crate::{
+    event::{DecidedBy, EventScope, scoped},
+    history::History,
+    model::{ModelError, ModelResponse},
+    retry::{FailedAttempt, RetryDecision},
+};
+
+scoped!(BeforeModelCallEvent, AfterModelCallEvent);
+
+/// The model is about to be called. Happens for every attempt.
+#[derive(Debug)]
+pub struct BeforeModelCallEvent {
+    pub(crate) scope: EventScope,
+    pub(crate) history: History,
+    /// Set to a text to answer with it instead of calling the model.
+    pub cancel: Option<String>,
+}
+
+impl BeforeModelCallEvent {
+    /// Returns the messages that the model will be asked with.
+    #[must_use]
+    pub const fn history(&self) -> &History {
+        &self.history
+    }
+}
+
+/// The model answered or failed. Happens for every attempt.
+///
+/// A hook that sets [`retry`](Self::retry) has the model called again, after a failure or after an
+/// answer that it does not like; the discarded answer never enters the history. The loop waits, not
+/// the hook: [`retry_after`](Self::retry_after) declares how long.
+///
+/// Neither a response nor an error means that the attempt was cut short by cancellation or by the
+/// deadline; what a hook writes then has no effect.
+///
+/// ```
+/// use steadfast_core::{Agent, AfterModelCallEvent, testing::{Reply, ScriptedModel}};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let agent = Agent::builder()
+///     .model(ScriptedModel::new([Reply::text("no"), Reply::text("Take one, it will rain.")]))
+///     .on(|event: &mut AfterModelCallEvent| {
+///         if event.attempt() < 3 && event.response().is_some_and(|r| r.text().len() < 10) {
+///             event.retry = true;
+///         }
+///     })
+///     .build()?;
+/// assert_eq!(agent.prompt("Umbrella?").await?.text(), "Take one, it will rain.");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct AfterModelCallEvent {
+    pub(crate) scope: EventScope,
+    pub(crate) outcome: Option<Result<ModelResponse, ModelError>>,
+    pub(crate) facts: AttemptFacts,
+    /// Whether the model is called again. Setting it alone retries at once; clearing it clears the
+    /// delay too. The last writer wins.
+    pub retry: bool,
+    pub(crate) plan: Option<WaitPlan>,
+    pub(crate) gave_up: bool,
+}
+
+/// What the loop counted for a strategy to decide by.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct AttemptFacts {
+    pub(crate) waits: u32,
+    pub(crate) elapsed: Duration,
+    pub(crate) last_delay: Option<Duration>,
+    pub(crate) output_started: bool,
+    pub(crate) random: u64,
+}
+
+/// A declared wait.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WaitPlan {
+    pub(crate) delay: Duration,
+    pub(crate) decided_by: DecidedBy,
+    pub(crate) max_attempts: Option<u32>,
+}
+
+impl AfterModelCallEvent {
+    /// Returns the answer, if the model gave a complete one.
+    #[must_use]
+    pub const fn response(&self) -> Option<&ModelResponse> {
+        match &self.outcome {
+            Some(Ok(response)) => Some(response),
+            _ => None,
+        }
+    }
+
+    /// Returns the error, if the call failed.
+    #[must_use]
+    pub const fn error(&self) -> Option<&ModelError> {
+        match &self.outcome {
+            Some(Err(error)) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// Returns how many waits were made in this turn: the exponent of a backoff.
+    #[must_use]
+    pub const fn waits(&self) -> u32 {
+        self.facts.waits
+    }
+
+    /// Returns the time since the first attempt of this turn began.
+    #[must_use]
+    pub const fn elapsed(&self) -> Duration {
+        self.facts.elapsed
+    }
+
+    /// Returns the delay before this attempt, if there was one.
+    #[must_use]
+    pub const fn last_delay(&self) -> Option<Duration> {
+        self.facts.last_delay
+    }
+
+    /// Returns whether a viewer may have seen output of this attempt.
+    #[must_use]
+    pub const fn output_started(&self) -> bool {
+        self.facts.output_started
+    }
+
+    /// Asks for another call after a wait. The loop tells it as a throttle event and waits.
+    pub const fn retry_after(&mut self, delay: Duration) {
+        self.retry = true;
+        self.plan = Some(WaitPlan {
+            delay,
+            decided_by: DecidedBy::Hook,
+            max_attempts: None,
+        });
+    }
+
+    /// Claims that there is to be no other call. The retry strategy, asked last, respects it.
+    pub const fn give_up(&mut self) {
+        self.gave_up = true;
+        self.retry = false;
+        self.plan = None;
+    }
+
+    /// Returns the wait that has been declared so far; none for a retry at once.
+    #[must_use]
+    pub const fn delay(&self) -> Option<Duration> {
+        match self.plan {
+            Some(plan) => Some(plan.delay),
+            None => None,
+        }
+    }
+
+    /// Returns whether a hook has already said yes or no: a strategy then leaves the event alone.
+    #[must_use]
+    pub const fn is_claimed(&self) -> bool {
+        self.retry || self.gave_up
+    }
+
+    /// Returns the attempt as a strategy judges it; none if the call did not fail.
+    #[must_use]
+    pub const fn failed_attempt(&self) -> Option<FailedAttempt<'_>> {
+        match self.error() {
+            Some(error) => Some(FailedAttempt::from_loop(
+                error,
+                self.scope.attempt,
+                self.facts,
+            )),
+            None => None,
+        }
+    }
+
+    /// Writes a strategy's decision into the event. `max_attempts` is told to viewers.
+    pub const fn decide(&mut self, decision: RetryDecision, max_attempts: Option<u32>) {
+        match decision {
+            RetryDecision::GiveUp => {}
+            RetryDecision::Retry { delay, decided_by } => {
+                self.retry = true;
+                self.plan = Some(WaitPlan {
+                    delay,
+                    decided_by,
+                    max_attempts,
+                });
+            }
+        }
+    }
+
+    /// A delay belongs to the retry it was declared with.
+    pub(crate) const fn drop_stale_delay(&mut self) {
+        if !self.retry {
+            self.plan = None;
+        }
+    }
+}
+
+impl crate::hook::Settle for AfterModelCallEvent {
+    fn settle(&mut self) {
+        self.drop_stale_delay();
+    }
+}

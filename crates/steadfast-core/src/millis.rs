@@ -1,0 +1,47 @@
+//! The stored form of durations: milliseconds, whole where they are whole.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serializer};
+
+#[expect(clippy::cast_possible_truncation, reason = "saturated before the cast")]
+pub(crate) fn serialize<S: Serializer>(
+    duration: &Duration,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    if duration.subsec_nanos().is_multiple_of(1_000_000) {
+        serializer.serialize_u64(duration.as_millis().min(u128::from(u64::MAX)) as u64)
+    } else {
+        serializer.serialize_f64(duration.as_secs_f64() * 1_000.0)
+    }
+}
+
+pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Duration, D::Error> {
+    let millis = f64::deserialize(deserializer)?;
+    // To whole nanoseconds, so that what was written as a fraction of milliseconds loads back equal.
+    Duration::try_from_secs_f64((millis * 1e6).round() / 1e9).map_err(serde::de::Error::custom)
+}
+
+pub(crate) mod option {
+    use super::{Deserialize, Deserializer, Duration, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(
+        duration: &Option<Duration>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match duration {
+            Some(duration) => super::serialize(duration, serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        #[derive(Deserialize)]
+        struct Wrapped(#[serde(with = "super")] Duration);
+        Ok(Option::<Wrapped>::deserialize(deserializer)?.map(|wrapped| wrapped.0))
+    }
+}

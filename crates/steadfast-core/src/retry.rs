@@ -1,0 +1,251 @@
+//! Retry strategies: one question, answered without side effects. The loop counts and waits.
+
+mod model_retry_strategy;
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    ConfigError,
+    event::DecidedBy,
+    hook::{HookProvider, HookRegistry},
+    hook_event::{AfterModelCallEvent, AttemptFacts},
+    model::ModelError,
+};
+
+pub use model_retry_strategy::ModelRetryStrategy;
+
+/// Decides whether a failed model call is tried again, and after how long.
+///
+/// A strategy keeps no state of a run: what it needs to know comes with the attempt, so one value
+/// serves many agents and a replay gets the same answer. What is shared on purpose, such as a
+/// budget, is a handle that the strategy clones.
+///
+/// Every strategy that is `Clone` is a [`HookProvider`], which is what
+/// [`AgentBuilder::retry_strategy`](crate::AgentBuilder::retry_strategy) takes. It is asked after
+/// all user hooks and leaves alone what one of them claimed.
+///
+/// ```
+/// use steadfast_core::{FailedAttempt, ModelErrorKind, RetryDecision, RetryStrategy, secs};
+///
+/// #[derive(Clone)]
+/// struct OnceAfterASecond;
+///
+/// impl RetryStrategy for OnceAfterASecond {
+///     fn decide(&self, attempt: &FailedAttempt<'_>) -> RetryDecision {
+///         if attempt.attempt() == 1 && attempt.error().is_transient() {
+///             RetryDecision::after(secs(1))
+///         } else {
+///             RetryDecision::GiveUp
+///         }
+///     }
+/// }
+///
+/// # let error = steadfast_core::ModelError::new(ModelErrorKind::Throttled, "");
+/// let first = FailedAttempt::new(&error, 1);
+/// assert_eq!(OnceAfterASecond.decide(&first), RetryDecision::after(secs(1)));
+/// ```
+pub trait RetryStrategy: Send + Sync + 'static {
+    /// Decides about one failed attempt.
+    fn decide(&self, attempt: &FailedAttempt<'_>) -> RetryDecision;
+
+    /// Returns the most calls that one turn can have, for viewers; none if it has no such limit.
+    fn max_attempts(&self) -> Option<u32> {
+        None
+    }
+
+    /// Checks the strategy's configuration when an agent is built.
+    ///
+    /// # Errors
+    ///
+    /// A value that cannot work, with the name of its field.
+    fn validate(&self) -> Result<(), ConfigError> {
+        Ok(())
+    }
+}
+
+impl<S: RetryStrategy + ?Sized> RetryStrategy for Arc<S> {
+    fn decide(&self, attempt: &FailedAttempt<'_>) -> RetryDecision {
+        (**self).decide(attempt)
+    }
+
+    fn max_attempts(&self) -> Option<u32> {
+        (**self).max_attempts()
+    }
+
+    fn validate(&self) -> Result<(), ConfigError> {
+        (**self).validate()
+    }
+}
+
+/// The bridge from strategies to hooks: the only code that knows both.
+impl<S: RetryStrategy + Clone> HookProvider for S {
+    fn register_hooks(&self, hooks: &mut HookRegistry) {
+        let strategy = self.clone();
+        hooks.on(move |event: &mut AfterModelCallEvent| {
+            if event.is_claimed() {
+                return;
+            }
+            if let Some(attempt) = event.failed_attempt() {
+                let decision = strategy.decide(&attempt);
+                event.decide(decision, strategy.max_attempts());
+            }
+        });
+    }
+
+    fn validate(&self) -> Result<(), ConfigError> {
+        RetryStrategy::validate(self)
+    }
+}
+
+/// What a strategy answers. A retry without a delay cannot be written; the delay may be zero.
+///
+/// Exhaustive on purpose: there is nothing else to answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum RetryDecision {
+    /// The error stands.
+    GiveUp,
+    /// The model is called again.
+    Retry {
+        /// How long the loop waits first; a zero delay does not sleep.
+        delay: Duration,
+        /// Who set the delay, for viewers.
+        decided_by: DecidedBy,
+    },
+}
+
+impl RetryDecision {
+    /// Tries again after a delay of the strategy's own.
+    pub const fn after(delay: Duration) -> Self {
+        Self::Retry {
+            delay,
+            decided_by: DecidedBy::Backoff,
+        }
+    }
+
+    /// Tries again after the delay that the server named.
+    pub const fn after_hint(delay: Duration) -> Self {
+        Self::Retry {
+            delay,
+            decided_by: DecidedBy::Hint,
+        }
+    }
+}
+
+/// A failed attempt, as the loop counted it.
+#[derive(Debug, Clone, Copy)]
+pub struct FailedAttempt<'a> {
+    error: &'a ModelError,
+    attempt: u32,
+    facts: AttemptFacts,
+}
+
+impl<'a> FailedAttempt<'a> {
+    /// Describes an attempt for a strategy's own tests: the first call of a turn has number 1. The
+    /// waits follow from it, as if all retries before had waited.
+    #[must_use]
+    pub const fn new(error: &'a ModelError, attempt: u32) -> Self {
+        Self {
+            error,
+            attempt,
+            facts: AttemptFacts {
+                waits: attempt.saturating_sub(1),
+                elapsed: Duration::ZERO,
+                last_delay: None,
+                output_started: false,
+                random: 0,
+            },
+        }
+    }
+
+    /// Sets the delay before this attempt, for a strategy's own tests.
+    #[must_use]
+    pub const fn with_last_delay(mut self, delay: Duration) -> Self {
+        self.facts.last_delay = Some(delay);
+        self
+    }
+
+    /// Sets the random bits, for a strategy's own tests.
+    #[must_use]
+    pub const fn with_random(mut self, random: u64) -> Self {
+        self.facts.random = random;
+        self
+    }
+
+    pub(crate) const fn from_loop(
+        error: &'a ModelError,
+        attempt: u32,
+        facts: AttemptFacts,
+    ) -> Self {
+        Self {
+            error,
+            attempt,
+            facts,
+        }
+    }
+
+    /// Returns the error, with its kind and the server's hint.
+    #[must_use]
+    pub const fn error(&self) -> &'a ModelError {
+        self.error
+    }
+
+    /// Returns the number of this call of the model in its turn, from 1.
+    #[must_use]
+    pub const fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// Returns how many waits were made in this turn: the exponent of a backoff.
+    #[must_use]
+    pub const fn waits(&self) -> u32 {
+        self.facts.waits
+    }
+
+    /// Returns the time since the first attempt of this turn began.
+    #[must_use]
+    pub const fn elapsed(&self) -> Duration {
+        self.facts.elapsed
+    }
+
+    /// Returns the delay before this attempt, if there was one.
+    #[must_use]
+    pub const fn last_delay(&self) -> Option<Duration> {
+        self.facts.last_delay
+    }
+
+    /// Returns whether a viewer may have seen output of this attempt.
+    #[must_use]
+    pub const fn output_started(&self) -> bool {
+        self.facts.output_started
+    }
+
+    /// Returns random bits drawn for this attempt: the same in a replay.
+    #[must_use]
+    pub const fn random(&self) -> u64 {
+        self.facts.random
+    }
+}
+
+/// Switches retries off: the model is called once, and an error stands. Hooks may still retry.
+///
+/// ```
+/// use steadfast_core::{Agent, NoopRetryStrategy, testing::{Reply, ScriptedModel}};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let model = ScriptedModel::new([Reply::throttled(), Reply::text("never reached")]);
+/// let agent = Agent::builder().model(model.clone()).retry_strategy(NoopRetryStrategy).build()?;
+/// assert!(agent.prompt("Umbrella?").await.is_err());
+/// assert_eq!(model.calls(), 1);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct NoopRetryStrategy;
+
+impl RetryStrategy for NoopRetryStrategy {
+    fn decide(&self, _attempt: &FailedAttempt<'_>) -> RetryDecision {
+        RetryDecision::GiveUp
+    }
+}

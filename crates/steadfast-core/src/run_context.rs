@@ -1,0 +1,133 @@
+//! What every unit of a run works with: hooks to ask, observers to tell, time, interrupts.
+
+use std::{sync::Arc, time::Duration, time::SystemTime};
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    agent::AgentParts,
+    event::{AgentEvent, EventScope},
+    event_queue::EventQueue,
+    hook::{HookError, HookEvent},
+    interrupt::{Interrupt, Watch},
+    model::RequestFrame,
+    run_error::{Failure, RunErrorKind},
+    run_id::RunId,
+    runtime::Runtime,
+};
+
+/// One run's surroundings, the same for all its steps.
+pub(crate) struct RunContext<'a> {
+    pub(crate) agent: &'a AgentParts,
+    pub(crate) runtime: &'a dyn Runtime,
+    pub(crate) queue: &'a EventQueue,
+    pub(crate) cancel: Option<CancellationToken>,
+    pub(crate) frame: Arc<RequestFrame>,
+    pub(crate) run: RunId,
+    pub(crate) started: SystemTime,
+    pub(crate) deadline: Option<SystemTime>,
+}
+
+/// Why asking hooks did not come to an end.
+#[derive(Debug)]
+pub(crate) enum Unanswered {
+    Failed(Failure),
+    Interrupted(Interrupt),
+}
+
+impl From<Interrupt> for Unanswered {
+    fn from(interrupt: Interrupt) -> Self {
+        Self::Interrupted(interrupt)
+    }
+}
+
+impl RunContext<'_> {
+    /// Returns the place in the run at this moment.
+    pub(crate) fn scope(&self, turn: u32, attempt: u32) -> EventScope {
+        EventScope {
+            run: self.run,
+            turn,
+            attempt,
+            at: self.elapsed(),
+        }
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.runtime
+            .now()
+            .duration_since(self.started)
+            .unwrap_or_default()
+    }
+
+    /// Tells observers and the stream.
+    pub(crate) fn tell(&self, event: AgentEvent) {
+        self.agent.hooks.tell(&event);
+        self.queue.push(event);
+    }
+
+    /// Asks the hooks of an event. Their error is a hook error, met once.
+    pub(crate) async fn ask<E: HookEvent>(&self, event: &mut E) -> Result<(), Failure> {
+        if !self.agent.hooks.has::<E>() {
+            return Ok(());
+        }
+        let asked = self.agent.hooks.ask(event).await;
+        asked.map_err(|error| hook_failure::<E>(error))
+    }
+
+    /// Asks the hooks of an event unless an interrupt comes first.
+    pub(crate) async fn ask_or_interrupt<E: HookEvent>(
+        &self,
+        watch: &mut Watch,
+        event: &mut E,
+    ) -> Result<(), Unanswered> {
+        watch
+            .race(self.ask(event))
+            .await?
+            .map_err(Unanswered::Failed)
+    }
+
+    /// Watches for the interrupts of this run.
+    pub(crate) fn watch(&self) -> Watch {
+        Watch::new(self.cancel.clone(), self.deadline_instant())
+    }
+
+    /// The same, with a token of the caller's instead of the run's.
+    pub(crate) fn watch_with(&self, cancel: CancellationToken) -> Watch {
+        Watch::new(Some(cancel), self.deadline_instant())
+    }
+
+    fn deadline_instant(&self) -> Option<Instant> {
+        let left = self
+            .deadline?
+            .duration_since(self.runtime.now())
+            .unwrap_or_default();
+        Instant::now().checked_add(left)
+    }
+
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancel
+            .as_ref()
+            .is_some_and(CancellationToken::is_cancelled)
+    }
+
+    /// The failure of a run whose deadline passed while something was being done.
+    pub(crate) fn deadline_failure(&self) -> Failure {
+        let limit = self
+            .deadline
+            .and_then(|deadline| deadline.duration_since(self.started).ok())
+            .unwrap_or_default();
+        Failure::of_loop(
+            RunErrorKind::Deadline,
+            format!("the run's deadline of {limit:?} passed"),
+        )
+    }
+}
+
+fn hook_failure<E: HookEvent>(error: HookError) -> Failure {
+    Failure::of_loop(
+        RunErrorKind::Hook,
+        format!("a hook failed at `{}`", E::NAME),
+    )
+    .with_cause(error.into_source())
+}

@@ -1,0 +1,187 @@
+//! One tool call: hooks, the tool, hooks, verdict. Retrying it is another call of the loop's.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    event::{AgentEvent, EventScope, ToolFinishedEvent, ToolStartedEvent},
+    hook_event::{AfterToolCallEvent, BeforeToolCallEvent},
+    interrupt::{Interrupt, Watch},
+    message::{ToolResult, ToolUse},
+    run::{RecordedWait, ToolOutcome, ToolStep, ToolVerdict},
+    run_context::{RunContext, Unanswered},
+    tool::{Tool, ToolContext, ToolError},
+};
+
+const CANCELLED: &str = "cancelled before it finished: the run was stopped";
+
+/// What a call is made with. It borrows nothing of the run, which changes while calls are made.
+pub(crate) struct ToolCall {
+    pub(crate) call: ToolUse,
+    pub(crate) step: ToolStep,
+    pub(crate) turn: u32,
+    pub(crate) attempt: u32,
+    pub(crate) max_tries: u32,
+    pub(crate) cancel: CancellationToken,
+}
+
+impl ToolCall {
+    /// Makes the call and says what follows from it.
+    pub(crate) async fn make(self, cx: &RunContext<'_>) -> ToolOutcome {
+        ToolOutcome {
+            slot: self.step.slot,
+            verdict: self.verdict(cx).await,
+        }
+    }
+
+    fn scope(&self, cx: &RunContext<'_>) -> EventScope {
+        cx.scope(self.turn, self.attempt)
+    }
+
+    async fn verdict(&self, cx: &RunContext<'_>) -> ToolVerdict {
+        let mut watch = cx.watch_with(self.cancel.clone());
+        let mut before = BeforeToolCallEvent {
+            scope: self.scope(cx),
+            tool_use: self.call.clone(),
+            selected_tool: None,
+            cancel: None,
+        };
+        match cx.ask_or_interrupt(&mut watch, &mut before).await {
+            Ok(()) => {}
+            Err(Unanswered::Interrupted(interrupt)) => return self.interrupted(cx, interrupt),
+            Err(Unanswered::Failed(failure)) => return ToolVerdict::Failed(failure),
+        }
+        // The identity is the provider's: a result under another one would answer no call.
+        before.tool_use.id.clone_from(&self.call.id);
+        cx.tell(AgentEvent::ToolStarted(ToolStartedEvent {
+            scope: self.scope(cx),
+            tool_use: before.tool_use.clone(),
+        }));
+        let started = cx.runtime.now();
+        let ran = self.run_tool(cx, &mut watch, &before).await;
+        let duration = cx.runtime.now().duration_since(started).unwrap_or_default();
+        self.judge(
+            cx,
+            watch,
+            Ran {
+                before,
+                ran,
+                duration,
+            },
+        )
+        .await
+    }
+
+    async fn run_tool(
+        &self,
+        cx: &RunContext<'_>,
+        watch: &mut Watch,
+        before: &BeforeToolCallEvent,
+    ) -> Result<Result<ToolResult, ToolError>, Interrupt> {
+        let call = &before.tool_use;
+        if let Some(reason) = &before.cancel {
+            return Ok(Ok(ToolResult::error(call, reason)));
+        }
+        let known: Option<&Arc<dyn Tool>> = before
+            .selected_tool
+            .as_ref()
+            .or_else(|| cx.agent.tools.find(&call.name));
+        let Some(tool) = known else {
+            let names = cx.agent.tools.names().join("`, `");
+            let problem = format!("there is no tool `{}`; the tools are `{names}`", call.name);
+            return Ok(Ok(ToolResult::error(call, problem)));
+        };
+        let context = ToolContext {
+            run: cx.run,
+            turn: self.turn,
+            call_id: self.call.id.clone(),
+            cancel: self.cancel.clone(),
+        };
+        let answer = watch.race(tool.call(call.input.clone(), &context)).await?;
+        Ok(answer.map(|output| ToolResult::ok(call, output.content)))
+    }
+
+    async fn judge(&self, cx: &RunContext<'_>, mut watch: Watch, ran: Ran) -> ToolVerdict {
+        let call = ran.before.tool_use;
+        let (result, error, interrupt) = match ran.ran {
+            Ok(Ok(result)) => (result, None, None),
+            Ok(Err(error)) => (
+                ToolResult::error(&call, error.to_string()),
+                Some(error),
+                None,
+            ),
+            Err(interrupt) => (ToolResult::error(&call, CANCELLED), None, Some(interrupt)),
+        };
+        let mut after = AfterToolCallEvent {
+            scope: self.scope(cx),
+            tool_use: call,
+            error,
+            cancelled: ran.before.cancel,
+            duration: ran.duration,
+            tries: self.step.tries,
+            result,
+            retry: false,
+            delay: None,
+        };
+        let asked = match interrupt {
+            Some(interrupt) => cx
+                .ask(&mut after)
+                .await
+                .map_err(Unanswered::Failed)
+                .and(Err(Unanswered::Interrupted(interrupt))),
+            None => cx.ask_or_interrupt(&mut watch, &mut after).await,
+        };
+        cx.tell(AgentEvent::ToolFinished(ToolFinishedEvent::new(
+            self.scope(cx),
+            &after.tool_use,
+            &after.result,
+            ran.duration,
+        )));
+        // A tool that answered keeps its answer, also if the run was stopped while hooks looked at it.
+        match asked {
+            Err(Unanswered::Failed(failure)) => ToolVerdict::Failed(failure),
+            Err(Unanswered::Interrupted(Interrupt::Cancelled)) => {
+                ToolVerdict::Cancelled(after.result)
+            }
+            Err(Unanswered::Interrupted(_)) => ToolVerdict::Failed(cx.deadline_failure()),
+            Ok(()) if after.retry && self.step.tries < self.max_tries => self.retry(cx, after),
+            Ok(()) => ToolVerdict::Done(after.result),
+        }
+    }
+
+    fn retry(&self, cx: &RunContext<'_>, after: AfterToolCallEvent) -> ToolVerdict {
+        let now = cx.runtime.now();
+        let wait = after
+            .delay
+            .filter(|delay| !delay.is_zero())
+            .map(|delay| RecordedWait::from_now(now, delay));
+        match (wait, cx.deadline) {
+            // Waiting past the deadline would only turn a tool's error into the run's.
+            (Some(wait), Some(deadline)) if wait.until > deadline => {
+                ToolVerdict::Done(after.result)
+            }
+            _ => ToolVerdict::Retry {
+                result: after.result,
+                wait,
+            },
+        }
+    }
+
+    /// The verdict on a call that did not even start.
+    fn interrupted(&self, cx: &RunContext<'_>, interrupt: Interrupt) -> ToolVerdict {
+        match interrupt {
+            Interrupt::Cancelled => {
+                ToolVerdict::Cancelled(ToolResult::error(&self.call, CANCELLED))
+            }
+            Interrupt::Deadline | Interrupt::Silence => ToolVerdict::Failed(cx.deadline_failure()),
+        }
+    }
+}
+
+/// A call that was made.
+struct Ran {
+    before: BeforeToolCallEvent,
+    ran: Result<Result<ToolResult, ToolError>, Interrupt>,
+    duration: Duration,
+}

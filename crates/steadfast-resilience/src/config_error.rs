@@ -1,0 +1,60 @@
+//! The error of a configuration that cannot work; it knows nothing of what is configured.
+
+use std::{error, fmt};
+
+/// A configuration value that was refused when it was built.
+///
+/// It names the field, so that a program with many settings can say which one to change.
+///
+/// ```
+/// use steadfast_resilience::ConfigError;
+///
+/// let error = ConfigError::new("max_attempts", "must be at least 1, got `0`")
+///     .with_hint("use `NoopRetryStrategy` to switch retries off");
+/// assert_eq!(error.to_string(), "`max_attempts` must be at least 1, got `0`");
+/// assert_eq!(error.field(), "max_attempts");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    field: String,
+    problem: String,
+    hint: Option<String>,
+}
+
+impl ConfigError {
+    /// Names a field and what is wrong with its value, as a clause that follows the name.
+    pub fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self {
+            field: field.into(),
+            problem: problem.into(),
+            hint: None,
+        }
+    }
+
+    /// Adds what to do about it.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Returns the field whose value was refused.
+    #[must_use]
+    pub fn field(&self) -> &str {
+        &self.field
+    }
+
+    /// Returns what to do about it, where there is something better than "another value".
+    #[must_use]
+    pub fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` {}", self.field, self.problem)
+    }
+}
+
+impl error::Error for ConfigError {}

@@ -1,0 +1,58 @@
+//! Jitter: spreading the waits of many callers; it never draws its own random numbers.
+
+use std::time::Duration;
+
+use crate::Wait;
+
+/// How a computed delay is spread, so that callers which failed together do not return together.
+///
+/// The three kinds and their names are those of "Exponential Backoff And Jitter" (AWS Architecture
+/// Blog, Marc Brooker, 2015).
+///
+/// ```
+/// use steadfast_resilience::{Backoff, Jitter, Wait, secs};
+///
+/// let backoff = Backoff::exponential(secs(4)).jitter(Jitter::Equal);
+/// let delay = backoff.delay(&Wait::after(0).random(u64::MAX / 2));
+/// assert!(delay >= secs(2) && delay <= secs(4));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Jitter {
+    /// The delay as computed.
+    #[default]
+    None,
+    /// Anything from zero to the delay.
+    Full,
+    /// Half of the delay, and anything up to the other half.
+    Equal,
+    /// Anything from the initial delay to three times the last one; the first as [`Jitter::Full`].
+    Decorrelated,
+}
+
+impl Jitter {
+    pub(crate) fn spread(self, delay: Duration, initial: Duration, wait: &Wait) -> Duration {
+        let share = wait.random_unit();
+        match self {
+            Self::None => delay,
+            Self::Full => scale(delay, share),
+            Self::Equal => {
+                let half = delay / 2;
+                half.saturating_add(scale(delay.saturating_sub(half), share))
+            }
+            Self::Decorrelated => match wait.last() {
+                None => scale(delay, share),
+                Some(last) => {
+                    let widest = last.saturating_mul(3).max(initial);
+                    initial.saturating_add(scale(widest.saturating_sub(initial), share))
+                }
+            },
+        }
+    }
+}
+
+/// Scales by a share of at most one. `Duration::mul_f64` would panic near the largest duration.
+pub(crate) fn scale(delay: Duration, share: f64) -> Duration {
+    Duration::try_from_secs_f64(delay.as_secs_f64() * share)
+        .map_or(delay, |scaled| scaled.min(delay))
+}
