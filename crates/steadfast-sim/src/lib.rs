@@ -1,0 +1,123 @@
+//! A model provider on your own machine: it throttles like the real one, and it fails on demand.
+//!
+//! [`Simulator`] is a local HTTP server that speaks the OpenAI chat-completions wire, streaming
+//! and not. Point any OpenAI client at [`Simulator::base_url`], with any key. There it meets what
+//! real providers do to their clients:
+//!
+//! - **It answers.** Without being told what: it calls the first tool that it is offered, repeats
+//!   the tool's result, or quotes the prompt. Or what you tell it:
+//!   [`SimulatorBuilder::answer`].
+//! - **It throttles.** A [`RateLimit`] refuses with the vendor's 429, its headers, and as much of a
+//!   hint when to come back as [`HintStyle`] allows.
+//! - **It fails.** A [`FaultScript`] such as `503*2, cut@text, hang` says what goes wrong with
+//!   which request, down to the byte after which the connection is reset.
+//! - **It replays.** A [`Cassette`] holds traffic that a provider once answered, of any vendor.
+//! - **It remembers.** [`Simulator::requests`] lists what clients sent and what became of it.
+//!
+//! It understands nothing, and it judges nobody: whether a client does the right thing is for your
+//! test to say. It does not depend on the rest of Steadfast.
+//!
+//! # Example
+//!
+//! The first request meets a rate limit, the second one an answer.
+//!
+//! ```
+//! use serde_json::{Value, json};
+//! use steadfast_sim::Simulator;
+//!
+//! #[tokio::main(flavor = "current_thread")]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let sim = Simulator::builder()
+//!         .faults("429:retry-after=1".parse()?)
+//!         .start()
+//!         .await?;
+//!     let ask = || {
+//!         reqwest::Client::new()
+//!             .post(format!("{}/chat/completions", sim.base_url()))
+//!             .bearer_auth("any key")
+//!             .json(&json!({"model": "sim", "messages": [{"role": "user", "content": "Hi"}]}))
+//!             .send()
+//!     };
+//!
+//!     let refused = ask().await?;
+//!     assert_eq!(refused.status(), 429);
+//!     assert_eq!(refused.headers()["retry-after"], "1");
+//!
+//!     let answer: Value = ask().await?.json().await?;
+//!     assert_eq!(
+//!         answer["choices"][0]["message"]["content"],
+//!         "This is the Steadfast simulator, not a model. You said: “Hi”",
+//!     );
+//!
+//!     assert_eq!(sim.requests().len(), 2);
+//!     sim.stop().await;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # What it refuses
+//!
+//! As OpenAI does: 401 without a bearer key, 400 without JSON, a model or messages, 404 for
+//! unknown paths and for models whose name starts with `nonexistent`, 405 for the wrong method,
+//! 413 for bodies over 64 MB. `GET …/models` lists two models; any other name works as well. Any
+//! path that ends in `/chat/completions` will do. A refused request takes no item from the fault
+//! script, and only a request that is otherwise in order counts against the rate limit.
+//!
+//! # Faults
+//!
+//! | Written | What happens to the request |
+//! |---|---|
+//! | `ok` | it is answered |
+//! | `429`, `500`, `503`, any status from 400 to 599 | it gets the status with the vendor's body |
+//! | `429:retry-after=2`, `503:retry-after-ms=250` | the same, with a hint when to come back |
+//! | `429:quota` | it gets a 429 that will not go away (`insufficient_quota`) |
+//! | `reset`, `reset@…` | a TCP reset, before any answer or at a moment in it |
+//! | `cut`, `cut@…` | the connection closes, before any answer or without the body's end |
+//! | `hang`, `hang@…` | nothing more comes, and the connection stays open |
+//! | `error@…`, `error@…:rate_limit`, `error@…:overloaded` | the stream ends with an error object |
+//! | `no-end`, `no-end@…` | the body ends in order, without `finish_reason` and `[DONE]` |
+//! | `empty` | 200 with an empty body |
+//! | `html` | 200 with an HTML page |
+//! | `malformed` | one line of the stream is not JSON |
+//! | `garbage-utf8` | one string in the stream is not UTF-8 |
+//! | `huge-line` | one line of the stream has 10 MB |
+//! | `error-200` | 200 with an error object as JSON |
+//! | `keepalive` | `: keep-alive` comments for ever, and no data |
+//!
+//! The moments `@…` are [`Moment`]s: `@start`, `@text`, `@tool`, `@end`, `@N`. A suffix repeats an
+//! item: `503*3` three times, `503*` for ever.
+
+mod answer;
+mod built_in_answer;
+mod cassette;
+mod chat_request;
+mod error;
+mod fault;
+mod openai;
+mod pieces;
+mod rate_limit;
+mod reception;
+mod reply;
+mod schema_arguments;
+mod seen_request;
+mod sent_body;
+mod server;
+mod simulator;
+mod socket;
+
+pub use answer::Answer;
+pub use cassette::{Cassette, RecordedExchange};
+pub use chat_request::{ChatRequest, ToolResult};
+pub use error::Error;
+pub use fault::{Fault, FaultScript, Moment, RetryHint, StreamError};
+pub use rate_limit::{HintStyle, RateLimit};
+pub use seen_request::SeenRequest;
+pub use simulator::{Simulator, SimulatorBuilder};
+
+/// Futures and values that a multi-threaded runtime must be able to move.
+const _: () = {
+    const fn is_send_and_sync<T: Send + Sync>() {}
+    is_send_and_sync::<Simulator>();
+    is_send_and_sync::<SimulatorBuilder>();
+    is_send_and_sync::<Error>();
+};

@@ -1,0 +1,190 @@
+//! The client of these tests: it reports what it saw, also when the connection broke.
+
+use std::error::Error;
+use std::io;
+use std::time::Duration;
+
+use reqwest::header::HeaderMap;
+use reqwest::{Client, RequestBuilder};
+use serde_json::{Value, json};
+use steadfast_sim::Simulator;
+
+/// How long the client waits until it calls a server silent that should not be.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The same for a server that is silent on purpose, which is the only real waiting in these tests.
+pub(crate) const IMPATIENCE: Duration = Duration::from_millis(100);
+
+pub(crate) type TestResult = Result<(), Box<dyn Error>>;
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    /// 0 if no answer came.
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) end: End,
+}
+
+/// How it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    InOrder,
+    Cut,
+    Reset,
+    Silent,
+}
+
+impl Seen {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes).into_owned()
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.bytes).unwrap_or_default()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        let value = self.headers.get(name);
+        value
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+    }
+
+    /// The `data` lines of a stream; those that are not JSON are strings.
+    pub(crate) fn data(&self) -> Vec<Value> {
+        self.text()
+            .split("\n\n")
+            .filter_map(|line| line.strip_prefix("data: "))
+            .map(|data| serde_json::from_str(data).unwrap_or_else(|_| json!(data)))
+            .collect()
+    }
+
+    /// All that the deltas of a stream said in one field.
+    pub(crate) fn said(&self, field: &str) -> String {
+        let deltas = self.data();
+        let deltas = deltas
+            .iter()
+            .filter_map(|chunk| chunk.pointer("/choices/0/delta"));
+        deltas
+            .filter_map(|delta| delta.get(field)?.as_str())
+            .collect()
+    }
+
+    pub(crate) fn finish_reason(&self) -> Option<String> {
+        self.data().iter().find_map(|chunk| {
+            let reason = chunk.pointer("/choices/0/finish_reason")?.as_str()?;
+            Some(reason.to_owned())
+        })
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        self.data().last() == Some(&json!("[DONE]"))
+    }
+}
+
+/// A request without tools.
+pub(crate) fn prompt(text: &str) -> Value {
+    json!({"model": "gpt-test", "messages": [{"role": "user", "content": text}]})
+}
+
+/// The same, streamed.
+pub(crate) fn streamed(body: Value) -> Value {
+    with(body, "stream", json!(true))
+}
+
+/// The same with one more field.
+pub(crate) fn with(mut body: Value, field: &str, value: Value) -> Value {
+    if let Some(members) = body.as_object_mut() {
+        members.insert(field.to_owned(), value);
+    }
+    body
+}
+
+/// A request that offers a tool.
+pub(crate) fn weather() -> Value {
+    let tools = json!([{"type": "function", "function": {
+        "name": "get_weather",
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string"}},
+            "required": ["city"],
+        },
+    }}]);
+    with(prompt("Should I take an umbrella to Oslo?"), "tools", tools)
+}
+
+pub(crate) async fn ask(sim: &Simulator, body: &Value) -> Seen {
+    ask_for(PATIENCE, sim, body).await
+}
+
+pub(crate) async fn ask_for(patience: Duration, sim: &Simulator, body: &Value) -> Seen {
+    let url = format!("{}/chat/completions", sim.base_url());
+    match client() {
+        Ok(client) => see_for(patience, client.post(url).bearer_auth("key").json(body)).await,
+        Err(error) => failed(&error),
+    }
+}
+
+/// Each request has a connection of its own, so that no fault hits the wrong one.
+pub(crate) fn client() -> reqwest::Result<Client> {
+    Client::builder().no_proxy().build()
+}
+
+pub(crate) async fn see(request: RequestBuilder) -> Seen {
+    see_for(PATIENCE, request).await
+}
+
+async fn see_for(patience: Duration, request: RequestBuilder) -> Seen {
+    let mut response = match tokio::time::timeout(patience, request.send()).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(error)) => return failed(&error),
+        Err(_) => return unanswered(End::Silent),
+    };
+    let mut seen = Seen {
+        status: response.status().as_u16(),
+        headers: response.headers().clone(),
+        bytes: Vec::new(),
+        end: End::InOrder,
+    };
+    seen.end = loop {
+        match tokio::time::timeout(patience, response.chunk()).await {
+            Ok(Ok(Some(chunk))) => seen.bytes.extend_from_slice(&chunk),
+            Ok(Ok(None)) => break End::InOrder,
+            Ok(Err(error)) => break broken(&error),
+            Err(_) => break End::Silent,
+        }
+        // An endless answer is as good as none.
+        let endless = [&b": keep-alive\n\n: keep-alive\n\n"[..], b"\n\n"];
+        if endless.iter().any(|start| seen.bytes.starts_with(start)) {
+            break End::Silent;
+        }
+    };
+    seen
+}
+
+fn failed(error: &reqwest::Error) -> Seen {
+    unanswered(broken(error))
+}
+
+fn unanswered(end: End) -> Seen {
+    Seen {
+        status: 0,
+        headers: HeaderMap::new(),
+        bytes: Vec::new(),
+        end,
+    }
+}
+
+fn broken(error: &reqwest::Error) -> End {
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let io = cause.downcast_ref::<io::Error>();
+        if io.is_some_and(|error| error.kind() == io::ErrorKind::ConnectionReset) {
+            return End::Reset;
+        }
+        source = cause.source();
+    }
+    End::Cut
+}

@@ -1,0 +1,9 @@
+//! What a client sees of the simulator, over real HTTP on this machine.
+
+mod answers;
+mod cassettes;
+mod client;
+mod faults;
+mod lifecycle;
+mod limits;
+mod refusals;
