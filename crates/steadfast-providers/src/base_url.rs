@@ -1,0 +1,89 @@
+//! Base URLs: checked when a provider is built, and joined with the path of a call.
+
+use reqwest::Url;
+use steadfast_core::ConfigError;
+
+/// An address that calls are made under, such as `https://api.openai.com/v1`.
+#[derive(Debug, Clone)]
+pub(crate) struct BaseUrl(Url);
+
+impl BaseUrl {
+    /// Checks an address.
+    pub(crate) fn parse(address: &str) -> Result<Self, ConfigError> {
+        let refuse = |problem: &str, hint: &str| {
+            ConfigError::new("base_url", format!("{problem}: `{address}`")).with_hint(hint)
+        };
+        let whole = "write it in full, such as `https://api.openai.com/v1`";
+        let url = Url::parse(address).map_err(|_| refuse("is not a URL", whole))?;
+        if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+            return Err(refuse("is not an HTTP address", whole));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            // The address itself is not repeated here: it holds a secret.
+            return Err(
+                ConfigError::new("base_url", "must not contain a user or password")
+                    .with_hint("give the key to the provider, or a header of its own"),
+            );
+        }
+        Ok(Self(url))
+    }
+
+    /// Returns the address of a call: a query of the base stays behind the path.
+    pub(crate) fn join(&self, path: &str) -> Url {
+        let mut url = self.0.clone();
+        let joined = format!("{}/{}", url.path().trim_end_matches('/'), path);
+        url.set_path(&joined);
+        url
+    }
+
+    /// Returns the host.
+    pub(crate) fn host(&self) -> &str {
+        self.0.host_str().unwrap_or_default()
+    }
+
+    /// Returns the path.
+    pub(crate) fn path(&self) -> &str {
+        self.0.path()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_join_with_or_without_a_slash_and_keep_the_query() {
+        for (base, expected) in [
+            ("http://h/v1", "http://h/v1/chat/completions"),
+            ("http://h/v1/", "http://h/v1/chat/completions"),
+            ("http://h:8080", "http://h:8080/chat/completions"),
+            (
+                "http://h/a?api-version=1",
+                "http://h/a/chat/completions?api-version=1",
+            ),
+        ] {
+            assert_eq!(
+                BaseUrl::parse(base)
+                    .unwrap()
+                    .join("chat/completions")
+                    .as_str(),
+                expected
+            );
+        }
+    }
+
+    #[test]
+    fn addresses_that_cannot_work_are_refused_by_name() {
+        for address in [
+            "",
+            "api.openai.com/v1",
+            "ftp://h/v1",
+            "http://",
+            "https://user:secret@h/v1",
+        ] {
+            let error = BaseUrl::parse(address).unwrap_err();
+            assert_eq!(error.field(), "base_url", "{address}");
+            assert!(!error.to_string().contains("secret"));
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! Model providers for Steadfast: one attempt per call, every failure classified once.
+//!
+//! A provider builds the vendor's request, makes one HTTP call and decodes the stream into deltas.
+//! It never retries: the agent's retry strategy does, and layers that retry multiply. What went
+//! wrong becomes a [`ModelErrorKind`](steadfast_core::ModelErrorKind) here, where status, headers
+//! and body are at hand, and nobody downstream reads text.
+//!
+//! Programs use these types through the crate `steadfast`.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod base_url;
+mod event_stream;
+mod http_client;
+mod retry_hint;
+
+#[cfg(feature = "openai")]
+mod openai_chat;
+
+#[cfg(feature = "openai")]
+pub use openai_chat::{OpenAiChat, OpenAiChatBuilder};

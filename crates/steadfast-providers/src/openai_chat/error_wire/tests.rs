@@ -1,0 +1,243 @@
+use http::{HeaderMap, StatusCode};
+use serde_json::json;
+
+use super::*;
+
+fn head(status: u16) -> Head {
+    Head {
+        status: StatusCode::from_u16(status).unwrap(),
+        headers: HeaderMap::new(),
+    }
+}
+
+fn check(status: u16, body: Value, expected: Kind) {
+    let error = classify(&head(status), body.to_string().as_bytes());
+    assert_eq!(error.kind(), expected, "{status} {body}");
+    assert_eq!(error.status(), Some(status));
+}
+
+fn openai(code: &str, message: &str) -> Value {
+    json!({"error": {"message": message, "type": "invalid_request_error", "param": null, "code": code}})
+}
+
+#[test]
+fn openai_codes_decide_before_the_status() {
+    check(
+        429,
+        openai("rate_limit_exceeded", "Rate limit reached"),
+        Kind::Throttled,
+    );
+    check(429, openai("slow_down", ""), Kind::Throttled);
+    for code in [
+        "insufficient_quota",
+        "billing_hard_limit_reached",
+        "credit_balance_exhausted",
+        "organization_spend_limit_exceeded",
+        "project_spend_limit_exceeded",
+        "organization_usage_limit_exceeded",
+        "usage_not_included",
+    ] {
+        check(429, openai(code, ""), Kind::QuotaExhausted);
+    }
+    check(503, openai("server_is_overloaded", ""), Kind::Overloaded);
+    check(
+        400,
+        openai("context_length_exceeded", ""),
+        Kind::ContextOverflow,
+    );
+    check(400, openai("invalid_prompt", ""), Kind::ContentFiltered);
+    check(
+        400,
+        openai("content_policy_violation", ""),
+        Kind::ContentFiltered,
+    );
+    check(404, openai("model_not_found", ""), Kind::NotFound);
+    check(401, openai("invalid_api_key", ""), Kind::Auth);
+    check(
+        400,
+        openai("decimal_above_max_value", ""),
+        Kind::InvalidRequest,
+    );
+    let quota = json!({"error": {"message": "", "type": "insufficient_quota", "code": null}});
+    check(429, quota, Kind::QuotaExhausted);
+    let server =
+        json!({"error": {"message": "", "type": "server_error", "param": null, "code": null}});
+    check(500, server, Kind::Server);
+}
+
+#[test]
+fn request_that_never_fits_is_not_a_throttle() {
+    let message =
+        "Request too large for gpt-x on tokens per min (TPM): Limit 12000, Requested 15318.";
+    check(429, openai("rate_limit_exceeded", message), Kind::TooLarge);
+    check(413, openai("rate_limit_exceeded", message), Kind::TooLarge);
+}
+
+#[test]
+fn compatible_servers_are_told_apart() {
+    let azure = json!({"error": {"message": "", "type": null, "param": "prompt", "code": "content_filter",
+        "status": 400, "innererror": {"code": "ResponsibleAIPolicyViolation"}}});
+    check(400, azure, Kind::ContentFiltered);
+    let mistral = json!({"object": "error", "message": "Rate limit exceeded", "type": "rate_limited", "code": "1300"});
+    check(429, mistral, Kind::Throttled);
+    check(
+        429,
+        json!({"message": "Requests rate limit exceeded"}),
+        Kind::Throttled,
+    );
+    check(
+        429,
+        json!({"message": "Service tier capacity exceeded for this model."}),
+        Kind::Overloaded,
+    );
+    let model = json!({"object": "error", "message": "Invalid model: x", "type": "invalid_model", "code": "1500"});
+    check(400, model, Kind::NotFound);
+    let loading =
+        json!({"error": {"code": 503, "message": "Loading model", "type": "unavailable_error"}});
+    check(503, loading, Kind::Overloaded);
+    let overflow = json!({"error": {"code": 400, "message": "", "type": "exceed_context_size_error", "n_ctx": 8192}});
+    check(400, overflow, Kind::ContextOverflow);
+    let unsupported = json!({"error": {"code": 501, "message": "", "type": "not_supported_error"}});
+    check(501, unsupported, Kind::Unsupported);
+    let permanent =
+        json!({"error": {"code": 500, "message": "cannot fetch", "type": "server_error"}});
+    check(500, permanent, Kind::InvalidRequest);
+    let vllm = json!({"object": "error", "message": "This model's maximum context length is 4096 tokens. However, x",
+        "type": "BadRequestError", "code": 400});
+    check(400, vllm, Kind::ContextOverflow);
+    check(
+        498,
+        json!({"error": {"message": "", "type": "", "code": "capacity_exceeded"}}),
+        Kind::Overloaded,
+    );
+    check(
+        429,
+        json!({"error": {"code": "1113", "message": ""}}),
+        Kind::QuotaExhausted,
+    );
+    check(
+        429,
+        json!({"error": {"code": "1308", "message": ""}}),
+        Kind::QuotaExhausted,
+    );
+    check(
+        429,
+        json!({"error": {"code": "1302", "message": ""}}),
+        Kind::Throttled,
+    );
+    check(
+        402,
+        json!({"error": {"code": 402, "message": ""}}),
+        Kind::QuotaExhausted,
+    );
+    let budget = json!({"error": {"code": 402, "message": "", "metadata": {"limit_source": "openrouter_in_flight_budget"}}});
+    check(402, budget, Kind::Throttled);
+    let flagged = json!({"error": {"code": 403, "message": "", "metadata": {"reasons": ["x"]}}});
+    check(403, flagged, Kind::ContentFiltered);
+    check(
+        429,
+        json!([{"error": {"code": 429, "message": "", "status": "RESOURCE_EXHAUSTED"}}]),
+        Kind::Throttled,
+    );
+}
+
+#[test]
+fn status_speaks_where_nothing_else_does() {
+    for (status, kind) in [
+        (301, Kind::NotFound),
+        (400, Kind::InvalidRequest),
+        (401, Kind::Auth),
+        (403, Kind::Auth),
+        (404, Kind::NotFound),
+        (408, Kind::Timeout),
+        (409, Kind::Server),
+        (413, Kind::TooLarge),
+        (422, Kind::InvalidRequest),
+        (429, Kind::Throttled),
+        (500, Kind::Server),
+        (501, Kind::Unsupported),
+        (502, Kind::Server),
+        (503, Kind::Overloaded),
+        (504, Kind::Timeout),
+        (529, Kind::Overloaded),
+    ] {
+        let page = classify(&head(status), b"<html>secret-page</html>");
+        assert_eq!(page.kind(), kind, "{status}");
+        assert!(!page.to_string().contains("secret-page"));
+        assert_eq!(classify(&head(status), b"").kind(), kind, "{status}");
+        assert_eq!(
+            classify(&head(status), b"{\"detail\": \"x\"}").kind(),
+            kind,
+            "{status}"
+        );
+    }
+}
+
+#[test]
+fn error_in_a_stream_is_classified_by_its_object() {
+    for (error, kind) in [
+        (
+            json!({"message": "x", "type": "server_error", "code": null}),
+            Kind::Server,
+        ),
+        (
+            json!({"message": "x", "code": "rate_limit_exceeded"}),
+            Kind::Throttled,
+        ),
+        (
+            json!({"code": 502, "message": "Provider disconnected"}),
+            Kind::Server,
+        ),
+        (json!({"code": 429, "message": "x"}), Kind::Throttled),
+        (
+            json!({"message": "x", "type": "invalid_request_error"}),
+            Kind::InvalidRequest,
+        ),
+        (json!("Overloaded somehow"), Kind::Server),
+    ] {
+        let classified = classify_in_stream(&head(200), &error.to_string());
+        assert_eq!(classified.kind(), kind, "{error}");
+        assert_eq!(classified.status(), Some(200));
+    }
+}
+
+#[test]
+fn hints_and_advice_join_the_error() {
+    let mut head = head(429);
+    head.headers
+        .insert("x-should-retry", "true".parse().unwrap());
+    head.headers
+        .insert("x-request-id", "req_1".parse().unwrap());
+    let throttled = classify(
+        &head,
+        openai("rate_limit_exceeded", "Please try again in 1.5s.")
+            .to_string()
+            .as_bytes(),
+    );
+    assert_eq!(throttled.retry_after().unwrap().as_secs_f64(), 1.5);
+    assert_eq!(throttled.request_id(), Some("req_1"));
+
+    let quota = classify(
+        &head,
+        openai("insufficient_quota", "").to_string().as_bytes(),
+    );
+    assert!(!quota.is_transient(), "no header makes money");
+
+    head.headers
+        .insert("x-should-retry", "false".parse().unwrap());
+    let refused = classify(
+        &head,
+        openai("rate_limit_exceeded", "").to_string().as_bytes(),
+    );
+    assert!(!refused.is_transient());
+}
+
+#[test]
+fn keys_in_a_vendors_sentence_are_masked() {
+    let body = openai(
+        "invalid_api_key",
+        "Incorrect API key provided: sk-abcdef123456.",
+    );
+    let error = classify(&head(401), body.to_string().as_bytes());
+    assert!(!error.to_string().contains("abcdef"), "{error}");
+}

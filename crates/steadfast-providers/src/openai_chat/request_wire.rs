@@ -1,0 +1,337 @@
+//! The request of the chat wire: from a history to the body that OpenAI documents.
+
+use serde::{Serialize, Serializer, ser::SerializeMap};
+use serde_json::{Map, Value, json};
+use steadfast_core::{
+    ContentBlock, MediaSource, Message, ModelError, ModelErrorKind, ModelRequest, ModelSettings,
+    Reasoning, Role, ToolChoice, ToolResult, ToolSpec, ToolUse,
+};
+
+/// Under this key a reasoning block's opaque data holds what this wire put there.
+pub(super) const OPAQUE_KEY: &str = "openai_chat";
+
+/// Writes the body of a request.
+pub(super) fn body(model: &str, request: &ModelRequest) -> Result<Vec<u8>, ModelError> {
+    let mut messages = Vec::with_capacity(request.history().len() + 1);
+    if let Some(system) = request.system() {
+        messages.push(WireMessage::text("system", system));
+    }
+    for message in request.history().iter() {
+        push_message(&mut messages, message)?;
+    }
+    let body = Body {
+        model,
+        messages,
+        tools: request.tools(),
+        settings: request.settings(),
+    };
+    serde_json::to_vec(&body).map_err(|error| {
+        ModelError::new(
+            ModelErrorKind::InvalidRequest,
+            "the request cannot be written as JSON",
+        )
+        .with_source(error)
+    })
+}
+
+struct Body<'a> {
+    model: &'a str,
+    messages: Vec<WireMessage<'a>>,
+    tools: &'a [ToolSpec],
+    settings: &'a ModelSettings,
+}
+
+impl Serialize for Body<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let settings = self.settings;
+        let mut fields = Fields {
+            map: serializer.serialize_map(None)?,
+            extra: &settings.extra,
+        };
+        fields.put("model", Some(self.model))?;
+        fields.put("messages", Some(&self.messages))?;
+        fields.put("stream", Some(true))?;
+        fields.put("stream_options", Some(json!({"include_usage": true})))?;
+        fields.put(output_limit_field(self.model), settings.max_tokens)?;
+        fields.put("temperature", settings.temperature)?;
+        fields.put("top_p", settings.top_p)?;
+        let stop = Some(&settings.stop_sequences).filter(|stop| !stop.is_empty());
+        fields.put("stop", stop)?;
+        if !self.tools.is_empty() {
+            let tools: Vec<_> = self.tools.iter().map(WireTool).collect();
+            fields.put("tools", Some(tools))?;
+            fields.put(
+                "tool_choice",
+                settings.tool_choice.as_ref().and_then(tool_choice),
+            )?;
+        }
+        for (field, value) in &settings.extra {
+            fields.map.serialize_entry(field, value)?;
+        }
+        fields.map.end()
+    }
+}
+
+/// Writes fields, except those that the user sets in the provider's own words.
+struct Fields<'a, M> {
+    map: M,
+    extra: &'a Map<String, Value>,
+}
+
+impl<M: SerializeMap> Fields<'_, M> {
+    fn put<T: Serialize>(&mut self, field: &'static str, value: Option<T>) -> Result<(), M::Error> {
+        match value {
+            Some(value) if !self.extra.contains_key(field) => {
+                self.map.serialize_entry(field, &value)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// OpenAI's reasoning models refuse the older name, and most other servers know no other one.
+fn output_limit_field(model: &str) -> &'static str {
+    const NEW_NAME: [&str; 4] = ["o1", "o3", "o4", "gpt-5"];
+    if NEW_NAME.iter().any(|family| model.starts_with(family)) {
+        "max_completion_tokens"
+    } else {
+        "max_tokens"
+    }
+}
+
+fn tool_choice(choice: &ToolChoice) -> Option<Value> {
+    match choice {
+        ToolChoice::Auto => Some(json!("auto")),
+        ToolChoice::None => Some(json!("none")),
+        ToolChoice::Required => Some(json!("required")),
+        ToolChoice::Tool(name) => Some(json!({"type": "function", "function": {"name": name}})),
+        _ => None,
+    }
+}
+
+struct WireTool<'a>(&'a ToolSpec);
+
+impl Serialize for WireTool<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Function<'a> {
+            name: &'a str,
+            description: &'a str,
+            parameters: &'a Value,
+        }
+        let mut map = serializer.serialize_map(Some(2))?;
+        map.serialize_entry("type", "function")?;
+        map.serialize_entry(
+            "function",
+            &Function {
+                name: &self.0.name,
+                description: &self.0.description,
+                parameters: &self.0.input_schema,
+            },
+        )?;
+        map.end()
+    }
+}
+
+/// One message of the wire. Fields that are not set are left out.
+#[derive(Serialize, Default)]
+struct WireMessage<'a> {
+    role: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content: Option<Content<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refusal: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tool_calls: Vec<WireCall<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_call_id: Option<&'a str>,
+    /// Reasoning in the fields in which the server gave it.
+    #[serde(flatten)]
+    reasoning: Map<String, Value>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Content<'a> {
+    Borrowed(&'a str),
+    Owned(String),
+    Parts(Vec<Value>),
+}
+
+impl<'a> WireMessage<'a> {
+    fn text(role: &'static str, text: &'a str) -> Self {
+        Self {
+            role,
+            content: Some(Content::Borrowed(text)),
+            ..Self::default()
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct WireCall<'a> {
+    id: &'a str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    function: WireFunction<'a>,
+}
+
+#[derive(Serialize)]
+struct WireFunction<'a> {
+    name: &'a str,
+    /// JSON in a string, always valid: some servers parse it when it comes back.
+    arguments: String,
+}
+
+impl<'a> From<&'a ToolUse> for WireCall<'a> {
+    fn from(call: &'a ToolUse) -> Self {
+        Self {
+            id: &call.id,
+            kind: "function",
+            function: WireFunction {
+                name: &call.name,
+                arguments: call.input.to_string(),
+            },
+        }
+    }
+}
+
+fn push_message<'a>(
+    messages: &mut Vec<WireMessage<'a>>,
+    message: &'a Message,
+) -> Result<(), ModelError> {
+    match message.role {
+        Role::Assistant => messages.push(assistant(message)),
+        _ => {
+            // Results answer the calls of the message before: nothing may come between.
+            for block in &message.content {
+                if let ContentBlock::ToolResult(result) = block {
+                    messages.push(tool_message(result)?);
+                }
+            }
+            let parts: Vec<&ContentBlock> = message
+                .content
+                .iter()
+                .filter(|block| !matches!(block, ContentBlock::ToolResult(_)))
+                .collect();
+            match parts.as_slice() {
+                [] if !message.content.is_empty() => {}
+                [] => messages.push(WireMessage::text("user", "")),
+                [ContentBlock::Text { text }] => messages.push(WireMessage::text("user", text)),
+                parts => messages.push(WireMessage {
+                    role: "user",
+                    content: Some(Content::Parts(
+                        parts
+                            .iter()
+                            .map(|block| part(block))
+                            .collect::<Result<_, _>>()?,
+                    )),
+                    ..WireMessage::default()
+                }),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn assistant(message: &Message) -> WireMessage<'_> {
+    let mut wire = WireMessage {
+        role: "assistant",
+        tool_calls: message.tool_uses().map(WireCall::from).collect(),
+        ..WireMessage::default()
+    };
+    let mut texts = Vec::new();
+    for block in &message.content {
+        match block {
+            ContentBlock::Text { text } => texts.push(text.as_str()),
+            ContentBlock::Refusal { text } => wire.refusal.get_or_insert_default().push_str(text),
+            ContentBlock::Reasoning(reasoning) => carry_back(reasoning, &mut wire.reasoning),
+            _ => {}
+        }
+    }
+    wire.content = match texts.as_slice() {
+        [] if wire.tool_calls.is_empty() && wire.refusal.is_none() => Some(Content::Borrowed("")),
+        [] => None,
+        [text] => Some(Content::Borrowed(text)),
+        texts => Some(Content::Owned(texts.concat())),
+    };
+    wire
+}
+
+/// Puts reasoning back into the fields in which this wire found it. Reasoning of another provider
+/// stays out: its signatures mean nothing here.
+fn carry_back(reasoning: &Reasoning, fields: &mut Map<String, Value>) {
+    let Some(Value::Object(own)) = reasoning
+        .opaque
+        .as_ref()
+        .and_then(|opaque| opaque.get(OPAQUE_KEY))
+    else {
+        return;
+    };
+    for (field, value) in own {
+        if field != "text_in" {
+            fields.insert(field.clone(), value.clone());
+        }
+    }
+    let has_details = own.contains_key("reasoning_details");
+    if let Some(Value::String(field)) = own.get("text_in")
+        && !has_details
+    {
+        let text = fields.entry(field.clone()).or_insert_with(|| json!(""));
+        if let Value::String(text) = text {
+            text.push_str(&reasoning.text);
+        }
+    }
+}
+
+fn tool_message(result: &ToolResult) -> Result<WireMessage<'_>, ModelError> {
+    let content = match result.content.as_slice() {
+        [ContentBlock::Text { text }] => Content::Borrowed(text),
+        blocks => {
+            if blocks
+                .iter()
+                .any(|block| !matches!(block, ContentBlock::Text { .. }))
+            {
+                return Err(unsupported("a tool result that is not text"));
+            }
+            Content::Owned(result.text())
+        }
+    };
+    Ok(WireMessage {
+        role: "tool",
+        content: Some(content),
+        tool_call_id: Some(&result.id),
+        ..WireMessage::default()
+    })
+}
+
+fn part(block: &ContentBlock) -> Result<Value, ModelError> {
+    let data_url = |media_type: &str, data: &str| format!("data:{media_type};base64,{data}");
+    Ok(match block {
+        ContentBlock::Text { text } => json!({"type": "text", "text": text}),
+        ContentBlock::Image { source } => {
+            let url = match source {
+                MediaSource::Url { url } => url.clone(),
+                MediaSource::Base64 { media_type, data } => data_url(media_type, data),
+                _ => return Err(unsupported("this kind of image source")),
+            };
+            json!({"type": "image_url", "image_url": {"url": url}})
+        }
+        ContentBlock::Document {
+            source: MediaSource::Base64 { media_type, data },
+            name,
+        } => {
+            let filename = name.as_deref().unwrap_or("document");
+            json!({"type": "file", "file": {"filename": filename, "file_data": data_url(media_type, data)}})
+        }
+        ContentBlock::Document { .. } => {
+            return Err(unsupported("a document that is not in base64"));
+        }
+        _ => return Err(unsupported("this content in a user's message")),
+    })
+}
+
+fn unsupported(what: &str) -> ModelError {
+    let message = format!("the chat-completions wire does not take {what}");
+    ModelError::new(ModelErrorKind::Unsupported, message)
+}

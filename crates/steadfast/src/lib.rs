@@ -1,0 +1,62 @@
+//! A hook-based agent runtime with pluggable retry strategies.
+//!
+//! When the model does not answer, nothing is lost, nothing is shown twice, nothing waits longer
+//! than it must, and you can see all of it.
+//!
+//! ```
+//! use schemars::JsonSchema;
+//! use serde::Deserialize;
+//! use steadfast::{Agent, FunctionTool, ModelRetryStrategy, ToolError, secs};
+//! # use steadfast::testing::{Reply, ScriptedModel};
+//!
+//! #[derive(Deserialize, JsonSchema)]
+//! struct Place {
+//!     /// The city, in English.
+//!     city: String,
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let get_weather = FunctionTool::new("get_weather", "Tells the weather of a city.", |place: Place| async move {
+//!     Ok::<_, ToolError>(format!("{}: 6 °C, light rain", place.city))
+//! });
+//! # let model = ScriptedModel::new([
+//! #     Reply::throttled(),
+//! #     Reply::tool_call("get_weather", serde_json::json!({"city": "Oslo"})),
+//! #     Reply::text("Yes: 6 °C and light rain."),
+//! # ]);
+//! let agent = Agent::builder()
+//!     .model(model) // such as `OpenAiChat::builder("gpt-5").build()?`
+//!     .retry_strategy(ModelRetryStrategy::new().max_attempts(3).initial_delay(secs(2)).max_delay(secs(60)))
+//!     .tool(get_weather)
+//!     .build()?;
+//! let answer = agent.prompt("Should I take an umbrella to Oslo?").await?;
+//! assert_eq!(answer.text(), "Yes: 6 °C and light rain.");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Where to look
+//!
+//! | you want to | start at |
+//! |---|---|
+//! | build an agent | [`Agent::builder`], [`FunctionTool`], [`Conversation`] |
+//! | steer what happens next | [`HookProvider`], [`HookRegistry`], [`AfterModelCallEvent`] |
+//! | decide about retries | [`ModelRetryStrategy`], [`NoopRetryStrategy`], [`RetryStrategy`] |
+//! | see all that happens | [`Prompt::stream`], [`AgentEvent`], [`EventLoopThrottleEvent`] |
+//! | talk to a provider | `OpenAiChat`, or your own [`Model`] |
+//! | stop in good order | [`Prompt::cancel_on`], [`AgentBuilder::deadline`] |
+//! | go on after a failure | [`RunError::into_run`], [`Agent::resume`] |
+//! | test without a network | [`testing`] |
+//!
+//! # Features
+//!
+//! | feature | gives |
+//! |---|---|
+//! | `openai` (default) | `OpenAiChat`: OpenAI chat completions and compatible servers |
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+pub use steadfast_core::*;
+
+#[cfg(feature = "openai")]
+pub use steadfast_providers::{OpenAiChat, OpenAiChatBuilder};

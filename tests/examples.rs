@@ -1,0 +1,48 @@
+//! Every example runs to its end without a key, and says what it is there to show.
+
+use std::process::Command;
+
+#[test]
+fn every_example_runs_without_a_key() {
+    let cases = [
+        ("building_an_agent", "2 turns, 3 attempts"),
+        ("custom_retry_hook", "attempt 1 was blank"),
+        ("disabling_retries", "come back in 7s"),
+        ("listening_to_throttle_events", "is taken back"),
+    ];
+    for (example, shown) in cases {
+        let ran = Command::new(env!("CARGO"))
+            .args([
+                "run",
+                "--quiet",
+                "--package",
+                "steadfast-examples",
+                "--example",
+                example,
+            ])
+            .env_remove("OPENAI_API_KEY")
+            .env_remove("OPENAI_BASE_URL")
+            .output()
+            .unwrap();
+        let out = String::from_utf8_lossy(&ran.stdout);
+        let errors = String::from_utf8_lossy(&ran.stderr);
+        assert!(ran.status.success(), "{example}: {errors}");
+        assert!(out.contains(shown), "{example} said: {out}");
+    }
+}
+
+#[test]
+fn every_example_file_is_run() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples");
+    let files = std::fs::read_dir(folder).unwrap().filter_map(|entry| {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        name.strip_suffix(".rs").map(str::to_owned)
+    });
+    let source = include_str!("examples.rs");
+    for file in files {
+        assert!(
+            source.contains(&format!("\"{file}\"")),
+            "`{file}` is not run"
+        );
+    }
+}
