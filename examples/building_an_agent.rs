@@ -1,13 +1,13 @@
-//! An agent with a tool and a retry strategy.
+//! An agent with a tool and a retry strategy: the README's program.
 //!
 //! ```text
-//! cargo run --example building_an_agent             # against the simulator, no key
+//! cargo run --example building_an_agent             # against the simulator, no key; waits 2 s once
 //! cargo run --example building_an_agent -- --live   # against OpenAI, with OPENAI_API_KEY
 //! ```
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use steadfast::{Agent, FunctionTool, ModelRetryStrategy, OpenAiChat, ToolError, millis, secs};
+use steadfast::{Agent, FunctionTool, ModelRetryStrategy, OpenAiChat, ToolError, secs};
 use steadfast_sim::Simulator;
 
 #[derive(Deserialize, JsonSchema)]
@@ -20,16 +20,11 @@ struct Place {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     // A provider that answers the first call with a 429, as the real one does.
     let simulator = Simulator::builder().faults("429".parse()?).start().await?;
-    let live = std::env::args().any(|argument| argument == "--live");
-    let (model, first_wait) = if live {
-        (OpenAiChat::builder("gpt-5-mini").build()?, secs(2))
-    } else {
-        let model = OpenAiChat::builder("gpt-5-mini")
-            .base_url(simulator.base_url())
-            .api_key("none")
-            .build()?;
-        (model, millis(200))
-    };
+    let mut provider = OpenAiChat::builder("gpt-5-mini");
+    if !std::env::args().any(|argument| argument == "--live") {
+        provider = provider.base_url(simulator.base_url()).api_key("none");
+    }
+    let model = provider.build()?;
 
     let get_weather = FunctionTool::new(
         "get_weather",
@@ -42,7 +37,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .retry_strategy(
             ModelRetryStrategy::new()
                 .max_attempts(3)
-                .initial_delay(first_wait)
+                .initial_delay(secs(2))
                 .max_delay(secs(60)),
         )
         .tool(get_weather)

@@ -29,10 +29,15 @@ fn main() {
         arguments.get(place + 1)
     };
     if let Some(name) = value_after("--case") {
-        let rounds = value_after("--rounds").and_then(|rounds| rounds.parse().ok()).unwrap_or(1);
+        let rounds = value_after("--rounds")
+            .and_then(|rounds| rounds.parse().ok())
+            .unwrap_or(1);
         return run_alone(name, rounds);
     }
-    if arguments.iter().any(|argument| argument == "--instructions") {
+    if arguments
+        .iter()
+        .any(|argument| argument == "--instructions")
+    {
         return count_instructions();
     }
     measure_times();
@@ -40,7 +45,10 @@ fn main() {
 
 /// The floor of each case, by place: a case without one is compared with the text turn.
 fn find(name: &str) -> &'static Case {
-    CASES.iter().find(|case| case.name == name).unwrap_or_else(|| panic!("no case `{name}`"))
+    CASES
+        .iter()
+        .find(|case| case.name == name)
+        .unwrap_or_else(|| panic!("no case `{name}`"))
 }
 
 fn run_alone(name: &str, rounds: u32) {
@@ -52,7 +60,10 @@ fn run_alone(name: &str, rounds: u32) {
 }
 
 fn measure_times() {
-    println!("{:<34} {:>12} {:>12} {:>8}", "case", "ours", "by hand", "ratio");
+    println!(
+        "{:<34} {:>12} {:>12} {:>8}",
+        "case", "ours", "by hand", "ratio"
+    );
     for case in CASES.iter().filter(|case| !case.floor.is_empty()) {
         let floor = find(case.floor);
         let (mut ours, mut by_hand) = ((case.prepare)(), (floor.prepare)());
@@ -64,7 +75,10 @@ fn measure_times() {
         }
         let (ours, by_hand) = (median(our_times), median(hand_times));
         let ratio = ours.as_secs_f64() / by_hand.as_secs_f64();
-        println!("{:<34} {ours:>12.2?} {by_hand:>12.2?} {ratio:>7.2}x", case.name);
+        println!(
+            "{:<34} {ours:>12.2?} {by_hand:>12.2?} {ratio:>7.2}x",
+            case.name
+        );
     }
 }
 
@@ -88,10 +102,17 @@ fn median(mut times: Vec<Duration>) -> Duration {
 }
 
 fn count_instructions() {
-    println!("{:<34} {:>12} {:>12} {:>8}", "case", "ours", "by hand", "ratio");
+    println!(
+        "{:<34} {:>12} {:>12} {:>8}",
+        "case", "ours", "by hand", "ratio"
+    );
     for case in CASES.iter().filter(|case| !case.floor.is_empty()) {
         let (ours, by_hand) = (instructions(case), instructions(find(case.floor)));
-        println!("{:<34} {ours:>12.0} {by_hand:>12.0} {:>7.2}x", case.name, ours / by_hand);
+        println!(
+            "{:<34} {ours:>12.0} {by_hand:>12.0} {:>7.2}x",
+            case.name,
+            ours / by_hand
+        );
     }
 }
 

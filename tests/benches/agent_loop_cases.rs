@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use futures_util::StreamExt as _;
 use serde_json::Value;
 use steadfast::{
-    AfterModelCallEvent, Agent, AgentBuilder, ContentBlock, FunctionTool, Message, Model, ModelDelta, ModelError,
-    ModelErrorKind, ModelRequest, ModelRetryStrategy, ModelStream, NoopRetryStrategy, StopReason, ToolError, ToolUse,
-    Usage,
+    AfterModelCallEvent, Agent, AgentBuilder, ContentBlock, FunctionTool, Message, Model,
+    ModelDelta, ModelError, ModelErrorKind, ModelRequest, ModelRetryStrategy, ModelStream,
+    NoopRetryStrategy, StopReason, ToolError, ToolUse, Usage,
 };
 use tokio::runtime::Runtime;
 
@@ -35,28 +35,96 @@ const fn case(name: &'static str, floor: &'static str, prepare: fn() -> Run, lon
 
 pub const CASES: &[Case] = &[
     case("by hand: text turn", "", || by_hand_text(0), 1_000),
-    case("by hand: text turn, history 4000", "", || by_hand_text(4_000), 1_000),
+    case(
+        "by hand: text turn, history 4000",
+        "",
+        || by_hand_text(4_000),
+        1_000,
+    ),
     case("by hand: tool turn", "", || by_hand_tools(1), 1_000),
     case("by hand: 10 tool turns", "", || by_hand_tools(10), 200),
     case("by hand: 100 tool turns", "", || by_hand_tools(100), 50),
     case("by hand: 1000 tool turns", "", || by_hand_tools(1_000), 20),
-    case("text turn", "by hand: text turn", || text_turn(|builder| builder), 1_000),
-    case("text turn, streamed", "by hand: text turn", streamed_turn, 1_000),
-    case("text turn, 1 hook", "by hand: text turn", || text_turn(|builder| hooks(builder, 1)), 1_000),
-    case("text turn, 10 hooks", "by hand: text turn", || text_turn(|builder| hooks(builder, 10)), 1_000),
-    case("text turn after one retry", "by hand: text turn", retried_turn, 1_000),
-    case("text turn, history 0", "by hand: text turn", || history_turn(0), 500),
-    case("text turn, history 100", "by hand: text turn", || history_turn(100), 500),
-    case("text turn, history 1000", "by hand: text turn", || history_turn(1_000), 500),
-    case("text turn, history 4000", "by hand: text turn, history 4000", || history_turn(4_000), 500),
+    case(
+        "text turn",
+        "by hand: text turn",
+        || text_turn(|builder| builder),
+        1_000,
+    ),
+    case(
+        "text turn, streamed",
+        "by hand: text turn",
+        streamed_turn,
+        1_000,
+    ),
+    case(
+        "text turn, 1 hook",
+        "by hand: text turn",
+        || text_turn(|builder| hooks(builder, 1)),
+        1_000,
+    ),
+    case(
+        "text turn, 10 hooks",
+        "by hand: text turn",
+        || text_turn(|builder| hooks(builder, 10)),
+        1_000,
+    ),
+    case(
+        "text turn after one retry",
+        "by hand: text turn",
+        retried_turn,
+        1_000,
+    ),
+    case(
+        "text turn, history 0",
+        "by hand: text turn",
+        || history_turn(0),
+        500,
+    ),
+    case(
+        "text turn, history 100",
+        "by hand: text turn",
+        || history_turn(100),
+        500,
+    ),
+    case(
+        "text turn, history 1000",
+        "by hand: text turn",
+        || history_turn(1_000),
+        500,
+    ),
+    case(
+        "text turn, history 4000",
+        "by hand: text turn, history 4000",
+        || history_turn(4_000),
+        500,
+    ),
     case("tool turn", "by hand: tool turn", || tool_turns(1), 1_000),
-    case("10 tool turns", "by hand: 10 tool turns", || tool_turns(10), 200),
-    case("100 tool turns", "by hand: 100 tool turns", || tool_turns(100), 50),
-    case("1000 tool turns", "by hand: 1000 tool turns", || tool_turns(1_000), 20),
+    case(
+        "10 tool turns",
+        "by hand: 10 tool turns",
+        || tool_turns(10),
+        200,
+    ),
+    case(
+        "100 tool turns",
+        "by hand: 100 tool turns",
+        || tool_turns(100),
+        50,
+    ),
+    case(
+        "1000 tool turns",
+        "by hand: 1000 tool turns",
+        || tool_turns(1_000),
+        20,
+    ),
 ];
 
 fn runtime() -> Runtime {
-    tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime")
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .expect("a runtime")
 }
 
 /// A model in the process: five events a text turn, as many tool turns as wanted before it.
@@ -127,12 +195,23 @@ fn prompts(runtime: Runtime, agent: Agent) -> Run {
 }
 
 fn text_turn(with: fn(AgentBuilder) -> AgentBuilder) -> Run {
-    let model = InProcess { tool_turns: 0, failures: 0 };
-    prompts(runtime(), with(Agent::builder().model(model)).build().expect("an agent"))
+    let model = InProcess {
+        tool_turns: 0,
+        failures: 0,
+    };
+    prompts(
+        runtime(),
+        with(Agent::builder().model(model))
+            .build()
+            .expect("an agent"),
+    )
 }
 
 fn streamed_turn() -> Run {
-    let model = InProcess { tool_turns: 0, failures: 0 };
+    let model = InProcess {
+        tool_turns: 0,
+        failures: 0,
+    };
     let agent = Agent::builder().model(model).build().expect("an agent");
     let runtime = runtime();
     Box::new(move || {
@@ -159,14 +238,24 @@ fn hooks(mut builder: AgentBuilder, count: usize) -> AgentBuilder {
 }
 
 fn retried_turn() -> Run {
-    let model = InProcess { tool_turns: 0, failures: 1 };
+    let model = InProcess {
+        tool_turns: 0,
+        failures: 1,
+    };
     let strategy = ModelRetryStrategy::new().initial_delay(std::time::Duration::ZERO);
-    let agent = Agent::builder().model(model).retry_strategy(strategy).build().expect("an agent");
+    let agent = Agent::builder()
+        .model(model)
+        .retry_strategy(strategy)
+        .build()
+        .expect("an agent");
     prompts(runtime(), agent)
 }
 
 fn tool_turns(turns: usize) -> Run {
-    let model = InProcess { tool_turns: turns, failures: 0 };
+    let model = InProcess {
+        tool_turns: turns,
+        failures: 0,
+    };
     let agent = Agent::builder()
         .model(model)
         .tool(add_tool())
@@ -179,12 +268,21 @@ fn tool_turns(turns: usize) -> Run {
 
 fn filled(messages: usize) -> Vec<Message> {
     (0..messages)
-        .map(|place| if place % 2 == 0 { Message::user("and?") } else { Message::assistant("so.") })
+        .map(|place| {
+            if place % 2 == 0 {
+                Message::user("and?")
+            } else {
+                Message::assistant("so.")
+            }
+        })
         .collect()
 }
 
 fn history_turn(messages: usize) -> Run {
-    let model = InProcess { tool_turns: 0, failures: 0 };
+    let model = InProcess {
+        tool_turns: 0,
+        failures: 0,
+    };
     let agent = Agent::builder().model(model).build().expect("an agent");
     let mut conversation = agent.conversation().with_messages(filled(messages));
     let runtime = runtime();
@@ -195,7 +293,12 @@ fn history_turn(messages: usize) -> Run {
 }
 
 /// What a person writes who needs no more: no hooks, no retries, no events, no limits.
-async fn by_hand(model: &InProcess, request: &ModelRequest, history: &mut Vec<Message>, turns: usize) -> usize {
+async fn by_hand(
+    model: &InProcess,
+    request: &ModelRequest,
+    history: &mut Vec<Message>,
+    turns: usize,
+) -> usize {
     for turn in 0..=turns {
         let mut stream = if turn < turns {
             ModelStream::from_deltas(tool_deltas())
@@ -220,15 +323,25 @@ async fn by_hand(model: &InProcess, request: &ModelRequest, history: &mut Vec<Me
         let mut blocks = Vec::new();
         let mut results = Vec::new();
         for (id, name, arguments) in calls {
-            let call = ToolUse::new(id, name, serde_json::from_str(&arguments).expect("arguments"));
+            let call = ToolUse::new(
+                id,
+                name,
+                serde_json::from_str(&arguments).expect("arguments"),
+            );
             let output = call_tool(call.input.clone()).await;
-            results.push(steadfast::ToolResult::ok(&call, vec![ContentBlock::text(output)]));
+            results.push(steadfast::ToolResult::ok(
+                &call,
+                vec![ContentBlock::text(output)],
+            ));
             blocks.push(ContentBlock::ToolUse(call));
         }
         history.push(Message::new(steadfast::Role::Assistant, blocks));
         history.push(Message::tool_results(results));
     }
-    history.last().map(|message| message.text().len()).unwrap_or_default()
+    history
+        .last()
+        .map(|message| message.text().len())
+        .unwrap_or_default()
 }
 
 fn call_tool(input: Value) -> Pin<Box<dyn Future<Output = String> + Send>> {
@@ -237,7 +350,10 @@ fn call_tool(input: Value) -> Pin<Box<dyn Future<Output = String> + Send>> {
 
 fn by_hand_text(messages: usize) -> Run {
     let runtime = runtime();
-    let model = InProcess { tool_turns: 0, failures: 0 };
+    let model = InProcess {
+        tool_turns: 0,
+        failures: 0,
+    };
     let request = ModelRequest::new(filled(messages));
     let mut history = filled(messages);
     Box::new(move || {
@@ -248,7 +364,10 @@ fn by_hand_text(messages: usize) -> Run {
 
 fn by_hand_tools(turns: usize) -> Run {
     let runtime = runtime();
-    let model = InProcess { tool_turns: 0, failures: 0 };
+    let model = InProcess {
+        tool_turns: 0,
+        failures: 0,
+    };
     let request = ModelRequest::new([]);
     Box::new(move || {
         let mut history = vec![Message::user("Umbrella?")];

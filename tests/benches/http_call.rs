@@ -16,7 +16,7 @@ use std::{
 use cpu_time::ProcessTime;
 use futures_util::StreamExt as _;
 use serde::Deserialize;
-use steadfast::{Agent, Model as _, ModelRequest, Message, OpenAiChat};
+use steadfast::{Agent, Message, Model as _, ModelRequest, OpenAiChat};
 use steadfast_sim::{Answer, Simulator};
 use tokio::runtime::Runtime;
 
@@ -31,11 +31,19 @@ fn main() {
     }
     let mut server = start_server();
     let base_url = read_address(&mut server);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let model = OpenAiChat::builder("bench").base_url(&base_url).api_key("none").build().expect("a model");
-    let agent = Agent::builder().model(model.clone()).build().expect("an agent");
-    // Our own client sets its TLS up by itself; this one takes the process's.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let model = OpenAiChat::builder("bench")
+        .base_url(&base_url)
+        .api_key("none")
+        .build()
+        .expect("a model");
+    let agent = Agent::builder()
+        .model(model.clone())
+        .build()
+        .expect("an agent");
     let client = reqwest::Client::new();
     for concurrent in [1, 64] {
         let (mut hand, mut provider, mut whole) = (Vec::new(), Vec::new(), Vec::new());
@@ -46,19 +54,31 @@ fn main() {
         }
         let (hand, provider, whole) = (median(hand), median(provider), median(whole));
         let ratio = |time: Duration| time.as_secs_f64() / hand.as_secs_f64();
-        println!("{concurrent} at once: by hand {hand:.1?}, provider {:.2}x, agent {:.2}x", ratio(provider), ratio(whole));
+        println!(
+            "{concurrent} at once: by hand {hand:.1?}, provider {:.2}x, agent {:.2}x",
+            ratio(provider),
+            ratio(whole)
+        );
     }
     let _ = server.kill();
     let _ = server.wait();
 }
 
 /// CPU time of one call, of a batch with so many at once.
-fn cpu<F: Future<Output = usize>>(runtime: &Runtime, concurrent: usize, call: impl Fn() -> F) -> Duration {
+fn cpu<F: Future<Output = usize>>(
+    runtime: &Runtime,
+    concurrent: usize,
+    call: impl Fn() -> F,
+) -> Duration {
     let began = ProcessTime::now();
     runtime.block_on(async {
-        let calls = futures_util::stream::iter((0..CALLS).map(|_| call())).buffer_unordered(concurrent);
+        let calls =
+            futures_util::stream::iter((0..CALLS).map(|_| call())).buffer_unordered(concurrent);
         let lengths: Vec<usize> = calls.collect().await;
-        assert!(lengths.iter().all(|length| *length == ANSWER.len()), "{lengths:?}");
+        assert!(
+            lengths.iter().all(|length| *length == ANSWER.len()),
+            "{lengths:?}"
+        );
     });
     began.elapsed() / CALLS
 }
@@ -100,7 +120,12 @@ async fn by_hand(client: &reqwest::Client, base_url: &str) -> usize {
         buffer.extend_from_slice(&chunk.expect("a chunk"));
         while let Some(end) = buffer.windows(2).position(|pair| pair == b"\n\n") {
             let event: Vec<u8> = buffer.drain(..end + 2).collect();
-            let Some(data) = event.strip_prefix(b"data: ").map(|data| &data[..data.len() - 2]) else { continue };
+            let Some(data) = event
+                .strip_prefix(b"data: ")
+                .map(|data| &data[..data.len() - 2])
+            else {
+                continue;
+            };
             if data == b"[DONE]" {
                 continue;
             }
@@ -126,13 +151,22 @@ async fn through_provider(model: &OpenAiChat) -> usize {
 }
 
 async fn through_agent(agent: &Agent) -> usize {
-    agent.prompt("Count.").await.expect("an answer").text().len()
+    agent
+        .prompt("Count.")
+        .await
+        .expect("an answer")
+        .text()
+        .len()
 }
 
 fn serve() {
     let runtime = Runtime::new().expect("a runtime");
     runtime.block_on(async {
-        let simulator = Simulator::builder().answer(|_| Answer::text(ANSWER)).keep_requests(0).start().await;
+        let simulator = Simulator::builder()
+            .answer(|_| Answer::text(ANSWER))
+            .keep_requests(0)
+            .start()
+            .await;
         println!("{}", simulator.as_ref().expect("a simulator").base_url());
         // Until the parent closes our input, also if it dies.
         let wait = tokio::task::spawn_blocking(|| std::io::stdin().read(&mut [0]));
@@ -152,6 +186,8 @@ fn start_server() -> Child {
 fn read_address(server: &mut Child) -> String {
     let mut line = String::new();
     let output = server.stdout.take().expect("its output");
-    BufReader::new(output).read_line(&mut line).expect("its address");
+    BufReader::new(output)
+        .read_line(&mut line)
+        .expect("its address");
     line.trim().to_owned()
 }

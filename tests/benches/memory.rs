@@ -28,7 +28,12 @@ fn main() {
 
     let mut agents = Vec::with_capacity(AGENTS);
     let idle = measure(|| {
-        agents.extend((0..AGENTS).map(|_| Agent::builder().model(model.clone()).build().expect("an agent")));
+        agents.extend((0..AGENTS).map(|_| {
+            Agent::builder()
+                .model(model.clone())
+                .build()
+                .expect("an agent")
+        }));
     });
     println!("idle agent: {} bytes", per(idle.bytes_current, AGENTS));
 
@@ -38,12 +43,18 @@ fn main() {
         runtime.block_on(async {
             for _ in 0..PARKED {
                 let mut run = Box::pin(agent.prompt("Umbrella?").into_future());
-                poll_fn(|cx| Poll::Ready(assert!(run.as_mut().poll(cx).is_pending(), "it is to wait"))).await;
+                poll_fn(|cx| {
+                    Poll::Ready(assert!(run.as_mut().poll(cx).is_pending(), "it is to wait"))
+                })
+                .await;
                 runs.push(run);
             }
         });
     });
-    println!("parked in a wait: {} bytes each, {PARKED} at once", per(parked.bytes_current, PARKED));
+    println!(
+        "parked in a wait: {} bytes each, {PARKED} at once",
+        per(parked.bytes_current, PARKED)
+    );
 
     // They are real runs: all of them end when time has passed.
     runtime.block_on(async {

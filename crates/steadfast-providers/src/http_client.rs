@@ -1,12 +1,11 @@
 //! The HTTP side that all providers share: one client, one call, errors of the connection.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_core::Stream;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use reqwest::{Client, Proxy, Response, Url, redirect};
-use rustls_platform_verifier::BuilderVerifierExt as _;
 use steadfast_core::{ConfigError, ModelError, ModelErrorKind};
 
 /// How long the connection may take to be made; the design's default.
@@ -54,7 +53,6 @@ impl HttpClient {
             ));
         }
         let mut builder = Client::builder()
-            .tls_backend_preconfigured(tls_config()?)
             .connect_timeout(config.connect_timeout)
             .redirect(redirect::Policy::none())
             .user_agent(concat!("steadfast/", env!("CARGO_PKG_VERSION")));
@@ -100,20 +98,6 @@ impl HttpClient {
             .await;
         sent.map_err(connection_error)
     }
-}
-
-/// TLS with ring and the system's certificates.
-fn tls_config() -> Result<rustls::ClientConfig, ConfigError> {
-    let refuse =
-        |error: rustls::Error| ConfigError::new("tls", format!("cannot be set up: {error}"));
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(refuse)?
-        .with_platform_verifier()
-        .map_err(refuse)?
-        .with_no_client_auth();
-    Ok(config)
 }
 
 /// What a failed connection is. Its own text may hold the address, and an address may hold a key.

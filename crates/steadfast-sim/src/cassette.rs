@@ -3,7 +3,6 @@
 //! It records nothing, and it does not look at what a request says: the next recorded answer for
 //! the path is the answer.
 
-mod base64;
 mod document;
 mod player;
 

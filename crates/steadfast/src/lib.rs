@@ -60,3 +60,8 @@ pub use steadfast_core::*;
 
 #[cfg(feature = "openai")]
 pub use steadfast_providers::{OpenAiChat, OpenAiChatBuilder};
+
+/// The README's code compiles.
+#[cfg(all(doctest, feature = "openai"))]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

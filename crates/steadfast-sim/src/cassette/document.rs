@@ -6,7 +6,9 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 use serde::Deserialize;
 
-use super::{RecordedExchange, base64};
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+
+use super::RecordedExchange;
 use crate::Error;
 
 /// Headers that belong to the connection on which an answer was recorded, not to the answer, or
@@ -81,7 +83,7 @@ fn exchange(document: Document) -> Result<RecordedExchange, String> {
     let body = then.body.unwrap_or_default();
     let body = match then.body_encoding.as_deref() {
         None => body.into_bytes(),
-        Some("base64") => base64::decode(&body).ok_or("`then.body` is not base64")?,
+        Some("base64") => decode_base64(&body).ok_or("`then.body` is not base64")?,
         Some(encoding) => return Err(format!("`then.body_encoding` `{encoding}` is unknown")),
     };
     Ok(RecordedExchange {
@@ -105,6 +107,12 @@ fn headers(recorded: Vec<Header>) -> Result<HeaderMap, String> {
         }
     }
     Ok(headers)
+}
+
+/// Recorders break long lines, which base64 itself does not allow.
+fn decode_base64(text: &str) -> Option<Vec<u8>> {
+    let text: String = text.split_ascii_whitespace().collect();
+    BASE64_STANDARD.decode(text).ok()
 }
 
 #[cfg(test)]
