@@ -43,10 +43,8 @@ fn main() {
         runtime.block_on(async {
             for _ in 0..PARKED {
                 let mut run = Box::pin(agent.prompt("Umbrella?").into_future());
-                poll_fn(|cx| {
-                    Poll::Ready(assert!(run.as_mut().poll(cx).is_pending(), "it is to wait"))
-                })
-                .await;
+                let waits = poll_fn(|cx| Poll::Ready(run.as_mut().poll(cx).is_pending())).await;
+                assert!(waits, "the run is to wait");
                 runs.push(run);
             }
         });
