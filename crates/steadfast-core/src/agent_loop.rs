@@ -11,13 +11,14 @@ use crate::{
     attempt::attempt,
     event::{
         AgentEvent, EVENT_SCHEMA, ForceStopEvent, MessageAddedEvent, ResultEvent, RunStartedEvent,
+        TextDeltaEvent,
     },
-    hook_event::{AfterInvocationEvent, AfterToolsEvent, BeforeInvocationEvent},
+    hook_event::{AfterInvocationEvent, AfterToolsEvent, BeforeInvocationEvent, BeforeToolsEvent},
     interrupt::Watch,
     message::{Message, Role},
     run::{
         Begun, RecordedWait, Run, Step, StepMismatch, StepName, StepOutcome, ToolOutcome, ToolStep,
-        ToolsFinished, Unit,
+        ToolsBegun, ToolsFinished, Unit,
     },
     run_context::{RunContext, Unanswered},
     run_error::{Failure, RunErrorKind},
@@ -86,6 +87,10 @@ pub(crate) async fn drive(cx: &RunContext<'_>, run: &mut Run) -> Result<(), Brok
                 record(cx, attempt_unit(run), Box::pin(work)).await?
             }
             Step::Wait(wait) => wait_before_retry(cx, run, wait).await?,
+            Step::BeginTools => {
+                let unit = Unit::BeginTools { turn: run.turn() };
+                record(cx, unit, Box::pin(begin_tools(cx, run))).await?
+            }
             Step::Tools(_) => {
                 run_tools(cx, run).await?;
                 continue;
@@ -141,52 +146,67 @@ async fn begin(cx: &RunContext<'_>, run: &Run) -> StepOutcome {
         }));
     }
     let mut begun = Begun::default();
-    match ask_begin(cx, run, &mut begun).await {
-        Ok(()) => {}
-        Err(Unanswered::Failed(failure)) => begun.failure = Some(failure),
-        Err(Unanswered::Interrupted(_)) if cx.is_cancelled() => begun.cancelled = true,
-        Err(Unanswered::Interrupted(_)) => begun.failure = Some(cx.deadline_failure()),
-    }
+    let asked = ask_begin(cx, run, &mut begun).await;
+    (begun.cancelled, begun.failure) = cx.stopped_by(asked);
     StepOutcome::Begun(begun)
 }
 
+/// Nothing is told before all hooks agree: what is told is in the history.
 async fn ask_begin(cx: &RunContext<'_>, run: &Run, begun: &mut Begun) -> Result<(), Unanswered> {
+    let mut watch = cx.watch();
     let mut event = BeforeInvocationEvent {
         scope: cx.scope(run.turn(), 0),
         messages: run.prompt().to_vec(),
         cancel: None,
     };
-    cx.ask_or_interrupt(&mut cx.watch(), &mut event).await?;
+    cx.ask_or_interrupt(&mut watch, &mut event).await?;
+    let mut added = Vec::with_capacity(event.messages.len());
     for message in event.messages {
-        begun.messages.push(add_message(cx, run, message).await?);
+        added.push(ask_added(cx, run, &mut watch, Arc::new(message)).await?);
     }
-    if let Some(text) = event.cancel {
-        begun.answer = Some(add_message(cx, run, answer_of_hook(text)).await?);
+    let answer = match event.cancel {
+        Some(text) => Some(ask_added(cx, run, &mut watch, answer_of_hook(text)).await?),
+        None => None,
+    };
+    for event in added {
+        begun.messages.push(Arc::clone(&event.message));
+        cx.tell(AgentEvent::Message(event));
     }
+    begun.answer = answer.map(|answer| tell_answer_of_hook(cx, answer));
     Ok(())
 }
 
 /// An answer that a hook gives in the model's place.
-fn answer_of_hook(text: String) -> Message {
+fn answer_of_hook(text: String) -> Arc<Message> {
     let mut message = Message::assistant(text);
     message.stop_reason = Some(StopReason::EndTurn);
+    Arc::new(message)
+}
+
+/// Tells such an answer like the model's own, so that a viewer who shows the deltas shows it too.
+fn tell_answer_of_hook(cx: &RunContext<'_>, added: MessageAddedEvent) -> Arc<Message> {
+    let message = Arc::clone(&added.message);
+    cx.tell(AgentEvent::TextDelta(TextDeltaEvent {
+        scope: added.scope,
+        text: message.text().into_owned(),
+    }));
+    cx.tell(AgentEvent::Message(added));
     message
 }
 
-/// Asks the hooks about a message and tells it.
-async fn add_message(
+/// Asks the hooks about a message that is to join the history.
+async fn ask_added(
     cx: &RunContext<'_>,
     run: &Run,
-    message: Message,
-) -> Result<Arc<Message>, Unanswered> {
+    watch: &mut Watch,
+    message: Arc<Message>,
+) -> Result<MessageAddedEvent, Unanswered> {
     let mut event = MessageAddedEvent {
         scope: cx.scope(run.turn(), run.attempts_in_turn()),
-        message: Arc::new(message),
+        message,
     };
-    cx.ask(&mut event).await.map_err(Unanswered::Failed)?;
-    let message = Arc::clone(&event.message);
-    cx.tell(AgentEvent::Message(event));
-    Ok(message)
+    cx.ask_or_interrupt(watch, &mut event).await?;
+    Ok(event)
 }
 
 /// Waits out what the last attempt declared. How the wait ended is recorded, not the timer.
@@ -228,6 +248,22 @@ async fn sleep(
     }
 }
 
+/// Asks the hooks whether the tools of the turn may run.
+async fn begin_tools(cx: &RunContext<'_>, run: &Run) -> StepOutcome {
+    let mut begun = ToolsBegun::default();
+    if let Some(message) = run.history().last() {
+        let mut event = BeforeToolsEvent {
+            scope: cx.scope(run.turn(), run.attempts_in_turn()),
+            message: Arc::clone(message),
+            cancel: None,
+        };
+        let asked = cx.ask_or_interrupt(&mut cx.watch(), &mut event).await;
+        (begun.cancelled, begun.failure) = cx.stopped_by(asked);
+        begun.refusal = event.cancel;
+    }
+    StepOutcome::ToolsBegun(begun)
+}
+
 /// Runs the tool calls of a turn, concurrently, until all of them have an outcome that stands.
 async fn run_tools(cx: &RunContext<'_>, run: &mut Run) -> Result<(), Broken> {
     // The calls' own token, so that a failure of one ends the others in good order.
@@ -235,6 +271,8 @@ async fn run_tools(cx: &RunContext<'_>, run: &mut Run) -> Result<(), Broken> {
         Some(token) => token.child_token(),
         None => CancellationToken::new(),
     };
+    // Whoever holds a call's context is told also if this future is dropped.
+    let guard = cancel.clone().drop_guard();
     let mut flying = FuturesUnordered::new();
     let mut started: Vec<usize> = Vec::new();
     loop {
@@ -247,18 +285,17 @@ async fn run_tools(cx: &RunContext<'_>, run: &mut Run) -> Result<(), Broken> {
                     flying.push(run_tool(cx, call));
                 }
             }
-        } else {
+        } else if run.failure().is_some() {
             // Nothing more is asked for: what still flies only ends itself.
             cancel.cancel();
         }
         let Some(outcome) = flying.next().await else {
+            guard.disarm();
             return Ok(());
         };
         let outcome = outcome?;
         started.retain(|slot| *slot != outcome.slot);
-        if matches!(run.step(), Step::Tools(_)) {
-            run.apply(StepOutcome::Tool(outcome))?;
-        }
+        run.apply(StepOutcome::Tool(outcome))?;
     }
 }
 
@@ -299,55 +336,52 @@ async fn run_tool(cx: &RunContext<'_>, call: ToolCall) -> Result<ToolOutcome, Br
 
 /// Asks the hooks of the tools and makes one message of the results.
 async fn finish_tools(cx: &RunContext<'_>, run: &Run) -> StepOutcome {
-    let (results, ran) = run.tool_results();
-    let message = Message::tool_results(results.iter().cloned());
-    let mut finished = ToolsFinished {
-        message: Arc::new(message),
-        end_turn: None,
-        cancelled: false,
-        failure: None,
-    };
-    match ask_finish(cx, run, &mut finished, ran).await {
-        Ok(()) => {}
-        Err(Unanswered::Failed(failure)) => finished.failure = Some(failure),
-        Err(Unanswered::Interrupted(_)) if cx.is_cancelled() => finished.cancelled = true,
-        Err(Unanswered::Interrupted(_)) => finished.failure = Some(cx.deadline_failure()),
-    }
-    StepOutcome::ToolsFinished(finished)
-}
-
-async fn ask_finish(
-    cx: &RunContext<'_>,
-    run: &Run,
-    finished: &mut ToolsFinished,
-    ran: bool,
-) -> Result<(), Unanswered> {
+    let (results, asked_before) = run.tool_results();
+    let message = Arc::new(Message::tool_results(results.iter().cloned()));
+    let scope = cx.scope(run.turn(), run.attempts_in_turn());
+    let mut watch = cx.watch();
     let mut end_turn = None;
-    if ran {
+    let (mut cancelled, mut failure) = (false, None);
+    if asked_before {
         let mut event = AfterToolsEvent {
-            scope: cx.scope(run.turn(), run.attempts_in_turn()),
-            results: Arc::clone(&finished.message),
+            scope,
+            results: Arc::clone(&message),
             end_turn: None,
         };
-        cx.ask_or_interrupt(&mut cx.watch(), &mut event).await?;
+        let asked = cx.ask_after(&mut watch, &mut event).await;
+        (cancelled, failure) = cx.stopped_by(asked);
         end_turn = event.end_turn;
     }
-    let mut event = MessageAddedEvent {
-        scope: cx.scope(run.turn(), run.attempts_in_turn()),
-        message: Arc::clone(&finished.message),
-    };
-    cx.ask(&mut event).await.map_err(Unanswered::Failed)?;
-    cx.tell(AgentEvent::Message(event));
-    if let Some(text) = end_turn {
-        finished.end_turn = Some(add_message(cx, run, answer_of_hook(text)).await?);
+    let mut added = MessageAddedEvent { scope, message };
+    if failure.is_none() {
+        // Results join the history also if the run is cancelled: an open call would spoil it.
+        let asked = cx.ask_after(&mut watch, &mut added).await;
+        (cancelled, failure) = cx.stopped_by(asked);
     }
-    Ok(())
+    let mut answer = None;
+    if let (false, None, Some(text)) = (cancelled, &failure, end_turn) {
+        match ask_added(cx, run, &mut watch, answer_of_hook(text)).await {
+            Ok(added) => answer = Some(added),
+            Err(unanswered) => (cancelled, failure) = cx.stopped_by(Err(unanswered)),
+        }
+    }
+    let message = Arc::clone(&added.message);
+    if failure.is_none() {
+        cx.tell(AgentEvent::Message(added));
+    }
+    StepOutcome::ToolsFinished(ToolsFinished {
+        message,
+        end_turn: answer.map(|answer| tell_answer_of_hook(cx, answer)),
+        cancelled,
+        failure,
+    })
 }
 
 /// Asks the hooks of the invocation and tells how the run ended: exactly one last event.
 async fn end(cx: &RunContext<'_>, run: &Run) -> StepOutcome {
     let scope = cx.scope(run.turn(), run.attempts_in_turn());
-    let outcome = match (run.failure(), run.result(cx.runtime.now())) {
+    let at = cx.runtime.now();
+    let outcome = match (run.failure(), run.result(at)) {
         (None, Some(result)) => Ok(result),
         (Some(failure), _) => Err(failure.clone()),
         (None, None) => Err(Failure::of_loop(
@@ -360,7 +394,11 @@ async fn end(cx: &RunContext<'_>, run: &Run) -> StepOutcome {
         outcome,
         resume: None,
     };
-    let asked = cx.ask(&mut event).await;
+    let asked = match cx.ask_after(&mut cx.watch(), &mut event).await {
+        Err(Unanswered::Failed(failure)) => Err(failure),
+        // The run has ended already: there is nothing left to cut short.
+        Ok(()) | Err(Unanswered::Interrupted(_)) => Ok(()),
+    };
     let resume = mem::take(&mut event.resume).filter(|_| run.may_resume());
     let failure = match (asked, event.outcome) {
         (Ok(()), Ok(_)) if resume.is_some() => None,
@@ -379,16 +417,20 @@ async fn end(cx: &RunContext<'_>, run: &Run) -> StepOutcome {
         }
     };
     let resume = resume.filter(|_| failure.is_none()).map(|input| input.0);
-    StepOutcome::Ended { resume, failure }
+    StepOutcome::Ended {
+        at,
+        resume,
+        failure,
+    }
 }
 
-async fn tell_force_stop(cx: &RunContext<'_>, run: &Run, failure: Failure) {
+pub(crate) async fn tell_force_stop(cx: &RunContext<'_>, run: &Run, failure: Failure) {
     tracing::warn!(run = %cx.run, error = %failure, "run ended with an error");
     let mut event = ForceStopEvent {
         scope: cx.scope(run.turn(), run.attempts_in_turn()),
         failure,
     };
-    if let Err(late) = cx.ask(&mut event).await {
+    if let Err(Unanswered::Failed(late)) = cx.ask_after(&mut cx.watch(), &mut event).await {
         tracing::warn!(run = %cx.run, error = %late, "a hook failed while the run was ending with an error");
     }
     cx.tell(AgentEvent::ForceStop(event));

@@ -14,9 +14,7 @@ use crate::{
         AgentEvent, AttemptDiscardedEvent, AttemptStartedEvent, DiscardReason,
         EventLoopThrottleEvent, EventScope, MessageAddedEvent, ReasoningDeltaEvent, TextDeltaEvent,
     },
-    hook_event::{
-        AfterModelCallEvent, AttemptFacts, BeforeModelCallEvent, BeforeToolsEvent, WaitPlan,
-    },
+    hook_event::{AfterModelCallEvent, AttemptFacts, BeforeModelCallEvent, WaitPlan},
     interrupt::{Interrupt, Watch},
     message::Message,
     model::{Assembly, ModelDelta, ModelError, ModelErrorKind, ModelRequest, ModelResponse},
@@ -35,6 +33,7 @@ pub(crate) async fn attempt(cx: &RunContext<'_>, run: &Run) -> AttemptOutcome {
         started: cx.runtime.now(),
         watch: cx.watch(),
         assembly: Assembly::default(),
+        answer_began: false,
         output_started: false,
     };
     cx.tell(AgentEvent::AttemptStarted(AttemptStartedEvent {
@@ -55,6 +54,7 @@ struct Attempt<'a> {
     started: SystemTime,
     watch: Watch,
     assembly: Assembly,
+    answer_began: bool,
     output_started: bool,
 }
 
@@ -71,11 +71,7 @@ impl Attempt<'_> {
             Ok(Some(answer)) => Ok(Ok(self.answer_without_model(answer))),
             Ok(None) => self.call_model().await,
             Err(Unanswered::Interrupted(interrupt)) => Err(interrupt),
-            Err(Unanswered::Failed(failure)) => {
-                return self
-                    .discard_and_fail(DiscardReason::HookError, None, failure)
-                    .await;
-            }
+            Err(failed) => return self.give_up_on(failed, None).await,
         };
         self.judge(outcome).await
     }
@@ -133,6 +129,7 @@ impl Attempt<'_> {
             let next = poll_fn(|cx| Pin::new(&mut stream).poll_next(cx));
             match self.watch.race(next).await? {
                 Some(Ok(delta)) => {
+                    self.answer_began = true;
                     self.watch.limit_silence(idle);
                     if let Err(error) = self.take_delta(delta) {
                         return Ok(Err(error));
@@ -173,10 +170,10 @@ impl Attempt<'_> {
 
     fn silence_error(&self) -> ModelError {
         let timeouts = self.cx.agent.timeouts;
-        let message = if self.assembly.is_empty() {
-            format!("no answer within {:?}", timeouts.first_byte)
-        } else {
+        let message = if self.answer_began {
             format!("the stream was silent for {:?}", timeouts.idle)
+        } else {
+            format!("no answer within {:?}", timeouts.first_byte)
         };
         ModelError::new(ModelErrorKind::Timeout, message)
     }
@@ -195,36 +192,49 @@ impl Attempt<'_> {
             plan: None,
             gave_up: false,
         };
-        // What was cut short still gets its `After`, so that what a hook opened it can close; it
-        // cannot be raced against the interrupt that has already come.
+        // What was cut short still gets its `After`, so that what a hook opened it can close.
+        let asked = self.cx.ask_after(&mut self.watch, &mut event).await;
         let asked = match interrupt {
-            Some(interrupt) => self
-                .cx
-                .ask(&mut event)
-                .await
-                .map_err(Unanswered::Failed)
-                .and(Err(Unanswered::Interrupted(interrupt))),
-            None => self.cx.ask_or_interrupt(&mut self.watch, &mut event).await,
+            Some(interrupt) => asked.and(Err(interrupt.into())),
+            None => asked,
         };
         match asked {
             Ok(()) => self.conclude(event).await,
-            Err(Unanswered::Interrupted(Interrupt::Cancelled)) => {
-                match self.discard(DiscardReason::Cancelled, None).await {
-                    Ok(()) => AttemptVerdict::Cancelled,
-                    Err(failure) => AttemptVerdict::Failed(failure),
-                }
-            }
-            Err(Unanswered::Interrupted(_)) => {
-                let failure = self.cx.deadline_failure();
-                self.discard_and_fail(DiscardReason::Deadline, None, failure)
-                    .await
-            }
-            Err(Unanswered::Failed(failure)) => {
+            Err(unanswered) => {
                 let error = event.outcome.and_then(Result::err);
-                self.discard_and_fail(DiscardReason::HookError, error, failure)
-                    .await
+                self.give_up_on(unanswered, error).await
             }
         }
+    }
+
+    /// Ends an attempt whose hooks could not be asked to the end.
+    async fn give_up_on(
+        &mut self,
+        unanswered: Unanswered,
+        error: Option<ModelError>,
+    ) -> AttemptVerdict {
+        let (reason, failure) = match unanswered {
+            Unanswered::Interrupted(Interrupt::Cancelled) => {
+                return match self.discard(DiscardReason::Cancelled, error).await {
+                    Err(Unanswered::Failed(failure)) => AttemptVerdict::Failed(failure),
+                    Ok(()) | Err(Unanswered::Interrupted(_)) => AttemptVerdict::Cancelled,
+                };
+            }
+            Unanswered::Interrupted(_) => (DiscardReason::Deadline, self.cx.deadline_failure()),
+            Unanswered::Failed(failure) => (DiscardReason::HookError, failure),
+        };
+        let failure = failure.with_model_error(error.clone());
+        self.discard_and_fail(reason, error, failure).await
+    }
+
+    /// The verdict on an attempt that was discarded before its hooks were asked to the end.
+    fn verdict_on(&self, unanswered: Unanswered, error: Option<ModelError>) -> AttemptVerdict {
+        let failure = match unanswered {
+            Unanswered::Interrupted(Interrupt::Cancelled) => return AttemptVerdict::Cancelled,
+            Unanswered::Interrupted(_) => self.cx.deadline_failure(),
+            Unanswered::Failed(failure) => failure,
+        };
+        AttemptVerdict::Failed(failure.with_model_error(error))
     }
 
     fn facts(&self, failed: bool) -> AttemptFacts {
@@ -278,15 +288,13 @@ impl Attempt<'_> {
         }
         let now = self.cx.runtime.now();
         let wait = plan.map(|plan| RecordedWait::from_now(now, plan.delay));
-        let deadline = self.cx.deadline.unwrap_or(SystemTime::UNIX_EPOCH);
-        if let Some(wait) = wait
-            && self.cx.deadline.is_some()
-            && wait.until > deadline
+        if let (Some(wait), Some(deadline)) = (wait, self.cx.deadline)
+            && wait.until >= deadline
         {
             let failure = Failure::of_loop(
                 RunErrorKind::Deadline,
                 format!(
-                    "the next try in {:?} would come after the run's deadline",
+                    "the next try in {:?} would not come before the run's deadline",
                     wait.delay
                 ),
             )
@@ -294,22 +302,21 @@ impl Attempt<'_> {
             .with_retry_after(wait.delay);
             return self.discard_and_fail(reason, error, failure).await;
         }
-        if let Err(failure) = self.discard(reason, error.clone()).await {
-            return AttemptVerdict::Failed(failure);
+        let mut asked = self.discard(reason, error.clone()).await;
+        if let (Ok(()), Some(plan)) = (&asked, plan) {
+            asked = self.tell_throttle(plan, error.clone()).await;
         }
-        if let Some(plan) = plan
-            && let Err(failure) = self.tell_throttle(plan, error).await
-        {
-            return AttemptVerdict::Failed(failure);
+        match asked {
+            Ok(()) => AttemptVerdict::Retry { wait },
+            Err(unanswered) => self.verdict_on(unanswered, error),
         }
-        AttemptVerdict::Retry { wait }
     }
 
     async fn tell_throttle(
-        &self,
+        &mut self,
         plan: WaitPlan,
         error: Option<ModelError>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Unanswered> {
         let mut event = EventLoopThrottleEvent {
             scope: self.scope(),
             delay: plan.delay,
@@ -324,29 +331,31 @@ impl Attempt<'_> {
             error = event.error.as_ref().map(tracing::field::display),
             "model call failed, waiting before the next attempt"
         );
-        self.cx.ask(&mut event).await?;
+        self.cx
+            .ask_or_interrupt(&mut self.watch, &mut event)
+            .await?;
         self.cx.tell(AgentEvent::EventLoopThrottle(event));
         Ok(())
     }
 
     /// Takes back what the attempt said: every attempt that is not committed ends here, once.
     async fn discard(
-        &self,
+        &mut self,
         reason: DiscardReason,
         error: Option<ModelError>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Unanswered> {
         let mut event = AttemptDiscardedEvent {
             scope: self.scope(),
             reason,
             error,
         };
-        let asked = self.cx.ask(&mut event).await;
+        let asked = self.cx.ask_after(&mut self.watch, &mut event).await;
         self.cx.tell(AgentEvent::AttemptDiscarded(event));
         asked
     }
 
     async fn discard_and_fail(
-        &self,
+        &mut self,
         reason: DiscardReason,
         error: Option<ModelError>,
         failure: Failure,
@@ -357,37 +366,19 @@ impl Attempt<'_> {
         AttemptVerdict::Failed(failure)
     }
 
-    /// Adds the answer to the history and asks whether its tools may run.
+    /// Adds the answer to the history.
     async fn commit(&mut self, response: ModelResponse) -> AttemptVerdict {
         let message = response.message;
         let mut added = MessageAddedEvent {
             scope: self.scope(),
             message: Arc::clone(&message),
         };
-        if let Err(failure) = self.cx.ask(&mut added).await {
-            return self
-                .discard_and_fail(DiscardReason::HookError, None, failure)
-                .await;
-        }
-        self.cx.tell(AgentEvent::Message(added));
-        let cancel_tools = if response.stop_reason == StopReason::ToolUse {
-            let mut event = BeforeToolsEvent {
-                scope: self.scope(),
-                message: Arc::clone(&message),
-                cancel: None,
-            };
-            match self.cx.ask_or_interrupt(&mut self.watch, &mut event).await {
-                Ok(()) => event.cancel,
-                // The message stands; the tools, which watch too, will be cut short.
-                Err(Unanswered::Interrupted(_)) => None,
-                Err(Unanswered::Failed(failure)) => return AttemptVerdict::Failed(failure),
+        match self.cx.ask_or_interrupt(&mut self.watch, &mut added).await {
+            Ok(()) => {
+                self.cx.tell(AgentEvent::Message(added));
+                AttemptVerdict::Answered { message }
             }
-        } else {
-            None
-        };
-        AttemptVerdict::Answered {
-            message,
-            cancel_tools,
+            Err(unanswered) => self.give_up_on(unanswered, None).await,
         }
     }
 }

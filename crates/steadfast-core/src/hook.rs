@@ -58,7 +58,9 @@ pub trait HookProvider: Send + Sync + 'static {
 ///
 /// # Cancel safety
 ///
-/// The future is dropped at its next await when the run is cancelled or reaches its deadline.
+/// The future is dropped at its next await when the run is cancelled or reaches its deadline. Hooks
+/// that are asked after that run to their end: those that close what was cut short, and those of
+/// the run's own end.
 ///
 /// ```
 /// use steadfast_core::{BeforeModelCallEvent, Hook, HookError, async_trait};

@@ -69,7 +69,7 @@ pub use retry::{
 };
 pub use run::{
     AttemptOutcome, AttemptVerdict, Begun, RecordedWait, Run, Step, StepMismatch, StepName,
-    StepOutcome, ToolOutcome, ToolStep, ToolVerdict, ToolsFinished,
+    StepOutcome, ToolOutcome, ToolStep, ToolVerdict, ToolsBegun, ToolsFinished,
 };
 pub use run_error::{Failure, RunError, RunErrorKind};
 pub use run_id::RunId;

@@ -21,7 +21,11 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
 ) -> Result<Duration, D::Error> {
     let millis = f64::deserialize(deserializer)?;
     // To whole nanoseconds, so that what was written as a fraction of milliseconds loads back equal.
-    Duration::try_from_secs_f64((millis * 1e6).round() / 1e9).map_err(serde::de::Error::custom)
+    let seconds = (millis * 1e6).round() / 1e9;
+    if seconds >= Duration::MAX.as_secs_f64() {
+        return Ok(Duration::MAX);
+    }
+    Duration::try_from_secs_f64(seconds).map_err(serde::de::Error::custom)
 }
 
 pub(crate) mod option {

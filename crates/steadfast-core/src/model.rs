@@ -22,6 +22,7 @@ pub use error::{ModelError, ModelErrorKind};
 pub use settings::{ModelSettings, ToolChoice};
 
 use crate::{
+    ConfigError,
     history::History,
     message::Message,
     run_id::RunId,
@@ -161,6 +162,22 @@ pub(crate) struct RequestFrame {
     pub(crate) system: Option<String>,
     pub(crate) tools: Vec<ToolSpec>,
     pub(crate) settings: ModelSettings,
+}
+
+impl RequestFrame {
+    /// Checks the settings, by themselves and against the tools.
+    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
+        self.settings.validate()?;
+        match &self.settings.tool_choice {
+            Some(ToolChoice::Tool(name)) if !self.tools.iter().any(|tool| tool.name == *name) => {
+                Err(ConfigError::new(
+                    "tool_choice",
+                    format!("names the tool `{name}`, which the agent does not have"),
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Says what is set and nothing of what it says: a system prompt may be secret.

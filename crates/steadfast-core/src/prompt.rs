@@ -18,7 +18,7 @@ pub use run_stream::RunStream;
 use crate::{
     ConfigError,
     agent::Agent,
-    agent_loop::{Broken, drive, start},
+    agent_loop::{Broken, drive, start, tell_force_stop},
     agent_result::AgentResult,
     conversation::Conversation,
     event_queue::EventQueue,
@@ -152,7 +152,7 @@ impl<'a> Prompt<'a> {
         limits.deadline = self.deadline.or(limits.deadline);
         let mut run = match self.start {
             Start::Run(mut run) => {
-                run.reopen(runtime.now());
+                run.reopen(runtime.now(), self.deadline);
                 run
             }
             Start::Input(input) => {
@@ -172,14 +172,9 @@ impl<'a> Prompt<'a> {
                 Box::new(Run::new(id, started, limits, base, input.0))
             }
         };
-        let frame = match frame(&self.agent, self.settings) {
-            Ok(frame) => frame,
-            Err(error) => {
-                let failure =
-                    Failure::of_loop(RunErrorKind::Config, "the prompt's settings are wrong")
-                        .with_cause(Arc::new(error));
-                return Err(RunError::new(failure, run));
-            }
+        let (frame, refused) = match frame(&self.agent, self.settings) {
+            Ok(frame) => (frame, None),
+            Err(error) => (Arc::clone(&agent.frame), Some(error)),
         };
         let cx = RunContext {
             agent,
@@ -191,6 +186,12 @@ impl<'a> Prompt<'a> {
             started: run.started(),
             deadline: run.deadline(),
         };
+        if let Some(error) = refused {
+            let failure = Failure::of_loop(RunErrorKind::Config, "the prompt's settings are wrong")
+                .with_cause(Arc::new(error));
+            tell_force_stop(&cx, &run, failure.clone()).await;
+            return Err(RunError::new(failure, run));
+        }
         let driven = drive(&cx, &mut run).await;
         settle(run, driven, self.conversation, &cx)
     }
@@ -201,11 +202,12 @@ fn frame(agent: &Agent, settings: Option<ModelSettings>) -> Result<Arc<RequestFr
     let Some(settings) = settings else {
         return Ok(Arc::clone(own));
     };
-    settings.validate()?;
-    Ok(Arc::new(RequestFrame {
+    let frame = RequestFrame {
         settings,
         ..RequestFrame::clone(own)
-    }))
+    };
+    frame.validate()?;
+    Ok(Arc::new(frame))
 }
 
 fn settle(

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use step::Unit;
 pub use step::{
     AttemptOutcome, AttemptVerdict, Begun, RecordedWait, Step, StepMismatch, StepName, StepOutcome,
-    ToolOutcome, ToolStep, ToolVerdict, ToolsFinished,
+    ToolOutcome, ToolStep, ToolVerdict, ToolsBegun, ToolsFinished,
 };
 
 use crate::{
@@ -93,13 +93,13 @@ enum Phase {
     },
     Attempt,
     Wait(RecordedWait),
+    BeginTools,
     Tools {
         slots: Vec<ToolSlot>,
-        cancelled: bool,
     },
     FinishTools {
         results: Vec<ToolResult>,
-        /// Set where no tool ran, or none may follow: the run then ends with this.
+        /// Set where nothing may follow: the run then ends with this.
         then: Option<StopReason>,
     },
     End {
@@ -110,6 +110,7 @@ enum Phase {
     Done {
         ending: Ending,
         unfinished: Option<Box<Self>>,
+        at: SystemTime,
     },
 }
 
@@ -121,9 +122,34 @@ enum Ending {
 
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 enum ToolSlot {
-    Ready { tries: u32 },
-    Waiting { tries: u32, wait: RecordedWait },
+    Ready {
+        tries: u32,
+    },
+    Waiting {
+        tries: u32,
+        wait: RecordedWait,
+    },
     Done(ToolResult),
+    /// Cut short, and to be done again if the run is resumed.
+    Cancelled {
+        tries: u32,
+        result: ToolResult,
+    },
+}
+
+impl ToolSlot {
+    /// What the model may read of it, if anything.
+    const fn result(&self) -> Option<&ToolResult> {
+        match self {
+            Self::Done(result) | Self::Cancelled { result, .. } => Some(result),
+            Self::Ready { .. } | Self::Waiting { .. } => None,
+        }
+    }
+
+    /// The results of all calls, once each has one.
+    fn results(slots: &[Self]) -> Option<Vec<ToolResult>> {
+        slots.iter().map(|slot| slot.result().cloned()).collect()
+    }
 }
 
 /// What the model reads in place of a result when a call was not run.
@@ -177,6 +203,7 @@ impl Run {
                 attempt: self.turn.attempts.saturating_add(1),
             },
             Phase::Wait(wait) => Step::Wait(*wait),
+            Phase::BeginTools => Step::BeginTools,
             Phase::Tools { slots, .. } => Step::Tools(
                 slots
                     .iter()
@@ -192,7 +219,7 @@ impl Run {
                             tries: tries.saturating_add(1),
                             wait: Some(*wait),
                         }),
-                        ToolSlot::Done(_) => None,
+                        ToolSlot::Done(_) | ToolSlot::Cancelled { .. } => None,
                     })
                     .collect(),
             ),
@@ -219,13 +246,21 @@ impl Run {
             (Phase::Wait(_), StepOutcome::WaitCancelled) => {
                 self.end(Ending::Finished(StopReason::Cancelled))
             }
-            (Phase::Tools { .. }, StepOutcome::Tool(outcome)) => return self.take_tool(outcome),
+            (Phase::BeginTools, StepOutcome::ToolsBegun(begun)) => self.begin_tools(begun),
+            (Phase::Tools { .. } | Phase::End { .. }, StepOutcome::Tool(outcome)) => {
+                return self.take_tool(outcome);
+            }
             (Phase::FinishTools { .. }, StepOutcome::ToolsFinished(finished)) => {
                 self.finish_tools(finished)
             }
-            (Phase::End { .. }, StepOutcome::Ended { resume, failure }) => {
-                self.close(resume, failure)
-            }
+            (
+                Phase::End { .. },
+                StepOutcome::Ended {
+                    at,
+                    resume,
+                    failure,
+                },
+            ) => self.close(at, resume, failure),
             (_, outcome) => {
                 return Err(StepMismatch {
                     expected: self.step().kind(),
@@ -262,10 +297,7 @@ impl Run {
         self.turn.started.get_or_insert(outcome.started);
         self.usage += outcome.usage;
         match outcome.verdict {
-            AttemptVerdict::Answered {
-                message,
-                cancel_tools,
-            } => self.take_answer(message, cancel_tools),
+            AttemptVerdict::Answered { message } => self.take_answer(message),
             AttemptVerdict::Retry { wait: None } => {}
             AttemptVerdict::Retry { wait: Some(wait) } => {
                 self.turn.waits = self.turn.waits.saturating_add(1);
@@ -281,60 +313,87 @@ impl Run {
         }
     }
 
-    fn take_answer(&mut self, message: Arc<Message>, cancel_tools: Option<String>) {
+    fn take_answer(&mut self, message: Arc<Message>) {
         let stop_reason = message.stop_reason.unwrap_or(StopReason::EndTurn);
-        let refuse_all = |reason: &str| -> Vec<ToolResult> {
-            message
-                .tool_uses()
-                .map(|call| ToolResult::error(call, reason))
-                .collect()
-        };
-        let calls = message.tool_uses().count();
-        let phase = match (stop_reason, cancel_tools) {
-            (StopReason::ToolUse, None) => Some(Phase::Tools {
-                slots: vec![ToolSlot::Ready { tries: 0 }; calls],
-                cancelled: false,
-            }),
-            (StopReason::ToolUse, Some(reason)) => Some(Phase::FinishTools {
-                results: refuse_all(&reason),
-                then: None,
-            }),
-            // A call in an answer that is not complete is never run, but it is answered: a history
-            // with an open call is one that providers refuse.
-            (stop, _) if calls > 0 => Some(Phase::FinishTools {
-                results: refuse_all(if stop == StopReason::MaxTokens {
-                    NOT_RUN_CUT
-                } else {
-                    NOT_RUN_FILTERED
-                }),
-                then: Some(stop),
-            }),
-            _ => None,
+        let calls = message.tool_uses().next().is_some();
+        let not_run = match stop_reason {
+            StopReason::MaxTokens => NOT_RUN_CUT,
+            _ => NOT_RUN_FILTERED,
         };
         self.history.push(message);
-        match phase {
-            Some(phase) => self.phase = phase,
-            None => {
+        match stop_reason {
+            StopReason::ToolUse if calls => self.phase = Phase::BeginTools,
+            // A call in an answer that is not complete is never run, but it is answered: a history
+            // with an open call is one that providers refuse.
+            stop if calls => self.refuse_calls(not_run, Some(stop)),
+            stop => {
                 self.finish_turn();
-                self.end(Ending::Finished(stop_reason));
+                self.end(Ending::Finished(stop));
             }
         }
     }
 
+    /// Answers every call of the latest message with a sentence instead of running it.
+    fn refuse_calls(&mut self, reason: &str, then: Option<StopReason>) {
+        let calls = self
+            .history
+            .last()
+            .into_iter()
+            .flat_map(|message| message.tool_uses());
+        let results = calls.map(|call| ToolResult::error(call, reason)).collect();
+        self.phase = Phase::FinishTools { results, then };
+    }
+
+    fn begin_tools(&mut self, begun: ToolsBegun) {
+        let calls = self
+            .history
+            .last()
+            .map_or(0, |message| message.tool_uses().count());
+        match begun {
+            ToolsBegun {
+                failure: Some(failure),
+                ..
+            } => self.end(Ending::Failed(failure)),
+            ToolsBegun {
+                cancelled: true, ..
+            } => self.refuse_calls(NOT_RUN_STOPPED, Some(StopReason::Cancelled)),
+            ToolsBegun {
+                refusal: Some(reason),
+                ..
+            } => self.refuse_calls(&reason, None),
+            _ => {
+                self.phase = Phase::Tools {
+                    slots: vec![ToolSlot::Ready { tries: 0 }; calls],
+                };
+            }
+        }
+    }
+
+    /// Takes the outcome of a call. Once another call has failed, one that was still under way joins
+    /// the unfinished turn, so that outcomes lead to the same run in whatever order they come.
     fn take_tool(&mut self, outcome: ToolOutcome) -> Result<(), StepMismatch> {
-        let max_tries = self.limits.max_tool_tries;
-        let Phase::Tools { slots, cancelled } = &mut self.phase else {
-            return Ok(());
-        };
         let mismatch = StepMismatch {
-            expected: "tools",
+            expected: self.step().kind(),
             got: "tool",
+        };
+        let max_tries = self.limits.max_tool_tries;
+        let slots = match &mut self.phase {
+            Phase::Tools { slots } => slots,
+            Phase::End {
+                unfinished: Some(phase),
+                ..
+            } => match &mut **phase {
+                Phase::Tools { slots } => slots,
+                _ => return Err(mismatch),
+            },
+            _ => return Err(mismatch),
         };
         let state = slots.get_mut(outcome.slot).ok_or(mismatch)?;
         let tries = match state {
             ToolSlot::Ready { tries } | ToolSlot::Waiting { tries, .. } => tries.saturating_add(1),
-            ToolSlot::Done(_) => return Err(mismatch),
+            ToolSlot::Done(_) | ToolSlot::Cancelled { .. } => return Err(mismatch),
         };
+        let mut failed = None;
         match outcome.verdict {
             ToolVerdict::Done(result) => *state = ToolSlot::Done(result),
             // The cap stands outside of what a hook can change: the last result counts.
@@ -346,24 +405,24 @@ impl Run {
             } => *state = ToolSlot::Waiting { tries, wait },
             ToolVerdict::Retry { wait: None, .. } => *state = ToolSlot::Ready { tries },
             ToolVerdict::Cancelled(result) => {
-                *state = ToolSlot::Done(result);
-                *cancelled = true;
+                let tries = tries.saturating_sub(1);
+                *state = ToolSlot::Cancelled { tries, result };
             }
-            ToolVerdict::Failed(failure) => {
-                self.end(Ending::Failed(failure));
-                return Ok(());
-            }
+            ToolVerdict::Failed(failure) => failed = Some(failure),
         }
-        if slots.iter().all(|slot| matches!(slot, ToolSlot::Done(_))) {
-            let results = std::mem::take(slots)
-                .into_iter()
-                .filter_map(|slot| match slot {
-                    ToolSlot::Done(result) => Some(result),
-                    _ => None,
-                })
-                .collect();
-            let then = cancelled.then_some(StopReason::Cancelled);
-            self.phase = Phase::FinishTools { results, then };
+        if let Phase::Tools { slots } = &mut self.phase {
+            match failed {
+                Some(failure) => self.end(Ending::Failed(failure)),
+                None => {
+                    if let Some(results) = ToolSlot::results(slots) {
+                        let then = slots
+                            .iter()
+                            .any(|slot| matches!(slot, ToolSlot::Cancelled { .. }))
+                            .then_some(StopReason::Cancelled);
+                        self.phase = Phase::FinishTools { results, then };
+                    }
+                }
+            }
         }
         Ok(())
     }
@@ -417,7 +476,7 @@ impl Run {
         self.phase = Phase::End { ending, unfinished };
     }
 
-    fn close(&mut self, resume: Option<Vec<Message>>, failure: Option<Failure>) {
+    fn close(&mut self, at: SystemTime, resume: Option<Vec<Message>>, failure: Option<Failure>) {
         let phase = std::mem::replace(&mut self.phase, Phase::Attempt);
         let Phase::End { ending, unfinished } = phase else {
             self.phase = phase;
@@ -425,25 +484,33 @@ impl Run {
         };
         let may_resume = may_resume(&ending) && self.reached_limit().is_none();
         self.phase = match (failure, resume) {
+            // The end itself failed: this is what is to be done again on resume.
             (Some(failure), _) => Phase::Done {
                 ending: Ending::Failed(failure),
-                unfinished,
+                unfinished: Some(Box::new(Phase::End { ending, unfinished })),
+                at,
             },
             (None, Some(prompt)) if may_resume => {
                 self.rounds = self.rounds.saturating_add(1);
                 self.turn = self.turn.next();
                 Phase::Begin { prompt }
             }
-            (None, _) => Phase::Done { ending, unfinished },
+            (None, _) => Phase::Done {
+                ending,
+                unfinished,
+                at,
+            },
         };
     }
 
-    /// Opens a run that stopped without a result, so that it goes on where it stopped. It does so as
-    /// a turn of its own, whose attempts count anew and whose records have names of their own. A
-    /// deadline that has passed is set anew.
-    pub(crate) fn reopen(&mut self, now: SystemTime) {
-        let (Phase::End { unfinished, .. } | Phase::Done { unfinished, .. }) = &mut self.phase
-        else {
+    /// Opens a run that ended without a result, so that it goes on where it stopped. What was left of
+    /// a turn becomes a turn of its own, whose attempts count anew and whose records have names of
+    /// their own. A deadline that has passed is set anew, and so is any if the prompt brings its own.
+    pub(crate) fn reopen(&mut self, now: SystemTime, deadline: Option<Duration>) {
+        if deadline.is_some() {
+            self.deadline = deadline.and_then(|limit| now.checked_add(limit));
+        }
+        let Phase::Done { unfinished, .. } = &mut self.phase else {
             return;
         };
         let Some(phase) = unfinished.take() else {
@@ -452,10 +519,20 @@ impl Run {
         self.phase = match *phase {
             // Whoever resumes has waited.
             Phase::Wait(_) => Phase::Attempt,
+            Phase::Tools { mut slots } => {
+                for slot in &mut slots {
+                    if let ToolSlot::Cancelled { tries, .. } = slot {
+                        *slot = ToolSlot::Ready { tries: *tries };
+                    }
+                }
+                Phase::Tools { slots }
+            }
             phase => phase,
         };
         self.rounds = self.rounds.saturating_add(1);
-        self.turn = self.turn.next();
+        if !matches!(self.phase, Phase::Begin { .. } | Phase::End { .. }) {
+            self.turn = self.turn.next();
+        }
         if self.deadline.is_some_and(|deadline| deadline <= now) {
             self.deadline = self
                 .limits
@@ -564,9 +641,13 @@ impl Run {
         }
     }
 
+    /// The results of the turn's tools, and whether hooks were asked before them: not for a call in
+    /// an answer that is not complete.
     pub(crate) fn tool_results(&self) -> (&[ToolResult], bool) {
         match &self.phase {
-            Phase::FinishTools { results, then } => (results, then.is_none()),
+            Phase::FinishTools { results, then } => {
+                (results, matches!(then, None | Some(StopReason::Cancelled)))
+            }
             _ => (&[], false),
         }
     }
@@ -595,9 +676,13 @@ impl Run {
         self.limits.max_tool_tries
     }
 
-    /// The result, once the ending is known.
+    /// The result, once the ending is known. That of a run that is done does not change any more.
     pub(crate) fn result(&self, now: SystemTime) -> Option<AgentResult> {
         let stop_reason = self.stop_reason()?;
+        let ended = match &self.phase {
+            Phase::Done { at, .. } => *at,
+            _ => now,
+        };
         let text = self
             .history
             .tail()
@@ -611,7 +696,7 @@ impl Run {
             usage: self.usage,
             attempts: self.attempts,
             turns: self.turn.number,
-            duration: now.duration_since(self.started).unwrap_or_default(),
+            duration: ended.duration_since(self.started).unwrap_or_default(),
             waited: self.waited,
         })
     }
@@ -653,13 +738,7 @@ impl Run {
             return Vec::new();
         };
         match unfinished.as_deref() {
-            Some(Phase::Tools { slots, .. }) => slots
-                .iter()
-                .map(|slot| match slot {
-                    ToolSlot::Done(result) => Some(result),
-                    _ => None,
-                })
-                .collect(),
+            Some(Phase::Tools { slots }) => slots.iter().map(ToolSlot::result).collect(),
             Some(Phase::FinishTools { results, .. }) => results.iter().map(Some).collect(),
             _ => Vec::new(),
         }

@@ -87,6 +87,33 @@ impl RunContext<'_> {
             .map_err(Unanswered::Failed)
     }
 
+    /// Asks the hooks of something that has happened. An interrupt that came before does not keep
+    /// them from it, so that what a hook opened it can close; one that comes meanwhile cuts them
+    /// short.
+    pub(crate) async fn ask_after<E: HookEvent>(
+        &self,
+        watch: &mut Watch,
+        event: &mut E,
+    ) -> Result<(), Unanswered> {
+        match watch.check() {
+            Ok(()) => self.ask_or_interrupt(watch, event).await,
+            Err(interrupt) => {
+                self.ask(event).await.map_err(Unanswered::Failed)?;
+                Err(interrupt.into())
+            }
+        }
+    }
+
+    /// Says how asking hooks ended a run, if it did: cancelled, or with a failure.
+    pub(crate) fn stopped_by(&self, asked: Result<(), Unanswered>) -> (bool, Option<Failure>) {
+        match asked {
+            Ok(()) => (false, None),
+            Err(Unanswered::Failed(failure)) => (false, Some(failure)),
+            Err(Unanswered::Interrupted(_)) if self.is_cancelled() => (true, None),
+            Err(Unanswered::Interrupted(_)) => (false, Some(self.deadline_failure())),
+        }
+    }
+
     /// Watches for the interrupts of this run.
     pub(crate) fn watch(&self) -> Watch {
         Watch::new(self.cancel.clone(), self.deadline_instant())

@@ -145,7 +145,7 @@ impl ToolContext {
         &self.call_id
     }
 
-    /// Completes when the run is cancelled.
+    /// Completes when the run is stopped while tools run: cancelled, late, failed or dropped.
     ///
     /// # Cancel safety
     ///

@@ -124,23 +124,28 @@ impl ToolCall {
             retry: false,
             delay: None,
         };
+        let asked = cx.ask_after(&mut watch, &mut after).await;
         let asked = match interrupt {
-            Some(interrupt) => cx
-                .ask(&mut after)
-                .await
-                .map_err(Unanswered::Failed)
-                .and(Err(Unanswered::Interrupted(interrupt))),
-            None => cx.ask_or_interrupt(&mut watch, &mut after).await,
+            Some(interrupt) => asked.and(Err(interrupt.into())),
+            None => asked,
         };
+        // Hooks may write what was answered, not what was asked: a result under another identity or
+        // name would answer no call of the message.
+        after.result.id.clone_from(&self.call.id);
+        after.result.name.clone_from(&self.call.name);
         cx.tell(AgentEvent::ToolFinished(ToolFinishedEvent::new(
             self.scope(cx),
             &after.tool_use,
             &after.result,
             ran.duration,
         )));
-        // A tool that answered keeps its answer, also if the run was stopped while hooks looked at it.
         match asked {
             Err(Unanswered::Failed(failure)) => ToolVerdict::Failed(failure),
+            // A tool that answered keeps its answer, also if the run was stopped while hooks looked at
+            // it; the run meets the interrupt at its next step.
+            Err(Unanswered::Interrupted(_)) if interrupt.is_none() => {
+                ToolVerdict::Done(after.result)
+            }
             Err(Unanswered::Interrupted(Interrupt::Cancelled)) => {
                 ToolVerdict::Cancelled(after.result)
             }
@@ -158,7 +163,7 @@ impl ToolCall {
             .map(|delay| RecordedWait::from_now(now, delay));
         match (wait, cx.deadline) {
             // Waiting past the deadline would only turn a tool's error into the run's.
-            (Some(wait), Some(deadline)) if wait.until > deadline => {
+            (Some(wait), Some(deadline)) if wait.until >= deadline => {
                 ToolVerdict::Done(after.result)
             }
             _ => ToolVerdict::Retry {

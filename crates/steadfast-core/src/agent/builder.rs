@@ -206,7 +206,6 @@ impl AgentBuilder {
             ConfigError::new("model", "is missing")
                 .with_hint("give the builder one with `.model(..)`")
         })?;
-        self.settings.validate()?;
         self.limits.validate()?;
         self.timeouts.validate()?;
         let mut tools = Toolbox::default();
@@ -223,6 +222,12 @@ impl AgentBuilder {
             tools.0.push((spec.name.clone(), tool));
             specs.push(spec);
         }
+        let frame = RequestFrame {
+            system: self.system,
+            tools: specs,
+            settings: self.settings,
+        };
+        frame.validate()?;
         let mut hooks = HookRegistry::new();
         // Registered first, so that with `After` events reversed it is asked last.
         for provider in std::iter::once(&self.retry).chain(&self.providers) {
@@ -234,11 +239,7 @@ impl AgentBuilder {
             model,
             tools,
             hooks: hooks.seal(),
-            frame: Arc::new(RequestFrame {
-                system: self.system,
-                tools: specs,
-                settings: self.settings,
-            }),
+            frame: Arc::new(frame),
             limits: self.limits,
             timeouts: self.timeouts,
             failed_turn: self.failed_turn,

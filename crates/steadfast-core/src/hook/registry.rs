@@ -99,7 +99,7 @@ impl HookRegistry {
         self.order(0).add(hook)
     }
 
-    /// Registers an observer, of [`AgentEvent`] or of one hook event.
+    /// Registers an observer, of [`AgentEvent`](crate::AgentEvent) or of one hook event.
     ///
     /// An observer is told after the hooks had their say, and cannot write. It runs inside the
     /// loop, so it should be quick.

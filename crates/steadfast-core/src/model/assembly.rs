@@ -97,11 +97,6 @@ impl Assembly {
         }
     }
 
-    /// Returns whether nothing has been said yet.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.content.is_empty()
-    }
-
     /// Returns what the answer cost so far.
     pub(crate) const fn usage(&self) -> Usage {
         self.usage

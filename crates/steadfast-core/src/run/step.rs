@@ -25,6 +25,8 @@ pub enum Step {
     },
     /// Wait before the next attempt.
     Wait(RecordedWait),
+    /// Ask the hooks whether the tools of the turn may run.
+    BeginTools,
     /// Run these tool calls, concurrently.
     Tools(Vec<ToolStep>),
     /// Ask the hooks of the tools and add the results to the history.
@@ -41,6 +43,7 @@ impl Step {
             Self::Begin => "begin",
             Self::Attempt { .. } => "attempt",
             Self::Wait(_) => "wait",
+            Self::BeginTools => "begin_tools",
             Self::Tools(_) => "tools",
             Self::FinishTools => "finish_tools",
             Self::End => "end",
@@ -98,6 +101,7 @@ pub(crate) enum Unit {
     Begin { round: u32 },
     Attempt { turn: u32, attempt: u32 },
     Wait { turn: u32, attempt: u32 },
+    BeginTools { turn: u32 },
     Tool { turn: u32, slot: usize, tries: u32 },
     FinishTools { turn: u32 },
     End { round: u32 },
@@ -110,6 +114,7 @@ impl fmt::Display for StepName {
             Unit::Begin { round } => write!(f, "begin-{round}"),
             Unit::Attempt { turn, attempt } => write!(f, "turn-{turn}/attempt-{attempt}"),
             Unit::Wait { turn, attempt } => write!(f, "turn-{turn}/wait-after-{attempt}"),
+            Unit::BeginTools { turn } => write!(f, "turn-{turn}/begin-tools"),
             Unit::Tool { turn, slot, tries } => write!(f, "turn-{turn}/tool-{slot}/try-{tries}"),
             Unit::FinishTools { turn } => write!(f, "turn-{turn}/finish-tools"),
             Unit::End { round } => write!(f, "end-{round}"),
@@ -136,12 +141,16 @@ pub enum StepOutcome {
     Waited,
     /// Of [`Step::Wait`]: the run was cancelled meanwhile.
     WaitCancelled,
+    /// Of [`Step::BeginTools`].
+    ToolsBegun(ToolsBegun),
     /// Of one call of [`Step::Tools`].
     Tool(ToolOutcome),
     /// Of [`Step::FinishTools`].
     ToolsFinished(ToolsFinished),
     /// Of [`Step::End`].
     Ended {
+        /// When it ended.
+        at: SystemTime,
         /// Another prompt that a hook wants answered in the same run.
         resume: Option<Vec<Message>>,
         /// What went wrong at the end itself.
@@ -156,6 +165,7 @@ impl StepOutcome {
             Self::Begun(_) => "begin",
             Self::Attempt(_) => "attempt",
             Self::Waited | Self::WaitCancelled => "wait",
+            Self::ToolsBegun(_) => "begin_tools",
             Self::Tool(_) => "tool",
             Self::ToolsFinished(_) => "finish_tools",
             Self::Ended { .. } => "end",
@@ -196,8 +206,6 @@ pub enum AttemptVerdict {
     Answered {
         /// The answer.
         message: Arc<Message>,
-        /// The text with which a hook refused to run the tools that it asks for.
-        cancel_tools: Option<String>,
     },
     /// The model is called again.
     Retry {
@@ -208,6 +216,18 @@ pub enum AttemptVerdict {
     Failed(Failure),
     /// The run was cancelled.
     Cancelled,
+}
+
+/// What came of the beginning of a turn's tools.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ToolsBegun {
+    /// The text with which a hook refused to run them.
+    pub refusal: Option<String>,
+    /// Whether the run was cancelled meanwhile.
+    pub cancelled: bool,
+    /// What went wrong.
+    pub failure: Option<Failure>,
 }
 
 /// What came of one tool call.

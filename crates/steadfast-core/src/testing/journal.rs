@@ -16,8 +16,14 @@ use crate::{
 };
 
 /// Recorded outcomes, in the order in which they happened, in their stored form.
+///
+/// It keeps the wall clock too, which goes on while no process runs: tokio's clock, that a test may
+/// pause and advance.
 #[derive(Debug, Clone, Default)]
-pub struct Journal(Arc<Mutex<Vec<(String, String)>>>);
+pub struct Journal {
+    entries: Arc<Mutex<Vec<(String, String)>>>,
+    clock: Arc<TokioRuntime>,
+}
 
 impl Journal {
     /// Makes an empty journal.
@@ -27,7 +33,7 @@ impl Journal {
     }
 
     fn entries(&self) -> MutexGuard<'_, Vec<(String, String)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns the names of the records, oldest first.
@@ -39,12 +45,15 @@ impl Journal {
             .collect()
     }
 
-    /// Returns a journal of its own that holds the first records of this one.
+    /// Returns a journal of its own that holds the first records of this one, with the same clock.
     #[must_use]
     pub fn prefix(&self, records: usize) -> Self {
         let entries = self.entries();
         let first = entries.iter().take(records).cloned().collect();
-        Self(Arc::new(Mutex::new(first)))
+        Self {
+            entries: Arc::new(Mutex::new(first)),
+            clock: Arc::clone(&self.clock),
+        }
     }
 
     fn find(&self, name: &str) -> Option<String> {
@@ -79,7 +88,7 @@ impl Journal {
 #[derive(Debug)]
 pub struct JournalRuntime {
     journal: Journal,
-    clock: TokioRuntime,
+    random: TokioRuntime,
     new_records: AtomicUsize,
     stop_after: Option<usize>,
 }
@@ -90,7 +99,7 @@ impl JournalRuntime {
     pub fn new(journal: &Journal) -> Self {
         Self {
             journal: journal.clone(),
-            clock: TokioRuntime::seeded(7),
+            random: TokioRuntime::seeded(7),
             new_records: AtomicUsize::new(0),
             stop_after: None,
         }
@@ -153,15 +162,15 @@ impl Runtime for JournalRuntime {
                 return Ok(());
             }
             self.check_stop()?;
-            self.clock.sleep_until(name, until).await
+            self.journal.clock.sleep_until(name, until).await
         })
     }
 
     fn now(&self) -> SystemTime {
-        self.clock.now()
+        self.journal.clock.now()
     }
 
     fn random(&self) -> u64 {
-        self.clock.random()
+        self.random.random()
     }
 }

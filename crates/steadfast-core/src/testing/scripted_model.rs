@@ -108,7 +108,14 @@ impl Model for ScriptedModel {
             return Err(ModelError::new(ModelErrorKind::InvalidRequest, message));
         };
         match reply.refusal {
-            Some(error) => Err(error),
+            Some(error) => {
+                for item in reply.items {
+                    if let Item::Pause(pause) = item {
+                        tokio::time::sleep(pause).await;
+                    }
+                }
+                Err(error)
+            }
             None => Ok(ModelStream::new(Replay {
                 items: reply.items.into_iter(),
                 pause: None,
@@ -244,7 +251,7 @@ impl Reply {
         cut
     }
 
-    /// Pauses before the answer.
+    /// Pauses before the answer, or before the error.
     pub fn after(mut self, pause: Duration) -> Self {
         self.items.insert(0, Item::Pause(pause));
         self

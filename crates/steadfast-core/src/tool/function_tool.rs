@@ -60,6 +60,10 @@ impl FunctionTool {
             // The dialect and the Rust type's name say nothing to a model and cost tokens.
             schema.remove("$schema");
             schema.remove("title");
+            // Arguments are always an object, also for a closure that takes `()` or any value.
+            if schema.get("type").is_none_or(|kind| kind == "null") {
+                schema.insert("type".to_owned(), "object".into());
+            }
             // Providers want the key even where there is nothing to say.
             schema
                 .entry("properties")
@@ -78,14 +82,20 @@ impl FunctionTool {
     }
 }
 
-/// Reads the input. Models write "no arguments" in several ways; all of them are an empty object.
+/// Reads the input. Models write "no arguments" in several ways, and so do programs: an empty
+/// struct, `()`, an `Option`.
 fn parse<I: DeserializeOwned>(input: Value) -> Result<I, ToolError> {
-    let input = match input {
-        Value::Null => Value::Object(Map::new()),
-        other => other,
+    let parsed = match input {
+        Value::Null => parse_nothing(),
+        Value::Object(map) if map.is_empty() => parse_nothing(),
+        other => serde_json::from_value(other),
     };
-    serde_json::from_value(input)
-        .map_err(|error| ToolError::new(format!("the arguments do not fit: {error}")))
+    parsed.map_err(|error| ToolError::new(format!("the arguments do not fit: {error}")))
+}
+
+fn parse_nothing<I: DeserializeOwned>() -> Result<I, serde_json::Error> {
+    serde_json::from_value(Value::Object(Map::new()))
+        .or_else(|error| serde_json::from_value(Value::Null).map_err(|_| error))
 }
 
 #[async_trait]

@@ -1,0 +1,198 @@
+//! What is under way when a run is cut short: hooks, connections and tools are left in good order.
+
+mod support;
+
+use std::{
+    future::pending,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+
+use serde_json::{Value, json};
+use steadfast_core::{
+    AfterInvocationEvent, AfterModelCallEvent, AfterToolCallEvent, AfterToolsEvent, Agent,
+    AgentBuilder, CancellationToken, FunctionTool, Model, ModelError, ModelRequest,
+    ModelRetryStrategy, ModelStream, Prompt, StopReason, Tool, ToolContext, ToolError, ToolOutput,
+    ToolSpec, async_trait, secs,
+    testing::{Reply, ScriptedModel},
+};
+use support::told;
+
+/// An agent that follows this script, with the tool `hang`.
+fn builder(replies: impl IntoIterator<Item = Reply>) -> AgentBuilder {
+    let hang = FunctionTool::new("hang", "", |_: Value| pending::<Result<(), ToolError>>());
+    Agent::builder()
+        .model(ScriptedModel::new(replies))
+        .tool(hang)
+}
+
+/// A model whose connection is never made, and which knows when it is given up.
+#[derive(Clone, Default)]
+struct Unreachable(Arc<AtomicUsize>);
+
+struct Connecting(Arc<AtomicUsize>);
+
+impl Drop for Connecting {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[async_trait]
+impl Model for Unreachable {
+    fn name(&self) -> &'static str {
+        "unreachable"
+    }
+
+    async fn stream(&self, _request: ModelRequest) -> Result<ModelStream, ModelError> {
+        let _connecting = Connecting(Arc::clone(&self.0));
+        pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn connection_in_the_making_is_dropped_by_cancelling_deadline_and_timeout() {
+    let model = Unreachable::default();
+    let agent = Agent::builder()
+        .model(model.clone())
+        .first_byte_timeout(secs(10))
+        .retry_strategy(ModelRetryStrategy::new().max_attempts(1))
+        .build()
+        .unwrap();
+    let run = agent.prompt("?").spawn();
+    tokio::time::sleep(secs(1)).await;
+
+    run.cancel();
+    run.await.unwrap();
+    let late = told(agent.prompt("?").deadline(secs(5))).await;
+    let silent = told(agent.prompt("?")).await;
+
+    assert_eq!(
+        late.trace()[3..],
+        ["+5s", "1.1 discarded Deadline", "force_stop deadline"]
+    );
+    assert_eq!(
+        silent.trace()[3..],
+        ["+10s", "1.1 discarded ModelError", "force_stop timeout"]
+    );
+    assert_eq!(model.0.load(Ordering::Relaxed), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_hook_opened_it_can_close_after_cancelling() {
+    let builder = builder([Reply::tool_call("hang", json!({}))]);
+    let closed: Arc<Mutex<Vec<&str>>> = Arc::default();
+    let notes = || {
+        let closed = Arc::clone(&closed);
+        move |name| closed.lock().unwrap().push(name)
+    };
+    let (model, tool, tools, run) = (notes(), notes(), notes(), notes());
+    let agent = builder
+        .on(move |_: &mut AfterModelCallEvent| model("model call"))
+        .on(move |_: &mut AfterToolCallEvent| tool("tool call"))
+        .on(move |_: &mut AfterToolsEvent| tools("tools"))
+        .on(move |_: &mut AfterInvocationEvent| run("invocation"))
+        .build()
+        .unwrap();
+    let run = agent.prompt("Go.").spawn();
+    tokio::time::sleep(secs(1)).await;
+
+    run.cancel();
+    run.await.unwrap();
+
+    assert_eq!(
+        *closed.lock().unwrap(),
+        ["model call", "tool call", "tools", "invocation"]
+    );
+}
+
+/// A tool whose work goes on elsewhere, and which cancels the run that calls it if it is to.
+struct Spawning {
+    cancels: Option<CancellationToken>,
+    seen: Arc<AtomicBool>,
+}
+
+#[async_trait]
+impl Tool for Spawning {
+    fn spec(&self) -> ToolSpec {
+        ToolSpec::new("spawn", "", json!({"type": "object", "properties": {}}))
+    }
+
+    async fn call(&self, _input: Value, context: &ToolContext) -> Result<ToolOutput, ToolError> {
+        let (context, seen) = (context.clone(), Arc::clone(&self.seen));
+        tokio::spawn(async move {
+            context.cancelled().await;
+            seen.store(true, Ordering::Relaxed);
+        });
+        if let Some(token) = &self.cancels {
+            token.cancel();
+        }
+        Ok(ToolOutput::text("begun"))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn tool_that_answered_keeps_its_answer_and_its_hooks() {
+    let calls = [("spawn", json!({})), ("hang", json!({}))];
+    let builder = builder([Reply::tool_calls(calls)]);
+    let token = CancellationToken::new();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&asked);
+    let agent = builder
+        .tool(Spawning {
+            cancels: Some(token.clone()),
+            seen: Arc::default(),
+        })
+        .on(move |_: &mut AfterToolCallEvent| {
+            counter.fetch_add(1, Ordering::Relaxed);
+        })
+        .build()
+        .unwrap();
+
+    let told = told(agent.prompt("Go.").cancel_on(token)).await;
+
+    let trace = told.trace();
+    let results = "user: call_1=begun call_2!cancelled before it finished: the run was stopped";
+    assert!(trace.contains(&results.to_owned()), "{trace:#?}");
+    assert_eq!(told.outcome.unwrap().stop_reason(), StopReason::Cancelled);
+    let ran = trace.iter().filter(|line| line.contains(" runs ")).count();
+    assert_eq!(asked.load(Ordering::Relaxed), ran);
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_of_a_tool_is_told_when_its_run_stops_and_only_then() {
+    let seen =
+        async |replies: Vec<Reply>,
+               end: fn(Prompt<'static>, CancellationToken) -> Prompt<'static>| {
+            let seen = Arc::new(AtomicBool::new(false));
+            let token = CancellationToken::new();
+            let agent = builder(replies).tool(Spawning {
+                cancels: Some(token.clone()),
+                seen: Arc::clone(&seen),
+            });
+            let prompt = end(agent.build().unwrap().prompt("Go."), token);
+            let ended = tokio::time::timeout(secs(10), prompt.into_future()).await;
+            drop(ended);
+            tokio::time::sleep(secs(1)).await;
+            seen.load(Ordering::Relaxed)
+        };
+    let alone = || vec![Reply::tool_call("spawn", json!({}))];
+    let with_hanging = || {
+        vec![Reply::tool_calls([
+            ("spawn", json!({})),
+            ("hang", json!({})),
+        ])]
+    };
+
+    let finished = seen(alone(), |prompt, _| prompt).await;
+    let cancelled = seen(alone(), Prompt::cancel_on).await;
+    let late = seen(with_hanging(), |prompt, _| prompt.deadline(secs(5))).await;
+    let dropped = seen(with_hanging(), |prompt, _| prompt).await;
+
+    assert_eq!(
+        [finished, cancelled, late, dropped],
+        [false, true, true, true]
+    );
+}
