@@ -139,16 +139,30 @@ async fn record<'a>(
 /// Asks the hooks of the invocation and makes messages of the prompt.
 async fn begin(cx: &RunContext<'_>, run: &Run) -> StepOutcome {
     if run.rounds() == 1 {
-        cx.tell(AgentEvent::RunStarted(RunStartedEvent {
-            scope: cx.scope(run.turn(), 0),
-            schema: EVENT_SCHEMA,
-            model: cx.agent.model.name().to_owned(),
-        }));
+        tell_started(cx, run);
     }
     let mut begun = Begun::default();
     let asked = ask_begin(cx, run, &mut begun).await;
     (begun.cancelled, begun.failure) = cx.stopped_by(asked);
     StepOutcome::Begun(begun)
+}
+
+fn tell_started(cx: &RunContext<'_>, run: &Run) {
+    cx.tell(AgentEvent::RunStarted(RunStartedEvent {
+        scope: cx.scope(run.turn(), run.attempts_in_turn()),
+        schema: EVENT_SCHEMA,
+        model: cx.agent.model.name().to_owned(),
+    }));
+}
+
+/// Tells the stream of a resumed run what every stream begins with. A run that has not begun tells
+/// it itself, and one that is done has nothing more to tell.
+pub(crate) fn tell_resumed(cx: &RunContext<'_>, run: &Run) {
+    match run.step() {
+        Step::Done => {}
+        Step::Begin if run.rounds() == 1 => {}
+        _ => tell_started(cx, run),
+    }
 }
 
 /// Nothing is told before all hooks agree: what is told is in the history.

@@ -2,7 +2,9 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::{agent::Agent, history::History, input::Input, message::Message, prompt::Prompt};
+use crate::{
+    agent::Agent, history::History, input::Input, message::Message, prompt::Prompt, run::Run,
+};
 
 /// A history with the agent that goes on from it.
 ///
@@ -57,6 +59,32 @@ impl Conversation {
         Prompt::in_conversation(self.agent.clone(), self, input.into())
     }
 
+    /// Goes on with a run of this conversation that stopped without a result.
+    ///
+    /// What the run then leaves takes the place of what the stopped run had left. A conversation that
+    /// has gone on since then is left as it is: the prompt fails with
+    /// [`RunErrorKind::Mismatch`](crate::RunErrorKind::Mismatch).
+    ///
+    /// ```
+    /// use steadfast_core::{Agent, NoopRetryStrategy, testing::{Reply, ScriptedModel}};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let model = ScriptedModel::new([Reply::throttled(), Reply::text("Hello Ada.")]);
+    /// let agent = Agent::builder().model(model).retry_strategy(NoopRetryStrategy).build()?;
+    /// let mut conversation = agent.conversation();
+    /// let error = conversation.prompt("I am Ada.").await.unwrap_err();
+    /// assert_eq!(conversation.history().len(), 0);
+    ///
+    /// conversation.resume(error.into_run()).await?;
+    /// assert_eq!(conversation.history().len(), 2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn resume(&mut self, run: Run) -> Prompt<'_> {
+        Prompt::resume_conversation(self.agent.clone(), self, run)
+    }
+
     /// Returns the messages so far.
     #[must_use]
     pub const fn history(&self) -> &History {
@@ -67,6 +95,17 @@ impl Conversation {
     #[must_use]
     pub const fn agent(&self) -> &Agent {
         &self.agent
+    }
+
+    /// Whether nothing was added since the run stopped.
+    pub(crate) fn is_left_by(&self, run: &Run) -> bool {
+        let kept = run.kept_messages(self.agent.0.failed_turn).len();
+        self.history.len() == run.history().base().len() + kept
+    }
+
+    /// Forgets what a stopped run had left, now that it goes on.
+    pub(crate) fn go_back_to(&mut self, base: History) {
+        self.history = base;
     }
 
     /// Adds what a run leaves.

@@ -63,6 +63,14 @@ impl History {
         &self.tail
     }
 
+    /// The committed part alone: what the run started from.
+    pub(crate) fn base(&self) -> Self {
+        Self {
+            committed: Arc::clone(&self.committed),
+            tail: Arc::default(),
+        }
+    }
+
     pub(crate) fn push(&mut self, message: Arc<Message>) {
         Arc::make_mut(&mut self.tail).push(message);
     }

@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serializer};
 
-#[expect(clippy::cast_possible_truncation, reason = "saturated before the cast")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "saturated before the cast; a double holds the nanoseconds of a hundred days"
+)]
 pub(crate) fn serialize<S: Serializer>(
     duration: &Duration,
     serializer: S,
@@ -12,7 +16,8 @@ pub(crate) fn serialize<S: Serializer>(
     if duration.subsec_nanos().is_multiple_of(1_000_000) {
         serializer.serialize_u64(duration.as_millis().min(u128::from(u64::MAX)) as u64)
     } else {
-        serializer.serialize_f64(duration.as_secs_f64() * 1_000.0)
+        // From whole nanoseconds, so that the shortest form that reads back the same is written.
+        serializer.serialize_f64(duration.as_nanos() as f64 / 1e6)
     }
 }
 

@@ -18,7 +18,7 @@ pub use run_stream::RunStream;
 use crate::{
     ConfigError,
     agent::Agent,
-    agent_loop::{Broken, drive, start, tell_force_stop},
+    agent_loop::{drive, start, tell_force_stop, tell_resumed},
     agent_result::AgentResult,
     conversation::Conversation,
     event_queue::EventQueue,
@@ -99,6 +99,14 @@ impl<'a> Prompt<'a> {
         Self::from_start(agent, Start::Input(input), Some(conversation))
     }
 
+    pub(crate) fn resume_conversation(
+        agent: Agent,
+        conversation: &'a mut Conversation,
+        run: Run,
+    ) -> Self {
+        Self::from_start(agent, Start::Run(Box::new(run)), Some(conversation))
+    }
+
     /// Answers this prompt with settings of its own instead of the agent's.
     pub fn settings(mut self, settings: ModelSettings) -> Self {
         self.settings = Some(settings);
@@ -150,14 +158,23 @@ impl<'a> Prompt<'a> {
         let agent = &*self.agent.0;
         let mut limits = agent.limits.clone();
         limits.deadline = self.deadline.or(limits.deadline);
+        let resumed = matches!(self.start, Start::Run(_));
+        let mut conversation = self.conversation;
+        let mut refused = None;
         let mut run = match self.start {
             Start::Run(mut run) => {
+                if conversation
+                    .as_ref()
+                    .is_some_and(|conversation| !conversation.is_left_by(&run))
+                {
+                    let problem = "the conversation has gone on since the run stopped";
+                    refused = Some(Failure::of_loop(RunErrorKind::Mismatch, problem));
+                }
                 run.reopen(runtime.now(), self.deadline);
                 run
             }
             Start::Input(input) => {
-                let base = self
-                    .conversation
+                let base = conversation
                     .as_ref()
                     .map(|c| c.history().clone())
                     .unwrap_or_default();
@@ -172,10 +189,12 @@ impl<'a> Prompt<'a> {
                 Box::new(Run::new(id, started, limits, base, input.0))
             }
         };
-        let (frame, refused) = match frame(&self.agent, self.settings) {
-            Ok(frame) => (frame, None),
-            Err(error) => (Arc::clone(&agent.frame), Some(error)),
-        };
+        let frame = frame(&self.agent, self.settings).unwrap_or_else(|error| {
+            let problem = "the prompt's settings are wrong";
+            let failure = Failure::of_loop(RunErrorKind::Config, problem);
+            refused = Some(failure.with_cause(Arc::new(error)));
+            Arc::clone(&agent.frame)
+        });
         let cx = RunContext {
             agent,
             runtime,
@@ -186,14 +205,27 @@ impl<'a> Prompt<'a> {
             started: run.started(),
             deadline: run.deadline(),
         };
-        if let Some(error) = refused {
-            let failure = Failure::of_loop(RunErrorKind::Config, "the prompt's settings are wrong")
-                .with_cause(Arc::new(error));
+        if let Some(failure) = refused {
             tell_force_stop(&cx, &run, failure.clone()).await;
             return Err(RunError::new(failure, run));
         }
-        let driven = drive(&cx, &mut run).await;
-        settle(run, driven, self.conversation, &cx)
+        if resumed {
+            tell_resumed(&cx, &run);
+            if let Some(conversation) = &mut conversation {
+                conversation.go_back_to(run.history().base());
+            }
+        }
+        match drive(&cx, &mut run).await {
+            Ok(()) => settle(run, conversation, &cx),
+            Err(broken) => {
+                let failure = Failure::from(broken);
+                // A run that an engine stopped goes on elsewhere; one that does not fit is at its end.
+                if failure.kind() != RunErrorKind::Stopped {
+                    tell_force_stop(&cx, &run, failure.clone()).await;
+                }
+                Err(RunError::new(failure, run))
+            }
+        }
     }
 }
 
@@ -212,13 +244,9 @@ fn frame(agent: &Agent, settings: Option<ModelSettings>) -> Result<Arc<RequestFr
 
 fn settle(
     run: Box<Run>,
-    driven: Result<(), Broken>,
     conversation: Option<&mut Conversation>,
     cx: &RunContext<'_>,
 ) -> Result<AgentResult, RunError> {
-    if let Err(broken) = driven {
-        return Err(RunError::new(broken.into(), run));
-    }
     let kept = match &conversation {
         Some(_) => run.kept_messages(cx.agent.failed_turn),
         None => Vec::new(),

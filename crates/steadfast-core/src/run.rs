@@ -1,13 +1,14 @@
 //! The run: a state machine without IO. It knows what comes next and nothing of how it is done.
 
+mod phase;
+mod report;
 mod step;
-#[cfg(test)]
-mod tests;
 
-use std::{fmt, sync::Arc, time::Duration, time::SystemTime};
+use std::{sync::Arc, time::Duration, time::SystemTime};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
+use phase::{Ending, Phase, ToolSlot, Turn};
 pub(crate) use step::Unit;
 pub use step::{
     AttemptOutcome, AttemptVerdict, Begun, RecordedWait, Step, StepMismatch, StepName, StepOutcome,
@@ -15,10 +16,9 @@ pub use step::{
 };
 
 use crate::{
-    agent_result::AgentResult,
     history::History,
-    limits::{FailedTurnPolicy, Limits},
-    message::{Message, Role, ToolResult, ToolUse},
+    limits::Limits,
+    message::{Message, ToolResult},
     run_error::Failure,
     run_id::RunId,
     usage::{StopReason, Usage},
@@ -40,6 +40,7 @@ const RUN_SCHEMA: u32 = 1;
 /// it back to [`crate::Agent::resume`].
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Run {
+    #[serde(deserialize_with = "known_schema")]
     schema: u32,
     id: RunId,
     started: SystemTime,
@@ -55,101 +56,6 @@ pub struct Run {
     attempts: u32,
     waited: Duration,
     phase: Phase,
-}
-
-/// What is counted within one turn.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-struct Turn {
-    number: u32,
-    /// Calls made; the next one has this number plus one.
-    attempts: u32,
-    waits: u32,
-    last_delay: Option<Duration>,
-    /// When its first attempt began.
-    started: Option<SystemTime>,
-}
-
-impl Turn {
-    const fn new(number: u32) -> Self {
-        Self {
-            number,
-            attempts: 0,
-            waits: 0,
-            last_delay: None,
-            started: None,
-        }
-    }
-
-    /// The turn after this one.
-    const fn next(self) -> Self {
-        Self::new(self.number.saturating_add(1))
-    }
-}
-
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
-enum Phase {
-    Begin {
-        prompt: Vec<Message>,
-    },
-    Attempt,
-    Wait(RecordedWait),
-    BeginTools,
-    Tools {
-        slots: Vec<ToolSlot>,
-    },
-    FinishTools {
-        results: Vec<ToolResult>,
-        /// Set where nothing may follow: the run then ends with this.
-        then: Option<StopReason>,
-    },
-    End {
-        ending: Ending,
-        /// What was being done when the run failed, to be done again on resume.
-        unfinished: Option<Box<Self>>,
-    },
-    Done {
-        ending: Ending,
-        unfinished: Option<Box<Self>>,
-        at: SystemTime,
-    },
-}
-
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
-enum Ending {
-    Finished(StopReason),
-    Failed(Failure),
-}
-
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
-enum ToolSlot {
-    Ready {
-        tries: u32,
-    },
-    Waiting {
-        tries: u32,
-        wait: RecordedWait,
-    },
-    Done(ToolResult),
-    /// Cut short, and to be done again if the run is resumed.
-    Cancelled {
-        tries: u32,
-        result: ToolResult,
-    },
-}
-
-impl ToolSlot {
-    /// What the model may read of it, if anything.
-    const fn result(&self) -> Option<&ToolResult> {
-        match self {
-            Self::Done(result) | Self::Cancelled { result, .. } => Some(result),
-            Self::Ready { .. } | Self::Waiting { .. } => None,
-        }
-    }
-
-    /// The results of all calls, once each has one.
-    fn results(slots: &[Self]) -> Option<Vec<ToolResult>> {
-        slots.iter().map(|slot| slot.result().cloned()).collect()
-    }
 }
 
 /// What the model reads in place of a result when a call was not run.
@@ -467,12 +373,8 @@ impl Run {
     }
 
     fn end(&mut self, ending: Ending) {
-        let stopped = match &ending {
-            Ending::Failed(_) | Ending::Finished(StopReason::Cancelled) => true,
-            Ending::Finished(_) => false,
-        };
         let unfinished = std::mem::replace(&mut self.phase, Phase::Attempt);
-        let unfinished = stopped.then(|| Box::new(unfinished));
+        let unfinished = ending.is_stop().then(|| Box::new(unfinished));
         self.phase = Phase::End { ending, unfinished };
     }
 
@@ -482,7 +384,7 @@ impl Run {
             self.phase = phase;
             return;
         };
-        let may_resume = may_resume(&ending) && self.reached_limit().is_none();
+        let may_resume = ending.may_resume() && self.reached_limit().is_none();
         self.phase = match (failure, resume) {
             // The end itself failed: this is what is to be done again on resume.
             (Some(failure), _) => Phase::Done {
@@ -542,222 +444,13 @@ impl Run {
     }
 }
 
-/// What a run says about itself.
-impl Run {
-    /// Returns the identity.
-    #[must_use]
-    pub const fn id(&self) -> RunId {
-        self.id
+/// A run stored by another version may mean something else: it is refused, not guessed at.
+fn known_schema<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let schema = u32::deserialize(deserializer)?;
+    if schema == RUN_SCHEMA {
+        return Ok(schema);
     }
-
-    /// Returns the messages so far, those of an unfinished turn included.
-    #[must_use]
-    pub const fn history(&self) -> &History {
-        &self.history
-    }
-
-    /// Returns the current turn, from 1.
-    #[must_use]
-    pub const fn turn(&self) -> u32 {
-        self.turn.number
-    }
-
-    /// Returns how many times the model was called.
-    #[must_use]
-    pub const fn attempts(&self) -> u32 {
-        self.attempts
-    }
-
-    /// Returns the tokens of all attempts.
-    #[must_use]
-    pub const fn usage(&self) -> Usage {
-        self.usage
-    }
-
-    /// Returns when the run began.
-    #[must_use]
-    pub const fn started(&self) -> SystemTime {
-        self.started
-    }
-
-    /// Returns when it must have ended.
-    #[must_use]
-    pub const fn deadline(&self) -> Option<SystemTime> {
-        self.deadline
-    }
-
-    /// Returns whether there is nothing left to do.
-    #[must_use]
-    pub const fn is_done(&self) -> bool {
-        matches!(self.phase, Phase::Done { .. })
-    }
-
-    /// Returns what went wrong, if the run ends or has ended with an error.
-    #[must_use]
-    pub const fn failure(&self) -> Option<&Failure> {
-        match &self.phase {
-            Phase::End {
-                ending: Ending::Failed(failure),
-                ..
-            }
-            | Phase::Done {
-                ending: Ending::Failed(failure),
-                ..
-            } => Some(failure),
-            _ => None,
-        }
-    }
-
-    pub(crate) const fn stop_reason(&self) -> Option<StopReason> {
-        match &self.phase {
-            Phase::End {
-                ending: Ending::Finished(stop),
-                ..
-            }
-            | Phase::Done {
-                ending: Ending::Finished(stop),
-                ..
-            } => Some(*stop),
-            _ => None,
-        }
-    }
-
-    /// Whether a hook may go on with another prompt once this one has ended.
-    pub(crate) fn may_resume(&self) -> bool {
-        match &self.phase {
-            Phase::End { ending, .. } => may_resume(ending) && self.reached_limit().is_none(),
-            _ => false,
-        }
-    }
-
-    pub(crate) const fn rounds(&self) -> u32 {
-        self.rounds
-    }
-
-    pub(crate) fn prompt(&self) -> &[Message] {
-        match &self.phase {
-            Phase::Begin { prompt } => prompt,
-            _ => &[],
-        }
-    }
-
-    /// The results of the turn's tools, and whether hooks were asked before them: not for a call in
-    /// an answer that is not complete.
-    pub(crate) fn tool_results(&self) -> (&[ToolResult], bool) {
-        match &self.phase {
-            Phase::FinishTools { results, then } => {
-                (results, matches!(then, None | Some(StopReason::Cancelled)))
-            }
-            _ => (&[], false),
-        }
-    }
-
-    pub(crate) const fn attempts_in_turn(&self) -> u32 {
-        self.turn.attempts
-    }
-
-    pub(crate) const fn waits(&self) -> u32 {
-        self.turn.waits
-    }
-
-    pub(crate) const fn last_delay(&self) -> Option<Duration> {
-        self.turn.last_delay
-    }
-
-    pub(crate) const fn turn_started(&self) -> Option<SystemTime> {
-        self.turn.started
-    }
-
-    pub(crate) const fn max_attempts_per_turn(&self) -> u32 {
-        self.limits.max_attempts_per_turn
-    }
-
-    pub(crate) const fn max_tool_tries(&self) -> u32 {
-        self.limits.max_tool_tries
-    }
-
-    /// The result, once the ending is known. That of a run that is done does not change any more.
-    pub(crate) fn result(&self, now: SystemTime) -> Option<AgentResult> {
-        let stop_reason = self.stop_reason()?;
-        let ended = match &self.phase {
-            Phase::Done { at, .. } => *at,
-            _ => now,
-        };
-        let text = self
-            .history
-            .tail()
-            .iter()
-            .rev()
-            .find(|message| message.role == Role::Assistant)
-            .map(|message| message.text().into_owned());
-        Some(AgentResult {
-            stop_reason,
-            text: text.unwrap_or_default(),
-            usage: self.usage,
-            attempts: self.attempts,
-            turns: self.turn.number,
-            duration: ended.duration_since(self.started).unwrap_or_default(),
-            waited: self.waited,
-        })
-    }
-
-    /// The messages that a conversation keeps of this run.
-    pub(crate) fn kept_messages(&self, policy: FailedTurnPolicy) -> Vec<Arc<Message>> {
-        let tail = self.history.tail();
-        let stopped = self.failure().is_some() || self.stop_reason() == Some(StopReason::Cancelled);
-        match policy {
-            _ if !stopped => tail.to_vec(),
-            FailedTurnPolicy::RollBackTurn => {
-                tail.get(..self.finished).unwrap_or_default().to_vec()
-            }
-            FailedTurnPolicy::RollBackAll => Vec::new(),
-            FailedTurnPolicy::KeepTurn => {
-                let mut kept = tail.to_vec();
-                let open: Vec<&ToolUse> = match kept.last() {
-                    Some(last) if last.role == Role::Assistant => last.tool_uses().collect(),
-                    _ => Vec::new(),
-                };
-                if !open.is_empty() {
-                    let answered = self.answered_slots();
-                    let result = |(slot, call): (usize, &ToolUse)| {
-                        let answer = answered.get(slot).and_then(|result| *result).cloned();
-                        answer.unwrap_or_else(|| ToolResult::error(call, NOT_RUN_STOPPED))
-                    };
-                    let results: Vec<ToolResult> =
-                        open.into_iter().enumerate().map(result).collect();
-                    kept.push(Arc::new(Message::tool_results(results)));
-                }
-                kept
-            }
-        }
-    }
-
-    /// The results that the tools of an unfinished turn have given, by the place of their call.
-    fn answered_slots(&self) -> Vec<Option<&ToolResult>> {
-        let (Phase::End { unfinished, .. } | Phase::Done { unfinished, .. }) = &self.phase else {
-            return Vec::new();
-        };
-        match unfinished.as_deref() {
-            Some(Phase::Tools { slots }) => slots.iter().map(ToolSlot::result).collect(),
-            Some(Phase::FinishTools { results, .. }) => results.iter().map(Some).collect(),
-            _ => Vec::new(),
-        }
-    }
-}
-
-fn may_resume(ending: &Ending) -> bool {
-    matches!(ending, Ending::Finished(stop) if *stop != StopReason::Cancelled)
-}
-
-/// Says where the run stands and nothing of what was said.
-impl fmt::Debug for Run {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Run")
-            .field("id", &self.id)
-            .field("step", &self.step())
-            .field("turn", &self.turn)
-            .field("attempts", &self.attempts)
-            .field("history", &self.history)
-            .finish_non_exhaustive()
-    }
+    Err(de::Error::custom(format!(
+        "the run was stored in form {schema}, and this version reads form {RUN_SCHEMA}"
+    )))
 }

@@ -231,6 +231,7 @@ async fn resumed_run_goes_on_where_the_model_failed() {
     let told = told(agent.resume(error.into_run())).await;
 
     let expected = [
+        "run",
         "attempt 3.1",
         "3.1 says Rain.",
         "assistant: Rain.",
@@ -239,6 +240,41 @@ async fn resumed_run_goes_on_where_the_model_failed() {
     assert_eq!(told.trace(), expected);
     assert_eq!(told.outcome.unwrap().attempts(), 3);
     assert_eq!(count.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn conversation_goes_on_with_its_own_stopped_run() {
+    let (builder, count) = builder([Reply::text("Hello."), look(), down(), Reply::text("Rain.")]);
+    let mut conversation = builder.build().unwrap().conversation();
+    conversation.prompt("Hi.").await.unwrap();
+    let error = conversation.prompt("Weather?").await.unwrap_err();
+
+    conversation.resume(error.into_run()).await.unwrap();
+
+    let expected = [
+        "user: Hi.",
+        "assistant: Hello.",
+        "user: Weather?",
+        "assistant: call_1=look",
+        "user: call_1=seen",
+        "assistant: Rain.",
+    ];
+    assert_eq!(lines(&conversation), expected);
+    assert_eq!(count.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn conversation_that_has_gone_on_is_not_taken_back() {
+    let (builder, _) = builder([down(), Reply::text("Hello."), Reply::text("never")]);
+    let mut conversation = builder.build().unwrap().conversation();
+    let error = conversation.prompt("Weather?").await.unwrap_err();
+    conversation.prompt("Hi.").await.unwrap();
+    let before = lines(&conversation);
+
+    let told = told(conversation.resume(error.into_run())).await;
+
+    assert_eq!(told.trace(), ["force_stop mismatch"]);
+    assert_eq!(lines(&conversation), before);
 }
 
 #[tokio::test(start_paused = true)]

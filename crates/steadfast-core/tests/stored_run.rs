@@ -155,8 +155,22 @@ async fn run_stored_before_its_end_still_has_that_end() {
 
     let told = told(agent.resume(run)).await;
 
-    assert_eq!(told.trace(), ["force_stop throttled"]);
+    assert_eq!(told.trace(), ["run", "force_stop throttled"]);
     assert_eq!(model.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn run_of_another_stored_form_is_refused() {
+    let model = ScriptedModel::new([Reply::throttled()]);
+    let builder = Agent::builder().model(model);
+    let agent = builder.retry_strategy(NoopRetryStrategy).build().unwrap();
+    let run = agent.prompt("?").await.unwrap_err().into_run();
+    let mut stored = serde_json::to_value(&run).unwrap();
+    stored["schema"] = json!(99);
+
+    let refused = serde_json::from_value::<Run>(stored).unwrap_err();
+
+    assert!(refused.to_string().contains("form 99"), "{refused}");
 }
 
 /// Keeps the outcomes of a run, in their stored form too, and does only so many units.

@@ -11,7 +11,13 @@ impl BaseUrl {
     /// Checks an address.
     pub(crate) fn parse(address: &str) -> Result<Self, ConfigError> {
         let refuse = |problem: &str, hint: &str| {
-            ConfigError::new("base_url", format!("{problem}: `{address}`")).with_hint(hint)
+            // Before an `@` stands a user, and perhaps a password.
+            let shown = if address.contains('@') {
+                "***"
+            } else {
+                address
+            };
+            ConfigError::new("base_url", format!("{problem}: `{shown}`")).with_hint(hint)
         };
         let whole = "write it in full, such as `https://api.openai.com/v1`";
         let url = Url::parse(address).map_err(|_| refuse("is not a URL", whole))?;
@@ -34,6 +40,11 @@ impl BaseUrl {
         let joined = format!("{}/{}", url.path().trim_end_matches('/'), path);
         url.set_path(&joined);
         url
+    }
+
+    /// Returns whether calls are encrypted.
+    pub(crate) fn is_https(&self) -> bool {
+        self.0.scheme() == "https"
     }
 
     /// Returns the host.
@@ -80,6 +91,8 @@ mod tests {
             "ftp://h/v1",
             "http://",
             "https://user:secret@h/v1",
+            "https//user:secret@h",
+            "secret@",
         ] {
             let error = BaseUrl::parse(address).unwrap_err();
             assert_eq!(error.field(), "base_url", "{address}");

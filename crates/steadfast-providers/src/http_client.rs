@@ -8,6 +8,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use reqwest::{Client, Proxy, Response, Url, redirect};
 use steadfast_core::{ConfigError, ModelError, ModelErrorKind};
 
+use crate::base_url::BaseUrl;
+
 /// How long the connection may take to be made; the design's default.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -17,19 +19,28 @@ const MAX_BODY_BYTES: usize = 64 * 1024 * 1024;
 /// The longest error body that is read, in bytes.
 const MAX_ERROR_BYTES: usize = 1024 * 1024;
 
-/// What a client is built from.
-#[derive(Debug, Clone)]
+/// What a client is built from. It has no `Debug` form: headers and proxies hold secrets.
+#[derive(Clone)]
 pub(crate) struct HttpConfig {
     pub(crate) connect_timeout: Duration,
-    pub(crate) proxy: Option<String>,
+    pub(crate) proxy: ProxyChoice,
     pub(crate) headers: Vec<(String, String)>,
+}
+
+/// Through which proxy calls go.
+#[derive(Clone)]
+pub(crate) enum ProxyChoice {
+    /// What `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` say.
+    Environment,
+    None,
+    Address(String),
 }
 
 impl Default for HttpConfig {
     fn default() -> Self {
         Self {
             connect_timeout: CONNECT_TIMEOUT,
-            proxy: None,
+            proxy: ProxyChoice::Environment,
             headers: Vec::new(),
         }
     }
@@ -45,7 +56,13 @@ pub(crate) struct HttpClient {
 impl HttpClient {
     /// Builds the client. It has no timeout over the whole call and follows no redirect: a POST that
     /// is redirected has the wrong address.
-    pub(crate) fn build(config: HttpConfig, bearer: Option<&str>) -> Result<Self, ConfigError> {
+    ///
+    /// Without `https` no certificates are loaded: a machine that has none can still talk to itself.
+    pub(crate) fn build(
+        config: HttpConfig,
+        base_url: &BaseUrl,
+        bearer: Option<&str>,
+    ) -> Result<Self, ConfigError> {
         if config.connect_timeout.is_zero() {
             return Err(ConfigError::new(
                 "connect_timeout",
@@ -56,14 +73,23 @@ impl HttpClient {
             .connect_timeout(config.connect_timeout)
             .redirect(redirect::Policy::none())
             .user_agent(concat!("steadfast/", env!("CARGO_PKG_VERSION")));
-        if let Some(address) = &config.proxy {
-            let proxy = Proxy::all(address).map_err(|_| {
-                ConfigError::new("proxy", format!("is not an address: `{address}`"))
-            })?;
-            builder = builder.proxy(proxy);
+        builder = match &config.proxy {
+            ProxyChoice::Environment => builder,
+            ProxyChoice::None => builder.no_proxy(),
+            ProxyChoice::Address(address) => {
+                // The address is not repeated: it may hold a password.
+                let refuse = |_| ConfigError::new("proxy", "is not an address");
+                builder.proxy(Proxy::all(address).map_err(refuse)?)
+            }
+        };
+        if !base_url.is_https() && !matches!(config.proxy, ProxyChoice::Address(_)) {
+            builder = builder.tls_certs_only([]);
         }
         let client = builder.build().map_err(|error| {
-            ConfigError::new("http", format!("client cannot be built: {error}"))
+            let problem = format!("client cannot be built: {}", deepest(&error));
+            ConfigError::new("http", problem).with_hint(
+                "`https` needs the system's certificates, such as the package `ca-certificates`",
+            )
         })?;
         let mut headers = HeaderMap::new();
         if let Some(key) = bearer {
@@ -108,17 +134,24 @@ pub(crate) fn connection_error(error: reqwest::Error) -> ModelError {
     } else {
         ModelErrorKind::Network
     };
-    let mut deepest: &dyn std::error::Error = &error;
-    while let Some(source) = deepest.source() {
-        deepest = source;
-    }
     let what = if error.is_connect() {
         "cannot connect"
     } else {
         "the connection broke"
     };
-    let message = format!("{what}: {deepest}");
+    let message = format!("{what}: {}", deepest(&error));
     ModelError::new(kind, message).with_source(error)
+}
+
+/// The error at the bottom, which says what happened; those above it say where.
+fn deepest<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> &'a (dyn std::error::Error + 'static) {
+    let mut deepest = error;
+    while let Some(source) = deepest.source() {
+        deepest = source;
+    }
+    deepest
 }
 
 /// The head of an answer: what classification needs besides the body.

@@ -23,7 +23,9 @@ use steadfast_core::{
 use crate::{
     base_url::BaseUrl,
     event_stream::{EventStream, EventTooLong},
-    http_client::{Head, HttpClient, HttpConfig, body_stream, read_body, read_error_body},
+    http_client::{
+        Head, HttpClient, HttpConfig, ProxyChoice, body_stream, read_body, read_error_body,
+    },
 };
 use stream_wire::StreamDecoder;
 
@@ -223,7 +225,13 @@ impl OpenAiChatBuilder {
 
     /// Sends every call through this proxy, whatever the environment says.
     pub fn proxy(mut self, address: impl Into<String>) -> Self {
-        self.http.proxy = Some(address.into());
+        self.http.proxy = ProxyChoice::Address(address.into());
+        self
+    }
+
+    /// Sends no call through a proxy, whatever the environment says.
+    pub fn no_proxy(mut self) -> Self {
+        self.http.proxy = ProxyChoice::None;
         self
     }
 
@@ -259,7 +267,7 @@ impl OpenAiChatBuilder {
                 "set the environment variable `OPENAI_API_KEY`, or call `.api_key(..)`",
             ));
         }
-        let http = HttpClient::build(self.http, api_key.as_deref().map(str::trim))?;
+        let http = HttpClient::build(self.http, &base_url, api_key.as_deref().map(str::trim))?;
         Ok(OpenAiChat {
             name: format!("openai:{}", self.model),
             model: self.model,

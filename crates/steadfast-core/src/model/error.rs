@@ -255,7 +255,8 @@ impl fmt::Display for ModelError {
             ModelErrorKind::ContentFiltered => "a content filter refused the request",
             ModelErrorKind::Protocol => "the answer does not follow the wire format",
         })?;
-        if let Some(status) = self.0.status {
+        // An error in mid-stream has the status of the answer, which says nothing of the error.
+        if let Some(status) = self.0.status.filter(|status| *status >= 300) {
             write!(f, " ({status})")?;
         }
         if !self.0.message.is_empty() {

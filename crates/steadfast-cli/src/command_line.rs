@@ -1,0 +1,248 @@
+//! The command line: its commands and flags, and what is said when they cannot be read.
+
+use std::{error::Error as _, ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::{
+    Args, Parser, Subcommand, ValueEnum,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
+use steadfast_sim::{FaultScript, HintStyle, RateLimit};
+
+use crate::{
+    argument_value as value,
+    ending::{EXIT_STATUSES, EXIT_STATUSES_OF_SIM},
+    refusal::Refusal,
+};
+
+/// Runs an agent and shows what it does: every retry, every wait, every answer taken back.
+#[derive(Debug, Parser)]
+#[command(
+    name = "steadfast",
+    version,
+    disable_help_subcommand = true,
+    max_term_width = 100,
+    after_help = format!("\
+Examples:
+  steadfast run \"What should I wear in Oslo today?\"     no key needed: try it
+  steadfast run --model openai:gpt-5 --deadline 5m -    prompt on standard input
+  steadfast sim --fault '429*2, cut@text'               a provider that fails
+
+{EXIT_STATUSES}")
+)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What the program is asked to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Prompts a model, retries what fails, and shows all of it
+    Run(Box<RunOptions>),
+    /// Serves a simulated model provider that throttles and fails on demand
+    Sim(SimOptions),
+}
+
+/// Prompts a model, retries what fails, and shows all of it.
+///
+/// The answer goes to standard output, everything else to standard error.
+#[derive(Debug, Args)]
+#[command(after_help = format!("\
+Examples:
+  steadfast run \"What should I wear in Oslo today?\"
+  steadfast run --model openai:qwen3 --base-url http://127.0.0.1:8080/v1 \"Hi\"
+  git diff | steadfast run --model openai:gpt-5 --system \"Review this\" -
+
+The key comes from the environment variable OPENAI_API_KEY.
+
+{EXIT_STATUSES}"))]
+pub(crate) struct RunOptions {
+    /// What to ask; `-` reads it from standard input
+    pub(crate) prompt: String,
+
+    /// The model: `openai:MODEL`, or `sim`, the built-in simulator, which is the default
+    #[arg(long, value_name = "PROVIDER:MODEL", help_heading = "Model")]
+    pub(crate) model: Option<String>,
+
+    /// Where a compatible server is, such as `http://127.0.0.1:8080/v1`
+    #[arg(long, value_name = "URL", help_heading = "Model")]
+    pub(crate) base_url: Option<String>,
+
+    /// The system prompt
+    #[arg(long, value_name = "TEXT", help_heading = "Model")]
+    pub(crate) system: Option<String>,
+
+    /// The most tokens of one answer
+    #[arg(long, value_name = "N", value_parser = value::count::<u32>, allow_negative_numbers = true, help_heading = "Model")]
+    pub(crate) max_tokens: Option<u32>,
+
+    /// The retry strategy: `default` or `none` [planned: aws-legacy, aws-standard, aws-adaptive, fleet]
+    #[arg(
+        long,
+        value_name = "STRATEGY",
+        default_value = "default",
+        hide_default_value = true,
+        help_heading = "Retries"
+    )]
+    pub(crate) retry: String,
+
+    /// The most calls for one answer, the first included [default: 6]
+    #[arg(long, value_name = "N", value_parser = value::count::<u32>, allow_negative_numbers = true, help_heading = "Retries")]
+    pub(crate) max_attempts: Option<u32>,
+
+    /// The first wait, which doubles from there [default: 4s]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = value::time, help_heading = "Retries")]
+    pub(crate) initial_delay: Option<Duration>,
+
+    /// The longest wait of its own [default: 240s]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = value::time, help_heading = "Retries")]
+    pub(crate) max_delay: Option<Duration>,
+
+    /// The longest wait that a server may ask for [default: 10m]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = value::time, help_heading = "Retries")]
+    pub(crate) max_hint: Option<Duration>,
+
+    /// How long the run may take, waits included
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = value::positive_time, help_heading = "Limits of the run")]
+    pub(crate) deadline: Option<Duration>,
+
+    /// The most turns: model calls with the tools that they ask for [default: 50]
+    #[arg(long, value_name = "N", value_parser = value::count::<u32>, allow_negative_numbers = true, help_heading = "Limits of the run")]
+    pub(crate) max_turns: Option<u32>,
+
+    /// The most tokens, all attempts counted
+    #[arg(long, value_name = "N", value_parser = value::count::<u64>, allow_negative_numbers = true, help_heading = "Limits of the run")]
+    pub(crate) max_total_tokens: Option<u64>,
+
+    /// How events are shown: `text` for people, `jsonl` for programs, one JSON object a line
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        default_value = "text",
+        hide_possible_values = true,
+        hide_default_value = true
+    )]
+    pub(crate) events: EventFormat,
+}
+
+/// How events are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EventFormat {
+    Text,
+    Jsonl,
+}
+
+/// Serves a simulated model provider that throttles and fails on demand.
+///
+/// It speaks the OpenAI chat-completions wire; any key will do. The first line on standard output
+/// is its address, and every request is a line on standard error.
+#[derive(Debug, Args)]
+#[command(after_help = format!("\
+Faults, one per request; `503*3` three times, `503*` for ever:
+  ok  429  503:retry-after=2  429:quota  reset  hang  cut@text  error@text:overloaded
+  no-end  empty  html  malformed  garbage-utf8  huge-line  error-200  keepalive
+
+Examples:
+  steadfast sim --limit 20/s --burst 20 --hint exact
+  steadfast sim --listen 127.0.0.1:8080 --fault '429:retry-after=1, cut@text'
+
+{EXIT_STATUSES_OF_SIM}"))]
+pub(crate) struct SimOptions {
+    /// The address to listen on; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0", value_parser = value::address)]
+    pub(crate) listen: SocketAddr,
+
+    /// Refuses requests beyond a rate, such as `20/s` or `60/m`
+    #[arg(long, value_name = "RATE", allow_hyphen_values = true, value_parser = value::rate)]
+    pub(crate) limit: Option<RateLimit>,
+
+    /// How many requests are admitted at once after a pause [default: one second's worth]
+    #[arg(long, value_name = "N", value_parser = value::count::<u32>, allow_negative_numbers = true)]
+    pub(crate) burst: Option<u32>,
+
+    /// How refused requests are told when to come back: `none`, `int` (seconds) or `exact`
+    #[arg(long, value_name = "HOW", default_value = "int", value_parser = value::hint_style)]
+    pub(crate) hint: HintStyle,
+
+    /// What goes wrong, request by request: see below. May be repeated
+    #[arg(long, value_name = "SCRIPT", value_parser = value::faults)]
+    pub(crate) fault: Vec<FaultScript>,
+
+    /// Replays recorded traffic instead of answering: a YAML file, or a folder of them
+    #[arg(long, value_name = "PATH")]
+    pub(crate) cassette: Option<PathBuf>,
+
+    /// The seed of the places at which recorded answers are cut into pieces
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) seed: u64,
+
+    /// A pause between the pieces of an answer
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, default_value = "0s", value_parser = value::time)]
+    pub(crate) chunk_delay: Duration,
+}
+
+/// What came of reading the command line.
+#[derive(Debug)]
+pub(crate) enum Parsed {
+    /// Something is to be done.
+    Command(Command),
+    /// There is only something to say: help, the version, or how the program is used.
+    Told(clap::Error),
+}
+
+/// Reads the command line.
+pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, Refusal> {
+    match CommandLine::try_parse_from(arguments) {
+        Ok(line) => Ok(Parsed::Command(line.command)),
+        Err(error) => refused_value(&error).map_or_else(|| Ok(Parsed::Told(error)), Err),
+    }
+}
+
+/// Says a wrong value as the rest of the program says what is wrong; none if it is something else.
+fn refused_value(error: &clap::Error) -> Option<Refusal> {
+    let context = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) if !text.is_empty() => Some(text.as_str()),
+        _ => None,
+    };
+    // Clap names an option together with its placeholder: `--max-delay <TIME>`.
+    let flag = context(ContextKind::InvalidArg)?.split(' ').next()?;
+    match error.kind() {
+        ErrorKind::ValueValidation => {
+            let value = context(ContextKind::InvalidValue).unwrap_or_default();
+            let refusal = error.source()?.downcast_ref::<Refusal>();
+            let (problem, hint) = refusal.map_or_else(
+                || ("it is not a number", "write it in digits, such as `7`"),
+                |refusal| (refusal.problem(), refusal.hint()),
+            );
+            let problem = format!("`{flag}` cannot be `{value}`: {problem}");
+            Some(Refusal::new(problem, hint))
+        }
+        ErrorKind::InvalidValue => {
+            let value = context(ContextKind::InvalidValue)?;
+            let Some(ContextValue::Strings(allowed)) = error.get(ContextKind::ValidValue) else {
+                return None;
+            };
+            Some(Refusal::new(
+                format!("`{flag}` cannot be `{value}`"),
+                format!("one of: {}", allowed.join(", ")),
+            ))
+        }
+        ErrorKind::UnknownArgument if !flag.starts_with('-') => Some(Refusal::new(
+            format!("there is one prompt, and `{flag}` is a word too many"),
+            "put quotes around the prompt: steadfast run \"What should I wear in Oslo today?\"",
+        )),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn definition_of_the_command_line_is_sound() {
+        CommandLine::command().debug_assert();
+    }
+}

@@ -1,0 +1,380 @@
+//! Wrong command lines and configurations: one line, a hint, exit status 2, and no secret.
+
+use crate::process::{Finished, TestResult, finish, finish_with_input, steadfast};
+
+const SECRET: &str = "sk-secret0123456789abcdef";
+
+/// Refuses `arguments` with one line that contains `expected`, and a hint.
+fn check(arguments: &[&str], expected: &str) -> TestResult {
+    let refused = finish(steadfast(arguments).env("OPENAI_API_KEY", SECRET))?;
+    check_refusal(&refused, &arguments.join(" "), expected);
+    Ok(())
+}
+
+fn check_refusal(refused: &Finished, what: &str, expected: &str) {
+    let lines: Vec<_> = refused.stderr.lines().collect();
+    let line = |index: usize| lines.get(index).copied().unwrap_or_default();
+    let (error, blank, hint) = (line(0), line(1), line(2));
+    assert_eq!(refused.status, Some(2), "{what}: {}", refused.stderr);
+    assert!(refused.stdout.is_empty(), "{what}: {}", refused.stdout);
+    assert_eq!(lines.len(), 3, "{what}: {}", refused.stderr);
+    assert!(error.starts_with("error: "), "{what}: {error}");
+    assert!(error.contains(expected), "{what}: {error}");
+    assert!(blank.is_empty(), "{what}: {blank}");
+    assert!(
+        hint.starts_with("hint: ") && hint.len() > 10,
+        "{what}: {hint}"
+    );
+    for text in [&refused.stdout, &refused.stderr] {
+        assert!(
+            !text.contains("secret") && !text.contains("panicked"),
+            "{what}: {text}"
+        );
+    }
+}
+
+#[test]
+fn wrong_models_are_refused_with_a_hint() -> TestResult {
+    let cases = [
+        ("nosuch:model", "unknown provider `nosuch`"),
+        ("nosuch", "unknown provider `nosuch`"),
+        ("", "unknown provider ``"),
+        (":", "unknown provider ``"),
+        ("gpt-5", "`--model gpt-5` does not say whose model it is"),
+        ("openai", "`--model openai` names a provider and no model"),
+        ("openai:", "`--model openai:` names a provider and no model"),
+        ("openai: ", "names a provider and no model"),
+        ("sim:fast", "no models to choose from"),
+        (
+            "anthropic:claude-sonnet-5",
+            "the provider `anthropic` is not built yet",
+        ),
+        (
+            "openai-responses:gpt-5",
+            "the provider `openai-responses` is not built yet",
+        ),
+        ("bedrock:nova", "the provider `bedrock` is not built yet"),
+        ("gemini:flash", "the provider `gemini` is not built yet"),
+        ("ollama:qwen3", "the provider `ollama` is not built yet"),
+        ("azure:gpt-5", "the provider `azure` is not built yet"),
+        (
+            "openrouter:a/b",
+            "the provider `openrouter` is not built yet",
+        ),
+        ("groq:llama", "the provider `groq` is not built yet"),
+        ("mistral:small", "the provider `mistral` is not built yet"),
+        ("deepseek:chat", "the provider `deepseek` is not built yet"),
+        ("xai:grok", "the provider `xai` is not built yet"),
+        ("llamacpp:x", "the provider `llamacpp` is not built yet"),
+        ("vllm:x", "the provider `vllm` is not built yet"),
+        ("lmstudio:x", "the provider `lmstudio` is not built yet"),
+    ];
+    for (model, expected) in cases {
+        check(&["run", "--model", model, "Hi"], expected)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn wrong_addresses_are_refused_by_the_name_of_the_flag() -> TestResult {
+    let cases = [
+        ("", "`--base-url` is not a URL"),
+        ("nonsense", "`--base-url` is not a URL: `nonsense`"),
+        ("ftp://host/v1", "`--base-url` is not an HTTP address"),
+        ("https://me:secret@", "`--base-url` is not a URL"),
+        (
+            "http://me:secret@host/v1",
+            "`--base-url` must not contain a user or password",
+        ),
+        (
+            "http://host/v1/chat/completions",
+            "`--base-url` ends in the path of a call",
+        ),
+    ];
+    for (base_url, expected) in cases {
+        check(
+            &["run", "--model", "openai:m", "--base-url", base_url, "Hi"],
+            expected,
+        )?;
+    }
+    check(
+        &["run", "--base-url", "http://h/v1", "Hi"],
+        "`--base-url` has no meaning",
+    )?;
+    check(
+        &["run", "--model", "sim", "--base-url", "http://h/v1", "Hi"],
+        "no meaning",
+    )
+}
+
+#[test]
+fn wrong_values_are_refused_by_the_name_of_the_flag() -> TestResult {
+    let cases = [
+        ("--max-attempts", "0", "`--max-attempts` cannot be `0`"),
+        ("--max-attempts", "-1", "`--max-attempts` cannot be `-1`"),
+        (
+            "--max-attempts",
+            "many",
+            "`--max-attempts` cannot be `many`",
+        ),
+        ("--max-turns", "0", "`--max-turns` cannot be `0`"),
+        ("--max-tokens", "1.5", "`--max-tokens` cannot be `1.5`"),
+        (
+            "--max-total-tokens",
+            "0",
+            "`--max-total-tokens` cannot be `0`",
+        ),
+        (
+            "--max-total-tokens",
+            "99999999999999999999",
+            "cannot be `99999999999999999999`",
+        ),
+        (
+            "--initial-delay",
+            "4",
+            "`--initial-delay` cannot be `4`: it is not a time",
+        ),
+        (
+            "--initial-delay",
+            "soon",
+            "`--initial-delay` cannot be `soon`: it is not a time",
+        ),
+        (
+            "--max-delay",
+            "",
+            "`--max-delay` cannot be ``: it is not a time",
+        ),
+        (
+            "--max-hint",
+            "10 parsecs",
+            "`--max-hint` cannot be `10 parsecs`: it is not a time",
+        ),
+        (
+            "--deadline",
+            "0s",
+            "`--deadline` cannot be `0s`: it leaves no time",
+        ),
+        (
+            "--deadline",
+            "99999999999999999999999y",
+            "`--deadline` cannot be",
+        ),
+        ("--events", "xml", "`--events` cannot be `xml`"),
+        (
+            "--retry",
+            "aws-legacy",
+            "the retry strategy `aws-legacy` is not built yet",
+        ),
+        (
+            "--retry",
+            "aws-standard",
+            "the retry strategy `aws-standard` is not built yet",
+        ),
+        (
+            "--retry",
+            "aws-adaptive",
+            "the retry strategy `aws-adaptive` is not built yet",
+        ),
+        (
+            "--retry",
+            "fleet",
+            "the retry strategy `fleet` is not built yet",
+        ),
+        ("--retry", "always", "unknown retry strategy `always`"),
+    ];
+    for (flag, value, expected) in cases {
+        check(&["run", flag, value, "Hi"], expected)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn contradictions_are_refused() -> TestResult {
+    let flags = [
+        ("--max-attempts", "3"),
+        ("--initial-delay", "1s"),
+        ("--max-delay", "1s"),
+        ("--max-hint", "1s"),
+    ];
+    for (flag, value) in flags {
+        let expected = format!("`{flag}` has no meaning with `--retry none`");
+        check(&["run", "--retry", "none", flag, value, "Hi"], &expected)?;
+    }
+    check(
+        &["sim", "--burst", "3"],
+        "`--burst` has no meaning without `--limit`",
+    )
+}
+
+#[test]
+fn prompts_that_are_not_there_are_refused() -> TestResult {
+    check(&["run", ""], "the prompt is empty")?;
+    check(&["run", " \n"], "the prompt is empty")?;
+    check(
+        &["run", "What", "should", "I", "wear?"],
+        "there is one prompt, and `should` is",
+    )?;
+
+    let refused = finish_with_input(&mut steadfast(&["run", "-"]), b"\n\n")?;
+    check_refusal(&refused, "empty input", "the prompt is empty");
+    let refused = finish_with_input(&mut steadfast(&["run", "-"]), b"caf\xC3\x28")?;
+    check_refusal(
+        &refused,
+        "no UTF-8",
+        "cannot read the prompt from standard input",
+    );
+    Ok(())
+}
+
+#[test]
+fn missing_keys_and_wrong_addresses_of_the_environment_are_named() -> TestResult {
+    let refused = finish(&mut steadfast(&["run", "--model", "openai:gpt-5", "Hi"]))?;
+    check_refusal(&refused, "no key", "`OPENAI_API_KEY` is missing");
+
+    let mut command = steadfast(&["run", "--model", "openai:gpt-5", "Hi"]);
+    let refused = finish(command.env("OPENAI_BASE_URL", "here"))?;
+    check_refusal(
+        &refused,
+        "wrong variable",
+        "`OPENAI_BASE_URL` is not a URL: `here`",
+    );
+
+    let mut command = steadfast(&["run", "--model", "openai:gpt-5", "Hi"]);
+    let refused = finish(command.env("OPENAI_API_KEY", format!("{SECRET}\u{7}")))?;
+    check_refusal(
+        &refused,
+        "wrong key",
+        "contains characters that no header may hold",
+    );
+    Ok(())
+}
+
+#[test]
+fn simulators_that_cannot_work_are_refused() -> TestResult {
+    let cases = [
+        ("--listen", "nowhere", "`--listen` cannot be `nowhere`"),
+        ("--listen", "127.0.0.1", "`--listen` cannot be `127.0.0.1`"),
+        (
+            "--listen",
+            "127.0.0.1:99999",
+            "`--listen` cannot be `127.0.0.1:99999`",
+        ),
+        (
+            "--listen",
+            "203.0.113.1:80",
+            "cannot listen on `203.0.113.1:80`",
+        ),
+        (
+            "--limit",
+            "20",
+            "`--limit` cannot be `20`: it is not a rate",
+        ),
+        ("--limit", "0/s", "`--limit` cannot be `0/s`"),
+        ("--limit", "-1/s", "`--limit` cannot be `-1/s`"),
+        (
+            "--limit",
+            "20/fortnight",
+            "`--limit` cannot be `20/fortnight`",
+        ),
+        ("--burst", "0", "`--burst` cannot be `0`"),
+        ("--hint", "maybe", "`--hint` cannot be `maybe`"),
+        ("--fault", "wobble", "unknown fault `wobble`"),
+        ("--fault", "429,,500", "unknown fault ``"),
+        (
+            "--cassette",
+            "/nonexistent.yaml",
+            "cannot read cassette `/nonexistent.yaml`",
+        ),
+        ("--seed", "x", "`--seed` cannot be `x`"),
+        (
+            "--chunk-delay",
+            "20",
+            "`--chunk-delay` cannot be `20`: it is not a time",
+        ),
+    ];
+    for (flag, value, expected) in cases {
+        check(&["sim", flag, value], expected)?;
+    }
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("broken.yaml");
+    std::fs::write(&file, "when: nothing\n")?;
+    let path = file.to_str().ok_or("the path is not UTF-8")?;
+    check(
+        &["sim", "--cassette", path],
+        "document 1: not a recorded exchange",
+    )
+}
+
+#[test]
+fn unknown_commands_and_flags_are_refused_with_the_usage() -> TestResult {
+    for arguments in [
+        &["swim"][..],
+        &["run"],
+        &["run", "--colour", "Hi"],
+        &["sim", "--retry", "none"],
+        &[],
+    ] {
+        let refused = finish(steadfast(arguments).env("OPENAI_API_KEY", SECRET))?;
+
+        assert_eq!(refused.status, Some(2), "{arguments:?}");
+        assert!(refused.stdout.is_empty());
+        assert!(
+            refused.stderr.contains("Usage: steadfast"),
+            "{}",
+            refused.stderr
+        );
+        assert!(!refused.stderr.contains("secret"));
+    }
+    Ok(())
+}
+
+#[test]
+fn help_shows_examples_and_exit_statuses() -> TestResult {
+    for arguments in [
+        &["--help"][..],
+        &["run", "--help"],
+        &["sim", "--help"],
+        &["run", "-h"],
+    ] {
+        let helped = finish(&mut steadfast(arguments))?;
+
+        assert_eq!(helped.status, Some(0), "{arguments:?}");
+        assert!(helped.stderr.is_empty());
+        for part in [
+            "Usage: steadfast",
+            "Examples:\n  steadfast ",
+            "Exit status:",
+            "  2    bad usage",
+        ] {
+            assert!(
+                helped.stdout.contains(part),
+                "{arguments:?}: {}",
+                helped.stdout
+            );
+        }
+    }
+    let wide = help_lines_wider_than_a_small_terminal()?;
+    assert!(wide.is_empty(), "{wide:?}");
+    let version = finish(&mut steadfast(&["--version"]))?;
+    assert_eq!(
+        version.stdout,
+        concat!("steadfast ", env!("CARGO_PKG_VERSION"), "\n")
+    );
+    Ok(())
+}
+
+/// Examples must not wrap; what the options say wraps by itself.
+fn help_lines_wider_than_a_small_terminal() -> TestResult<Vec<String>> {
+    let mut wide = Vec::new();
+    for arguments in [&["--help"][..], &["run", "--help"], &["sim", "--help"]] {
+        let page = finish(&mut steadfast(arguments))?.stdout;
+        let after = page.split_once("Examples:").map_or("", |(_, after)| after);
+        wide.extend(
+            after
+                .lines()
+                .filter(|line| line.len() > 80)
+                .map(str::to_owned),
+        );
+    }
+    Ok(wide)
+}

@@ -1,0 +1,12 @@
+//! The program as people and programs meet it: real processes, real HTTP, real terminals.
+
+mod bad_input;
+mod conversation;
+mod demonstration;
+mod ending;
+mod process;
+mod sim;
+#[cfg(unix)]
+mod terminal;
+#[cfg(unix)]
+mod window;

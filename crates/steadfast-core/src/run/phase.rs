@@ -1,0 +1,126 @@
+//! The phases of a run, and what it counts and collects in them.
+
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+use super::RecordedWait;
+use crate::{
+    message::{Message, ToolResult},
+    run_error::Failure,
+    usage::StopReason,
+};
+
+/// What is counted within one turn.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(super) struct Turn {
+    pub(super) number: u32,
+    /// Calls made; the next one has this number plus one.
+    pub(super) attempts: u32,
+    pub(super) waits: u32,
+    pub(super) last_delay: Option<Duration>,
+    /// When its first attempt began.
+    pub(super) started: Option<SystemTime>,
+}
+
+impl Turn {
+    pub(super) const fn new(number: u32) -> Self {
+        Self {
+            number,
+            attempts: 0,
+            waits: 0,
+            last_delay: None,
+            started: None,
+        }
+    }
+
+    /// The turn after this one.
+    pub(super) const fn next(self) -> Self {
+        Self::new(self.number.saturating_add(1))
+    }
+}
+
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub(super) enum Phase {
+    Begin {
+        prompt: Vec<Message>,
+    },
+    Attempt,
+    Wait(RecordedWait),
+    BeginTools,
+    Tools {
+        slots: Vec<ToolSlot>,
+    },
+    FinishTools {
+        results: Vec<ToolResult>,
+        /// Set where nothing may follow: the run then ends with this.
+        then: Option<StopReason>,
+    },
+    End {
+        ending: Ending,
+        /// What was being done when the run failed, to be done again on resume.
+        unfinished: Option<Box<Self>>,
+    },
+    Done {
+        ending: Ending,
+        unfinished: Option<Box<Self>>,
+        at: SystemTime,
+    },
+}
+
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub(super) enum Ending {
+    Finished(StopReason),
+    Failed(Failure),
+}
+
+impl Ending {
+    /// Whether the run ended without having come to its end.
+    pub(super) const fn is_stop(&self) -> bool {
+        matches!(
+            self,
+            Self::Failed(_) | Self::Finished(StopReason::Cancelled)
+        )
+    }
+
+    /// Whether a hook may go on with another prompt.
+    pub(super) const fn may_resume(&self) -> bool {
+        !self.is_stop()
+    }
+}
+
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub(super) enum ToolSlot {
+    Ready {
+        tries: u32,
+    },
+    Waiting {
+        tries: u32,
+        wait: RecordedWait,
+    },
+    Done(ToolResult),
+    /// Cut short, and to be done again if the run is resumed.
+    Cancelled {
+        tries: u32,
+        result: ToolResult,
+    },
+}
+
+impl ToolSlot {
+    /// What the model may read of it, if anything.
+    pub(super) const fn result(&self) -> Option<&ToolResult> {
+        match self {
+            Self::Done(result) | Self::Cancelled { result, .. } => Some(result),
+            Self::Ready { .. } | Self::Waiting { .. } => None,
+        }
+    }
+
+    /// The results of all calls, once each has one.
+    pub(super) fn results(slots: &[Self]) -> Option<Vec<ToolResult>> {
+        // Asked after every outcome: nothing is copied before it is used.
+        if slots.iter().any(|slot| slot.result().is_none()) {
+            return None;
+        }
+        slots.iter().map(|slot| slot.result().cloned()).collect()
+    }
+}
