@@ -1,9 +1,7 @@
 //! `steadfast sim`: serves the simulator until somebody asks for the end.
 
-use std::time::Duration;
-
 use steadfast_sim::{Cassette, FaultScript, SeenRequest, Simulator};
-use tokio::time::sleep;
+use tokio::sync::mpsc;
 
 use crate::{
     command_line::SimOptions,
@@ -14,13 +12,6 @@ use crate::{
     styled_line::{Mark, StyledLine},
 };
 
-/// How often new requests are looked for, while there are some and otherwise.
-const BUSY: Duration = Duration::from_millis(40);
-const IDLE: Duration = Duration::from_millis(200);
-
-/// How many requests the simulator remembers for us: enough for what comes between two looks.
-const KEPT_REQUESTS: usize = 1_000;
-
 /// Runs the command.
 pub(crate) async fn serve(options: SimOptions, output: &mut Output) -> Result<Ending, Refusal> {
     let signal = StopSignal::listen()?;
@@ -28,8 +19,7 @@ pub(crate) async fn serve(options: SimOptions, output: &mut Output) -> Result<En
         .listen(options.listen)
         .hint(options.hint)
         .faults(joined(&options.fault)?)
-        .chunk_delay(options.chunk_delay)
-        .keep_requests(KEPT_REQUESTS);
+        .chunk_delay(options.chunk_delay);
     match (options.limit, options.burst) {
         (Some(limit), Some(burst)) => builder = builder.rate_limit(limit.burst(burst)),
         (Some(limit), None) => builder = builder.rate_limit(limit),
@@ -44,22 +34,25 @@ pub(crate) async fn serve(options: SimOptions, output: &mut Output) -> Result<En
     if let Some(path) = &options.cassette {
         builder = builder.cassette(Cassette::load(path)?.seed(options.seed));
     }
-    let simulator = builder.start().await?;
+    let (requests, mut seen) = mpsc::unbounded_channel();
+    let simulator = builder
+        .keep_requests(0)
+        // Nobody listens any more once the command has ended.
+        .on_request(move |request| drop(requests.send(described(request))))
+        .start()
+        .await?;
     announce(&simulator, output);
-    let mut log = RequestLog::default();
     let stopped = signal.token().cancelled();
     tokio::pin!(stopped);
-    let mut pause = IDLE;
     loop {
         tokio::select! {
             () = &mut stopped => break,
-            () = sleep(pause) => {
-                let is_busy = log.catch_up(&simulator, output);
-                pause = if is_busy { BUSY } else { IDLE };
-            }
+            Some(line) = seen.recv() => output.status.line(&line),
         }
     }
-    log.catch_up(&simulator, output);
+    while let Ok(line) = seen.try_recv() {
+        output.status.line(&line);
+    }
     simulator.stop().await;
     output
         .status
@@ -93,38 +86,6 @@ fn announce(simulator: &Simulator, output: &mut Output) {
             .alarm("warning:")
             .plain(" everybody who reaches this machine can use it, whatever their key");
         output.status.line(&line);
-    }
-}
-
-/// Which requests have been shown.
-#[derive(Debug, Default)]
-struct RequestLog {
-    last: Option<SeenRequest>,
-}
-
-impl RequestLog {
-    /// Shows the requests since the last time and returns whether there were any.
-    fn catch_up(&mut self, simulator: &Simulator, output: &mut Output) -> bool {
-        let requests = simulator.requests();
-        let known = self.last.as_ref().and_then(|last| {
-            let is_last =
-                |request: &SeenRequest| request.at == last.at && request.path == last.path;
-            requests.iter().rposition(is_last)
-        });
-        if self.last.is_some() && known.is_none() {
-            let line = StyledLine::marked(Mark::Noted).dim("more requests than can be shown");
-            output.status.line(&line);
-        }
-        let new = requests
-            .into_iter()
-            .skip(known.map_or(0, |known| known + 1));
-        let mut is_busy = false;
-        for request in new {
-            output.status.line(&described(&request));
-            self.last = Some(request);
-            is_busy = true;
-        }
-        is_busy
     }
 }
 

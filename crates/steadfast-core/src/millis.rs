@@ -4,6 +4,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serializer};
 
+/// Cuts a measured duration to whole microseconds: finer than any event is, and readable as stored.
+pub(crate) const fn to_micros(duration: Duration) -> Duration {
+    let nanos = duration.subsec_nanos();
+    Duration::new(duration.as_secs(), nanos - nanos % 1_000)
+}
+
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,

@@ -11,6 +11,7 @@ use crate::{
     event_queue::EventQueue,
     hook::{HookError, HookEvent},
     interrupt::{Interrupt, Watch},
+    millis,
     model::RequestFrame,
     run_error::{Failure, RunErrorKind},
     run_id::RunId,
@@ -54,10 +55,8 @@ impl RunContext<'_> {
     }
 
     fn elapsed(&self) -> Duration {
-        self.runtime
-            .now()
-            .duration_since(self.started)
-            .unwrap_or_default()
+        let elapsed = self.runtime.now().duration_since(self.started);
+        millis::to_micros(elapsed.unwrap_or_default())
     }
 
     /// Tells observers and the stream.

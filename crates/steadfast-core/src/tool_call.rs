@@ -9,6 +9,7 @@ use crate::{
     hook_event::{AfterToolCallEvent, BeforeToolCallEvent},
     interrupt::{Interrupt, Watch},
     message::{ToolResult, ToolUse},
+    millis,
     run::{RecordedWait, ToolOutcome, ToolStep, ToolVerdict},
     run_context::{RunContext, Unanswered},
     tool::{Tool, ToolContext, ToolError},
@@ -60,7 +61,8 @@ impl ToolCall {
         }));
         let started = cx.runtime.now();
         let ran = self.run_tool(cx, &mut watch, &before).await;
-        let duration = cx.runtime.now().duration_since(started).unwrap_or_default();
+        let took = cx.runtime.now().duration_since(started);
+        let duration = millis::to_micros(took.unwrap_or_default());
         self.judge(
             cx,
             watch,

@@ -29,6 +29,9 @@ const NAMED_LIMIT: u64 = 60;
 /// Answers for the model.
 pub(crate) type Answerer = Box<dyn Fn(&ChatRequest) -> Answer + Send + Sync>;
 
+/// Who is told of each request.
+pub(crate) type Watcher = Box<dyn Fn(&SeenRequest) + Send + Sync>;
+
 /// What all connections share.
 pub(crate) struct Reception {
     hint: HintStyle,
@@ -36,6 +39,7 @@ pub(crate) struct Reception {
     answerer: Answerer,
     chunk_delay: Duration,
     kept_requests: usize,
+    watcher: Option<Watcher>,
     started: Instant,
     numbers: AtomicU64,
     stopping: CancellationToken,
@@ -89,6 +93,7 @@ impl Reception {
             answerer,
             chunk_delay: Duration::ZERO,
             kept_requests: usize::MAX,
+            watcher: None,
             started,
             numbers: AtomicU64::new(1),
             stopping: CancellationToken::new(),
@@ -113,6 +118,11 @@ impl Reception {
 
     pub(crate) fn with_kept_requests(mut self, count: usize) -> Self {
         self.kept_requests = count;
+        self
+    }
+
+    pub(crate) fn with_watcher(mut self, watcher: Option<Watcher>) -> Self {
+        self.watcher = watcher;
         self
     }
 
@@ -181,6 +191,10 @@ impl Reception {
     }
 
     fn remember(&self, request: SeenRequest) {
+        // Without the lock, as for the answerer.
+        if let Some(watcher) = &self.watcher {
+            watcher(&request);
+        }
         let requests = &mut self.ledger().requests;
         requests.push_back(request);
         while requests.len() > self.kept_requests {

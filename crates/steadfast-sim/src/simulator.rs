@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::reception::{Answerer, Reception};
+use crate::reception::{Answerer, Reception, Watcher};
 use crate::{
     Answer, Cassette, ChatRequest, Error, FaultScript, HintStyle, RateLimit, SeenRequest, server,
 };
@@ -142,6 +142,7 @@ pub struct SimulatorBuilder {
     chunk_delay: Duration,
     kept_requests: usize,
     answerer: Answerer,
+    watcher: Option<Watcher>,
 }
 
 impl Default for SimulatorBuilder {
@@ -155,6 +156,7 @@ impl Default for SimulatorBuilder {
             chunk_delay: Duration::ZERO,
             kept_requests: 10_000,
             answerer: Box::new(Answer::built_in),
+            watcher: None,
         }
     }
 }
@@ -219,6 +221,17 @@ impl SimulatorBuilder {
         self
     }
 
+    /// Tells of each request as it is concluded, before its answer is sent.
+    ///
+    /// The function must not block.
+    pub fn on_request<F>(mut self, watcher: F) -> Self
+    where
+        F: Fn(&SeenRequest) + Send + Sync + 'static,
+    {
+        self.watcher = Some(Box::new(watcher));
+        self
+    }
+
     /// Starts the server, on the current tokio runtime.
     ///
     /// # Errors
@@ -240,7 +253,8 @@ impl SimulatorBuilder {
         let reception = Reception::new(rate_limit, self.hint, self.faults, self.answerer)
             .with_cassette(self.cassette)
             .with_chunk_delay(self.chunk_delay)
-            .with_kept_requests(self.kept_requests);
+            .with_kept_requests(self.kept_requests)
+            .with_watcher(self.watcher);
         let reception = Arc::new(reception);
         let server = tokio::spawn(server::serve(listener, Arc::clone(&reception)));
         Ok(Simulator {

@@ -11,6 +11,7 @@ use crate::{
     history::History,
     limits::FailedTurnPolicy,
     message::{Message, Role, ToolResult, ToolUse},
+    millis,
     run_error::Failure,
     run_id::RunId,
     usage::{StopReason, Usage},
@@ -169,7 +170,7 @@ impl Run {
             usage: self.usage,
             attempts: self.attempts,
             turns: self.turn.number,
-            duration: ended.duration_since(self.started).unwrap_or_default(),
+            duration: millis::to_micros(ended.duration_since(self.started).unwrap_or_default()),
             waited: self.waited,
         })
     }
