@@ -4,7 +4,10 @@
 use std::{mem, sync::Arc, time::SystemTime};
 
 use futures_core::future::BoxFuture;
-use futures_util::stream::{FuturesUnordered, StreamExt};
+use futures_util::{
+    FutureExt as _,
+    stream::{FuturesUnordered, StreamExt as _},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -14,11 +17,11 @@ use crate::{
         TextDeltaEvent,
     },
     hook_event::{AfterInvocationEvent, AfterToolsEvent, BeforeInvocationEvent, BeforeToolsEvent},
-    interrupt::Watch,
+    interrupt::{Interrupt, Watch},
     message::{Message, Role},
     run::{
         Begun, RecordedWait, Run, Step, StepMismatch, StepName, StepOutcome, ToolOutcome, ToolStep,
-        ToolsBegun, ToolsFinished, Unit,
+        ToolVerdict, ToolsBegun, ToolsFinished, Unit,
     },
     run_context::{RunContext, Unanswered},
     run_error::{Failure, RunErrorKind},
@@ -66,7 +69,13 @@ pub(crate) async fn start(runtime: &dyn Runtime) -> Result<(RunId, SystemTime), 
         }
     };
     match runtime
-        .record(StepName(Unit::Start), Box::pin(draw))
+        .record(
+            StepName {
+                resumes: 0,
+                unit: Unit::Start,
+            },
+            Box::pin(draw),
+        )
         .await?
     {
         StepOutcome::Started { id, at } => Ok((id, at)),
@@ -133,7 +142,7 @@ async fn record<'a>(
     unit: Unit,
     work: BoxFuture<'_, StepOutcome>,
 ) -> Result<StepOutcome, Stopped> {
-    cx.runtime.record(StepName(unit), work).await
+    cx.runtime.record(cx.step_name(unit), work).await
 }
 
 /// Asks the hooks of the invocation and makes messages of the prompt.
@@ -155,10 +164,11 @@ fn tell_started(cx: &RunContext<'_>, run: &Run) {
     }));
 }
 
-/// Tells the stream of a resumed run what every stream begins with. A run that has not begun tells
-/// it itself, and one that is done has nothing more to tell.
-pub(crate) fn tell_resumed(cx: &RunContext<'_>, run: &Run) {
+/// Tells a stream what every stream begins with, where the run itself does not: it has begun already,
+/// or is refused. A run that is done has nothing more to tell.
+pub(crate) fn tell_resumed(cx: &RunContext<'_>, run: &Run, is_refused: bool) {
     match run.step() {
+        _ if is_refused => tell_started(cx, run),
         Step::Done => {}
         Step::Begin if run.rounds() == 1 => {}
         _ => tell_started(cx, run),
@@ -173,7 +183,7 @@ async fn ask_begin(cx: &RunContext<'_>, run: &Run, begun: &mut Begun) -> Result<
         messages: run.prompt().to_vec(),
         cancel: None,
     };
-    cx.ask_or_interrupt(&mut watch, &mut event).await?;
+    cx.ask_before(&mut watch, &mut event).await?;
     let mut added = Vec::with_capacity(event.messages.len());
     for message in event.messages {
         added.push(ask_added(cx, run, &mut watch, Arc::new(message)).await?);
@@ -219,7 +229,7 @@ async fn ask_added(
         scope: cx.scope(run.turn(), run.attempts_in_turn()),
         message,
     };
-    cx.ask_or_interrupt(watch, &mut event).await?;
+    cx.ask_before(watch, &mut event).await?;
     Ok(event)
 }
 
@@ -245,20 +255,22 @@ enum Slept {
     Cancelled,
 }
 
-/// Sleeps unless the run is cancelled. The deadline needs no watch: a declared wait never passes it.
+/// Sleeps unless the run is cancelled. A wait that outlasts the deadline, which a resumed run may have
+/// sooner than before, ends with it: what is tried then meets the deadline.
 async fn sleep(
     cx: &RunContext<'_>,
     cancel: Option<CancellationToken>,
     unit: Unit,
     wait: RecordedWait,
 ) -> Result<Slept, Stopped> {
-    let mut watch = Watch::new(cancel, None);
+    let mut watch = Watch::new(cancel, cx.deadline_instant());
     match watch
-        .race(cx.runtime.sleep_until(StepName(unit), wait.until))
+        .race(cx.runtime.sleep_until(cx.step_name(unit), wait.until))
         .await
     {
         Ok(slept) => slept.map(|()| Slept::Through),
-        Err(_) => Ok(Slept::Cancelled),
+        Err(Interrupt::Cancelled) => Ok(Slept::Cancelled),
+        Err(_) => Ok(Slept::Through),
     }
 }
 
@@ -271,7 +283,7 @@ async fn begin_tools(cx: &RunContext<'_>, run: &Run) -> StepOutcome {
             message: Arc::clone(message),
             cancel: None,
         };
-        let asked = cx.ask_or_interrupt(&mut cx.watch(), &mut event).await;
+        let asked = cx.ask_before(&mut cx.watch(), &mut event).await;
         (begun.cancelled, begun.failure) = cx.stopped_by(asked);
         begun.refusal = event.cancel;
     }
@@ -299,18 +311,36 @@ async fn run_tools(cx: &RunContext<'_>, run: &mut Run) -> Result<(), Broken> {
                     flying.push(run_tool(cx, call));
                 }
             }
-        } else if run.failure().is_some() {
-            // Nothing more is asked for: what still flies only ends itself.
-            cancel.cancel();
         }
         let Some(outcome) = flying.next().await else {
             guard.disarm();
+            // A call has failed and the others have come to rest, or nothing can be run at all.
+            if matches!(run.step(), Step::Tools(_)) {
+                run.apply(StepOutcome::ToolsStopped)?;
+            }
             return Ok(());
         };
-        let outcome = outcome?;
-        started.retain(|slot| *slot != outcome.slot);
-        run.apply(StepOutcome::Tool(outcome))?;
+        take_outcome(run, outcome?, &mut started, &cancel)?;
+        // What is there at once is taken at once, before anything new begins: a replay then begins
+        // what the run began that it replays.
+        while let Some(Some(outcome)) = flying.next().now_or_never() {
+            take_outcome(run, outcome?, &mut started, &cancel)?;
+        }
     }
+}
+
+fn take_outcome(
+    run: &mut Run,
+    outcome: ToolOutcome,
+    started: &mut Vec<usize>,
+    cancel: &CancellationToken,
+) -> Result<(), StepMismatch> {
+    started.retain(|slot| *slot != outcome.slot);
+    if matches!(outcome.verdict, ToolVerdict::Failed { .. }) {
+        // Nothing more is asked for: what is under way only ends itself.
+        cancel.cancel();
+    }
+    run.apply(StepOutcome::Tool(outcome))
 }
 
 fn prepare(run: &Run, step: ToolStep, cancel: &CancellationToken) -> Option<ToolCall> {

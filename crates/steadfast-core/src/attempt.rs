@@ -83,9 +83,7 @@ impl Attempt<'_> {
             history: self.run.history().clone(),
             cancel: None,
         };
-        self.cx
-            .ask_or_interrupt(&mut self.watch, &mut event)
-            .await?;
+        self.cx.ask_before(&mut self.watch, &mut event).await?;
         Ok(event.cancel)
     }
 
@@ -331,9 +329,7 @@ impl Attempt<'_> {
             error = event.error.as_ref().map(tracing::field::display),
             "model call failed, waiting before the next attempt"
         );
-        self.cx
-            .ask_or_interrupt(&mut self.watch, &mut event)
-            .await?;
+        self.cx.ask_before(&mut self.watch, &mut event).await?;
         self.cx.tell(AgentEvent::EventLoopThrottle(event));
         Ok(())
     }
@@ -373,7 +369,7 @@ impl Attempt<'_> {
             scope: self.scope(),
             message: Arc::clone(&message),
         };
-        match self.cx.ask_or_interrupt(&mut self.watch, &mut added).await {
+        match self.cx.ask_before(&mut self.watch, &mut added).await {
             Ok(()) => {
                 self.cx.tell(AgentEvent::Message(added));
                 AttemptVerdict::Answered { message }

@@ -97,19 +97,23 @@ impl Conversation {
         &self.agent
     }
 
-    /// Whether nothing was added since the run stopped.
+    /// Whether the history is what the stopped run left, and nothing was added since.
     pub(crate) fn is_left_by(&self, run: &Run) -> bool {
-        let kept = run.kept_messages(self.agent.0.failed_turn).len();
-        self.history.len() == run.history().base().len() + kept
+        let kept = run.kept_messages(self.agent.0.failed_turn);
+        let base = run.history().base();
+        self.history.len() == base.len() + kept.len()
+            && base
+                .iter()
+                .chain(&kept)
+                .zip(self.history.iter())
+                .all(|(left, here)| Arc::ptr_eq(left, here) || left == here)
     }
 
-    /// Forgets what a stopped run had left, now that it goes on.
-    pub(crate) fn go_back_to(&mut self, base: History) {
-        self.history = base;
-    }
-
-    /// Adds what a run leaves.
-    pub(crate) fn commit(&mut self, messages: Vec<Arc<Message>>) {
+    /// Adds what a run leaves; for a run that was resumed, in place of what it had left before.
+    pub(crate) fn commit(&mut self, resumed_from: Option<History>, messages: Vec<Arc<Message>>) {
+        if let Some(base) = resumed_from {
+            self.history = base;
+        }
         self.history.commit(messages);
     }
 }

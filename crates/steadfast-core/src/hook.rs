@@ -52,6 +52,27 @@ pub trait HookProvider: Send + Sync + 'static {
     }
 }
 
+/// Providers that are chosen at run time.
+impl HookProvider for Box<dyn HookProvider> {
+    fn register_hooks(&self, hooks: &mut HookRegistry) {
+        (**self).register_hooks(hooks);
+    }
+
+    fn validate(&self) -> Result<(), ConfigError> {
+        (**self).validate()
+    }
+}
+
+impl HookProvider for Arc<dyn HookProvider> {
+    fn register_hooks(&self, hooks: &mut HookRegistry) {
+        (**self).register_hooks(hooks);
+    }
+
+    fn validate(&self) -> Result<(), ConfigError> {
+        (**self).validate()
+    }
+}
+
 /// Code that is asked at an event of one type: the form of a hook that is a type of its own.
 ///
 /// Closures are shorter: see [`HookRegistry::on`] and [`HookRegistry::on_async`].
@@ -76,6 +97,10 @@ pub trait HookProvider: Send + Sync + 'static {
 /// }
 /// ```
 #[async_trait]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no hook of `{E}`",
+    note = "implement `Hook<{E}>` for it; a closure is registered with `.on(..)` or `.on_async(..)`"
+)]
 pub trait Hook<E: HookEvent>: Send + Sync + 'static {
     /// Answers the event by writing to it, or by leaving it as it is.
     ///
@@ -119,6 +144,11 @@ pub(crate) mod sealed {
 }
 
 /// What a hook closure may return: nothing, or a `Result` whose error ends the run.
+#[diagnostic::on_unimplemented(
+    message = "a hook cannot return `{Self}`",
+    note = "it returns nothing, or a `Result<(), E>` whose error converts into `HookError`",
+    note = "a closure that awaits is registered with `.on_async(|event| Box::pin(async move {{ .. }}))`"
+)]
 pub trait IntoHookResult {
     /// Converts.
     ///

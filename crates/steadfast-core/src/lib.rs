@@ -39,7 +39,7 @@ mod tool_call;
 mod usage;
 
 pub use agent::{Agent, AgentBuilder};
-pub use agent_result::AgentResult;
+pub use agent_result::{AgentResult, RunSummary};
 pub use async_trait::async_trait;
 pub use conversation::Conversation;
 pub use event::{

@@ -120,7 +120,7 @@ impl fmt::Debug for ModelStream {
 #[async_trait]
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a model",
-    note = "a model implements `steadfast::Model`; providers are built first, as in `OpenAiChat::new(\"gpt-5\").build()?`"
+    note = "a model implements `steadfast::Model`; providers are built first, as in `OpenAiChat::builder(\"gpt-5\").build()?`"
 )]
 pub trait Model: Send + Sync + 'static {
     /// Returns the name that events and errors use, such as `openai:gpt-5`.
@@ -234,6 +234,10 @@ impl ModelRequest {
     }
 
     /// Returns the messages so far, the prompt last or the results of its tools.
+    ///
+    /// Two messages of one role may follow each other, as after a run that ended at a limit, and an
+    /// assistant's message may have no content; a wire whose provider refuses that joins or skips
+    /// them. Every tool call is followed by its result.
     #[must_use]
     pub const fn history(&self) -> &History {
         &self.history

@@ -27,6 +27,7 @@ use crate::{
     run::Run,
     run_context::RunContext,
     run_error::{Failure, RunError, RunErrorKind},
+    run_id::RunId,
     runtime::{Runtime, TokioRuntime},
 };
 
@@ -158,43 +159,47 @@ impl<'a> Prompt<'a> {
         let agent = &*self.agent.0;
         let mut limits = agent.limits.clone();
         limits.deadline = self.deadline.or(limits.deadline);
+        let (frame, mut refusal) = match frame(&self.agent, self.settings) {
+            Ok(frame) => (frame, None),
+            Err(error) => {
+                let problem = "the prompt's settings are wrong";
+                let failure = Failure::of_loop(RunErrorKind::Config, problem);
+                (
+                    Arc::clone(&agent.frame),
+                    Some(failure.with_cause(Arc::new(error))),
+                )
+            }
+        };
         let resumed = matches!(self.start, Start::Run(_));
-        let mut conversation = self.conversation;
-        let mut refused = None;
         let mut run = match self.start {
             Start::Run(mut run) => {
-                if conversation
-                    .as_ref()
-                    .is_some_and(|conversation| !conversation.is_left_by(&run))
-                {
-                    let problem = "the conversation has gone on since the run stopped";
-                    refused = Some(Failure::of_loop(RunErrorKind::Mismatch, problem));
+                refusal = refusal.or_else(|| refuse_resume(self.conversation.as_deref(), &run));
+                // A run that is refused stays as it is, to be resumed elsewhere.
+                if refusal.is_none() {
+                    run.reopen(runtime.now(), self.deadline);
                 }
-                run.reopen(runtime.now(), self.deadline);
                 run
             }
             Start::Input(input) => {
-                let base = conversation
+                if input.0.is_empty() {
+                    let problem = "the prompt has no message";
+                    refusal = refusal.or(Some(Failure::of_loop(RunErrorKind::Config, problem)));
+                }
+                let base = self
+                    .conversation
                     .as_ref()
                     .map(|c| c.history().clone())
                     .unwrap_or_default();
                 let (id, started) = match start(runtime).await {
                     Ok(identity) => identity,
                     Err(broken) => {
-                        let run =
-                            Run::new(Default::default(), runtime.now(), limits, base, input.0);
+                        let run = Run::new(RunId::default(), runtime.now(), limits, base, input.0);
                         return Err(RunError::new(broken.into(), Box::new(run)));
                     }
                 };
                 Box::new(Run::new(id, started, limits, base, input.0))
             }
         };
-        let frame = frame(&self.agent, self.settings).unwrap_or_else(|error| {
-            let problem = "the prompt's settings are wrong";
-            let failure = Failure::of_loop(RunErrorKind::Config, problem);
-            refused = Some(failure.with_cause(Arc::new(error)));
-            Arc::clone(&agent.frame)
-        });
         let cx = RunContext {
             agent,
             runtime,
@@ -202,24 +207,21 @@ impl<'a> Prompt<'a> {
             cancel: self.cancel,
             frame,
             run: run.id(),
+            resumes: run.resumes(),
             started: run.started(),
             deadline: run.deadline(),
         };
-        if let Some(failure) = refused {
-            tell_force_stop(&cx, &run, failure.clone()).await;
-            return Err(RunError::new(failure, run));
+        if resumed || refusal.is_some() {
+            tell_resumed(&cx, &run, refusal.is_some());
         }
-        if resumed {
-            tell_resumed(&cx, &run);
-            if let Some(conversation) = &mut conversation {
-                conversation.go_back_to(run.history().base());
-            }
-        }
-        match drive(&cx, &mut run).await {
-            Ok(()) => settle(run, conversation, &cx),
-            Err(broken) => {
-                let failure = Failure::from(broken);
-                // A run that an engine stopped goes on elsewhere; one that does not fit is at its end.
+        let driven = match refusal {
+            None => drive(&cx, &mut run).await.map_err(Failure::from),
+            Some(failure) => Err(failure),
+        };
+        match driven {
+            Ok(()) => settle(run, resumed, self.conversation, &cx),
+            Err(failure) => {
+                // A run that an engine stopped goes on elsewhere; any other is at its end.
                 if failure.kind() != RunErrorKind::Stopped {
                     tell_force_stop(&cx, &run, failure.clone()).await;
                 }
@@ -227,6 +229,16 @@ impl<'a> Prompt<'a> {
             }
         }
     }
+}
+
+/// Why a run may not go on in a conversation.
+fn refuse_resume(conversation: Option<&Conversation>, run: &Run) -> Option<Failure> {
+    if conversation?.is_left_by(run) {
+        return None;
+    }
+    let problem =
+        "the conversation is not the one that the run left: it has gone on, or is another";
+    Some(Failure::of_loop(RunErrorKind::Mismatch, problem))
 }
 
 fn frame(agent: &Agent, settings: Option<ModelSettings>) -> Result<Arc<RequestFrame>, ConfigError> {
@@ -242,32 +254,34 @@ fn frame(agent: &Agent, settings: Option<ModelSettings>) -> Result<Arc<RequestFr
     Ok(Arc::new(frame))
 }
 
+/// Settles a run that has ended: the conversation in one step, then the result or the error.
 fn settle(
     run: Box<Run>,
+    resumed: bool,
     conversation: Option<&mut Conversation>,
     cx: &RunContext<'_>,
 ) -> Result<AgentResult, RunError> {
-    let kept = match &conversation {
-        Some(_) => run.kept_messages(cx.agent.failed_turn),
-        None => Vec::new(),
-    };
-    let outcome = match run.result(cx.runtime.now()) {
-        // The run lets go of the history before the conversation adds to it, or it would be copied.
-        Some(result) => {
-            drop(run);
-            Ok(result)
-        }
-        None => {
-            let failure = run.failure().cloned().unwrap_or_else(|| {
-                Failure::of_loop(RunErrorKind::Mismatch, "the run ended without an ending")
-            });
-            Err(RunError::new(failure, run))
-        }
+    let kept = run.kept_messages(cx.agent.failed_turn);
+    let base = resumed.then(|| run.history().base());
+    let summary = run.result(cx.runtime.now());
+    // The run lets go of the history before the conversation adds to it, or it would be copied.
+    let run = match summary {
+        Some(_) if !run.may_go_on() => None,
+        _ => Some(run),
     };
     if let Some(conversation) = conversation {
-        conversation.commit(kept);
+        conversation.commit(base, kept.clone());
     }
-    outcome
+    match (summary, run) {
+        (Some(summary), run) => Ok(AgentResult::new(summary, kept, run)),
+        (None, run) => {
+            let unknown = || Failure::of_loop(RunErrorKind::Mismatch, "the run has no ending");
+            let failure = run.as_ref().and_then(|run| run.failure().cloned());
+            let failure = failure.unwrap_or_else(unknown);
+            let run = run.unwrap_or_else(|| Box::new(Run::lost(failure.clone())));
+            Err(RunError::new(failure, run))
+        }
+    }
 }
 
 impl Prompt<'static> {
@@ -277,7 +291,12 @@ impl Prompt<'static> {
     ///
     /// Outside a tokio runtime.
     pub fn spawn(mut self) -> RunHandle {
-        let cancel = self.cancel.get_or_insert_default().clone();
+        // A child: the handle cancels this run and nobody who shares the caller's token.
+        let cancel = match self.cancel.take() {
+            Some(token) => token.child_token(),
+            None => CancellationToken::new(),
+        };
+        self.cancel = Some(cancel.clone());
         RunHandle {
             task: tokio::spawn(self.into_future()),
             cancel,

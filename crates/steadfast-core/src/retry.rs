@@ -44,6 +44,10 @@ pub use model_retry_strategy::ModelRetryStrategy;
 /// let first = FailedAttempt::new(&error, 1);
 /// assert_eq!(OnceAfterASecond.decide(&first), RetryDecision::after(secs(1)));
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no retry strategy",
+    note = "implement `RetryStrategy` for it and derive `Clone`, or implement `HookProvider`"
+)]
 pub trait RetryStrategy: Send + Sync + 'static {
     /// Decides about one failed attempt.
     fn decide(&self, attempt: &FailedAttempt<'_>) -> RetryDecision;
@@ -98,14 +102,14 @@ impl<S: RetryStrategy + Clone> HookProvider for S {
 }
 
 /// What a strategy answers. A retry without a delay cannot be written; the delay may be zero.
-///
-/// Exhaustive on purpose: there is nothing else to answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
+#[non_exhaustive]
 pub enum RetryDecision {
     /// The error stands.
     GiveUp,
-    /// The model is called again.
+    /// The model is called again; made by [`RetryDecision::after`] and its like.
+    #[non_exhaustive]
     Retry {
         /// How long the loop waits first; a zero delay does not sleep.
         delay: Duration,
@@ -158,7 +162,7 @@ impl<'a> FailedAttempt<'a> {
         }
     }
 
-    /// Sets the delay before this attempt, for a strategy's own tests.
+    /// Sets the latest delay of the turn, for a strategy's own tests.
     #[must_use]
     pub const fn with_last_delay(mut self, delay: Duration) -> Self {
         self.facts.last_delay = Some(delay);
@@ -208,7 +212,7 @@ impl<'a> FailedAttempt<'a> {
         self.facts.elapsed
     }
 
-    /// Returns the delay before this attempt, if there was one.
+    /// Returns the latest delay of this turn, if there was one.
     #[must_use]
     pub const fn last_delay(&self) -> Option<Duration> {
         self.facts.last_delay

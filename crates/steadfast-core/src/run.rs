@@ -51,6 +51,8 @@ pub struct Run {
     finished: usize,
     /// How many prompts this run has begun: more than one only after `resume` of a hook.
     rounds: u32,
+    /// How often a stopped run was opened again; the records of each time have names of their own.
+    resumes: u32,
     turn: Turn,
     usage: Usage,
     attempts: u32,
@@ -80,6 +82,7 @@ impl Run {
             history: base,
             finished: 0,
             rounds: 1,
+            resumes: 0,
             turn: Turn::new(1),
             usage: Usage::default(),
             attempts: 0,
@@ -88,16 +91,24 @@ impl Run {
         }
     }
 
-    /// Stands for a run that was lost with its task: nothing is known of it.
-    pub(crate) fn lost() -> Self {
+    /// Stands for a run that was lost with its task: nothing is known of it, and nothing is left to
+    /// do.
+    pub(crate) fn lost(failure: Failure) -> Self {
         let nothing = History::default();
-        Self::new(
+        let never = SystemTime::UNIX_EPOCH;
+        let mut run = Self::new(
             RunId::default(),
-            SystemTime::UNIX_EPOCH,
+            never,
             Limits::default(),
             nothing,
             Vec::new(),
-        )
+        );
+        run.phase = Phase::Done {
+            ending: Ending::Failed(failure),
+            unfinished: None,
+            at: never,
+        };
+        run
     }
 
     /// Says what is to be done next. It only looks.
@@ -105,30 +116,12 @@ impl Run {
     pub fn step(&self) -> Step {
         match &self.phase {
             Phase::Begin { .. } => Step::Begin,
-            Phase::Attempt => Step::Attempt {
+            Phase::Attempt | Phase::NextTurn => Step::Attempt {
                 attempt: self.turn.attempts.saturating_add(1),
             },
             Phase::Wait(wait) => Step::Wait(*wait),
             Phase::BeginTools => Step::BeginTools,
-            Phase::Tools { slots, .. } => Step::Tools(
-                slots
-                    .iter()
-                    .enumerate()
-                    .filter_map(|(slot, state)| match state {
-                        ToolSlot::Ready { tries } => Some(ToolStep {
-                            slot,
-                            tries: tries.saturating_add(1),
-                            wait: None,
-                        }),
-                        ToolSlot::Waiting { tries, wait } => Some(ToolStep {
-                            slot,
-                            tries: tries.saturating_add(1),
-                            wait: Some(*wait),
-                        }),
-                        ToolSlot::Done(_) | ToolSlot::Cancelled { .. } => None,
-                    })
-                    .collect(),
-            ),
+            Phase::Tools { slots } => Step::Tools(tool_steps(slots)),
             Phase::FinishTools { .. } => Step::FinishTools,
             Phase::End { .. } => Step::End,
             Phase::Done { .. } => Step::Done,
@@ -153,8 +146,13 @@ impl Run {
                 self.end(Ending::Finished(StopReason::Cancelled))
             }
             (Phase::BeginTools, StepOutcome::ToolsBegun(begun)) => self.begin_tools(begun),
-            (Phase::Tools { .. } | Phase::End { .. }, StepOutcome::Tool(outcome)) => {
-                return self.take_tool(outcome);
+            (Phase::Tools { .. }, StepOutcome::Tool(outcome)) => return self.take_tool(outcome),
+            (Phase::Tools { slots }, StepOutcome::ToolsStopped) => {
+                let failure = ToolSlot::failure(slots).cloned().ok_or(StepMismatch {
+                    expected: "tool",
+                    got: "tools without an outcome",
+                })?;
+                self.end(Ending::Failed(failure));
             }
             (Phase::FinishTools { .. }, StepOutcome::ToolsFinished(finished)) => {
                 self.finish_tools(finished)
@@ -275,60 +273,44 @@ impl Run {
         }
     }
 
-    /// Takes the outcome of a call. Once another call has failed, one that was still under way joins
-    /// the unfinished turn, so that outcomes lead to the same run in whatever order they come.
+    /// Takes the outcome of a call. Outcomes lead to the same run in whatever order they come.
     fn take_tool(&mut self, outcome: ToolOutcome) -> Result<(), StepMismatch> {
         let mismatch = StepMismatch {
             expected: self.step().kind(),
             got: "tool",
         };
         let max_tries = self.limits.max_tool_tries;
-        let slots = match &mut self.phase {
-            Phase::Tools { slots } => slots,
-            Phase::End {
-                unfinished: Some(phase),
-                ..
-            } => match &mut **phase {
-                Phase::Tools { slots } => slots,
-                _ => return Err(mismatch),
-            },
-            _ => return Err(mismatch),
+        let Phase::Tools { slots } = &mut self.phase else {
+            return Err(mismatch);
         };
         let state = slots.get_mut(outcome.slot).ok_or(mismatch)?;
-        let tries = match state {
-            ToolSlot::Ready { tries } | ToolSlot::Waiting { tries, .. } => tries.saturating_add(1),
-            ToolSlot::Done(_) | ToolSlot::Cancelled { .. } => return Err(mismatch),
+        let before = match state {
+            ToolSlot::Ready { tries } | ToolSlot::Waiting { tries, .. } => *tries,
+            _ => return Err(mismatch),
         };
-        let mut failed = None;
-        match outcome.verdict {
-            ToolVerdict::Done(result) => *state = ToolSlot::Done(result),
+        let tries = before.saturating_add(1);
+        *state = match outcome.verdict {
+            ToolVerdict::Done(result) => ToolSlot::Done(result),
             // The cap stands outside of what a hook can change: the last result counts.
-            ToolVerdict::Retry { result, .. } if tries >= max_tries => {
-                *state = ToolSlot::Done(result)
-            }
+            ToolVerdict::Retry { result, .. } if tries >= max_tries => ToolSlot::Done(result),
             ToolVerdict::Retry {
                 wait: Some(wait), ..
-            } => *state = ToolSlot::Waiting { tries, wait },
-            ToolVerdict::Retry { wait: None, .. } => *state = ToolSlot::Ready { tries },
-            ToolVerdict::Cancelled(result) => {
-                let tries = tries.saturating_sub(1);
-                *state = ToolSlot::Cancelled { tries, result };
-            }
-            ToolVerdict::Failed(failure) => failed = Some(failure),
-        }
-        if let Phase::Tools { slots } = &mut self.phase {
-            match failed {
-                Some(failure) => self.end(Ending::Failed(failure)),
-                None => {
-                    if let Some(results) = ToolSlot::results(slots) {
-                        let then = slots
-                            .iter()
-                            .any(|slot| matches!(slot, ToolSlot::Cancelled { .. }))
-                            .then_some(StopReason::Cancelled);
-                        self.phase = Phase::FinishTools { results, then };
-                    }
-                }
-            }
+            } => ToolSlot::Waiting { tries, wait },
+            ToolVerdict::Retry { wait: None, .. } => ToolSlot::Ready { tries },
+            ToolVerdict::Cancelled(result) => ToolSlot::Cancelled {
+                tries: before,
+                result,
+            },
+            ToolVerdict::Failed { failure, result } => ToolSlot::Failed {
+                tries: before,
+                failure,
+                result,
+            },
+        };
+        if let Some(results) = ToolSlot::results(slots) {
+            let cancelled = |slot: &ToolSlot| matches!(slot, ToolSlot::Cancelled { .. });
+            let then = slots.iter().any(cancelled).then_some(StopReason::Cancelled);
+            self.phase = Phase::FinishTools { results, then };
         }
         Ok(())
     }
@@ -352,11 +334,16 @@ impl Run {
             None if injected => Some(StopReason::EndTurn),
             None => self.reached_limit(),
         };
-        // What would come next, also for whoever resumes a run that is cancelled here.
-        self.phase = Phase::Attempt;
         match ending {
-            Some(stop) => self.end(Ending::Finished(stop)),
-            None => self.turn = self.turn.next(),
+            Some(stop) => {
+                // What comes next for whoever resumes a run that is cancelled here.
+                self.phase = Phase::NextTurn;
+                self.end(Ending::Finished(stop));
+            }
+            None => {
+                self.phase = Phase::Attempt;
+                self.turn = self.turn.next();
+            }
         }
     }
 
@@ -405,9 +392,9 @@ impl Run {
         };
     }
 
-    /// Opens a run that ended without a result, so that it goes on where it stopped. What was left of
-    /// a turn becomes a turn of its own, whose attempts count anew and whose records have names of
-    /// their own. A deadline that has passed is set anew, and so is any if the prompt brings its own.
+    /// Opens a run that ended without a result, so that it goes on where it stopped. The attempts of
+    /// its turn count anew. A deadline that has passed is set anew, and so is any if the prompt
+    /// brings its own.
     pub(crate) fn reopen(&mut self, now: SystemTime, deadline: Option<Duration>) {
         if deadline.is_some() {
             self.deadline = deadline.and_then(|limit| now.checked_add(limit));
@@ -418,22 +405,21 @@ impl Run {
         let Some(phase) = unfinished.take() else {
             return;
         };
+        self.resumes = self.resumes.saturating_add(1);
         self.phase = match *phase {
             // Whoever resumes has waited.
             Phase::Wait(_) => Phase::Attempt,
-            Phase::Tools { mut slots } => {
-                for slot in &mut slots {
-                    if let ToolSlot::Cancelled { tries, .. } = slot {
-                        *slot = ToolSlot::Ready { tries: *tries };
-                    }
-                }
-                Phase::Tools { slots }
+            Phase::NextTurn => {
+                self.turn = self.turn.next();
+                Phase::Attempt
             }
+            Phase::Tools { slots } => Phase::Tools {
+                slots: slots.into_iter().map(ToolSlot::reopened).collect(),
+            },
             phase => phase,
         };
-        self.rounds = self.rounds.saturating_add(1);
-        if !matches!(self.phase, Phase::Begin { .. } | Phase::End { .. }) {
-            self.turn = self.turn.next();
+        if matches!(self.phase, Phase::Attempt) {
+            self.turn = Turn::new(self.turn.number);
         }
         if self.deadline.is_some_and(|deadline| deadline <= now) {
             self.deadline = self
@@ -441,7 +427,36 @@ impl Run {
                 .deadline
                 .and_then(|limit| now.checked_add(limit));
         }
+        // All calls may have their results by now.
+        if let Phase::Tools { slots } = &self.phase
+            && let Some(results) = ToolSlot::results(slots)
+        {
+            self.phase = Phase::FinishTools {
+                results,
+                then: None,
+            };
+        }
     }
+}
+
+/// The calls that are to be made: none any more once one of them has failed.
+fn tool_steps(slots: &[ToolSlot]) -> Vec<ToolStep> {
+    if ToolSlot::failure(slots).is_some() {
+        return Vec::new();
+    }
+    let pending = |(slot, state): (usize, &ToolSlot)| {
+        let (tries, wait) = match state {
+            ToolSlot::Ready { tries } => (*tries, None),
+            ToolSlot::Waiting { tries, wait } => (*tries, Some(*wait)),
+            _ => return None,
+        };
+        Some(ToolStep {
+            slot,
+            tries: tries.saturating_add(1),
+            wait,
+        })
+    };
+    slots.iter().enumerate().filter_map(pending).collect()
 }
 
 /// A run stored by another version may mean something else: it is refused, not guessed at.

@@ -13,6 +13,7 @@ use crate::{
     interrupt::{Interrupt, Watch},
     millis,
     model::RequestFrame,
+    run::{StepName, Unit},
     run_error::{Failure, RunErrorKind},
     run_id::RunId,
     runtime::Runtime,
@@ -26,6 +27,7 @@ pub(crate) struct RunContext<'a> {
     pub(crate) cancel: Option<CancellationToken>,
     pub(crate) frame: Arc<RequestFrame>,
     pub(crate) run: RunId,
+    pub(crate) resumes: u32,
     pub(crate) started: SystemTime,
     pub(crate) deadline: Option<SystemTime>,
 }
@@ -59,48 +61,45 @@ impl RunContext<'_> {
         millis::to_micros(elapsed.unwrap_or_default())
     }
 
+    /// Returns the name under which a unit of this run is recorded.
+    pub(crate) const fn step_name(&self, unit: Unit) -> StepName {
+        StepName {
+            resumes: self.resumes,
+            unit,
+        }
+    }
+
     /// Tells observers and the stream.
     pub(crate) fn tell(&self, event: AgentEvent) {
         self.agent.hooks.tell(&event);
         self.queue.push(event);
     }
 
-    /// Asks the hooks of an event. Their error is a hook error, met once.
-    pub(crate) async fn ask<E: HookEvent>(&self, event: &mut E) -> Result<(), Failure> {
-        if !self.agent.hooks.has::<E>() {
-            return Ok(());
-        }
-        let asked = self.agent.hooks.ask(event).await;
-        asked.map_err(|error| hook_failure::<E>(error))
-    }
-
-    /// Asks the hooks of an event unless an interrupt comes first.
-    pub(crate) async fn ask_or_interrupt<E: HookEvent>(
+    /// Asks the hooks of something that is about to happen, unless an interrupt comes first. Their
+    /// error is a hook error, met once.
+    pub(crate) async fn ask_before<E: HookEvent>(
         &self,
         watch: &mut Watch,
         event: &mut E,
     ) -> Result<(), Unanswered> {
-        watch
-            .race(self.ask(event))
-            .await?
-            .map_err(Unanswered::Failed)
+        watch.check()?;
+        if !self.agent.hooks.has::<E>() {
+            return Ok(());
+        }
+        conclude::<E>(self.agent.hooks.ask_before(event, watch).await)
     }
 
-    /// Asks the hooks of something that has happened. An interrupt that came before does not keep
-    /// them from it, so that what a hook opened it can close; one that comes meanwhile cuts them
-    /// short.
+    /// Asks the hooks of something that has happened. An interrupt does not keep them from it; those
+    /// that await then have a few milliseconds.
     pub(crate) async fn ask_after<E: HookEvent>(
         &self,
         watch: &mut Watch,
         event: &mut E,
     ) -> Result<(), Unanswered> {
-        match watch.check() {
-            Ok(()) => self.ask_or_interrupt(watch, event).await,
-            Err(interrupt) => {
-                self.ask(event).await.map_err(Unanswered::Failed)?;
-                Err(interrupt.into())
-            }
+        if !self.agent.hooks.has::<E>() {
+            return Ok(watch.check()?);
         }
+        conclude::<E>(self.agent.hooks.ask_after(event, watch).await)
     }
 
     /// Says how asking hooks ended a run, if it did: cancelled, or with a failure.
@@ -123,7 +122,7 @@ impl RunContext<'_> {
         Watch::new(Some(cancel), self.deadline_instant())
     }
 
-    fn deadline_instant(&self) -> Option<Instant> {
+    pub(crate) fn deadline_instant(&self) -> Option<Instant> {
         let left = self
             .deadline?
             .duration_since(self.runtime.now())
@@ -150,10 +149,15 @@ impl RunContext<'_> {
     }
 }
 
-fn hook_failure<E: HookEvent>(error: HookError) -> Failure {
-    Failure::of_loop(
-        RunErrorKind::Hook,
-        format!("a hook failed at `{}`", E::NAME),
-    )
-    .with_cause(error.into_source())
+fn conclude<E: HookEvent>(
+    asked: Result<Result<(), Interrupt>, HookError>,
+) -> Result<(), Unanswered> {
+    match asked {
+        Ok(answered) => Ok(answered?),
+        Err(error) => {
+            let problem = format!("a hook failed at `{}`", E::NAME);
+            let failure = Failure::of_loop(RunErrorKind::Hook, problem);
+            Err(Unanswered::Failed(failure.with_cause(error.into_source())))
+        }
+    }
 }

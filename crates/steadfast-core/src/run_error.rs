@@ -290,7 +290,7 @@ impl RunError {
             RunErrorKind::Stopped,
             "the task of the run was ended from outside",
         );
-        Self::new(failure, Box::new(Run::lost()))
+        Self::new(failure.clone(), Box::new(Run::lost(failure)))
     }
 
     /// Returns the kind.

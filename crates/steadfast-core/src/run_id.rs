@@ -4,7 +4,10 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The identity of a run: 128 random bits, written as 32 hexadecimal digits.
+/// The identity of a run, written as 32 hexadecimal digits.
+///
+/// Two random numbers of the [`Runtime`](crate::Runtime): with tokio they follow from one seed of 64
+/// bits of the system's.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RunId(u128);
 

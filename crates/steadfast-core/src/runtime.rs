@@ -1,7 +1,6 @@
 //! The runtime seam: where a run's steps are recorded and where time and chance come from.
 
 use std::{
-    error, fmt,
     hash::{BuildHasher, Hasher, RandomState},
     sync::atomic::{AtomicU64, Ordering},
     time::SystemTime,
@@ -30,6 +29,10 @@ use crate::run::{StepName, StepOutcome};
 /// The future of `record` may be dropped at any await; the unit then counts as not done.
 pub trait Runtime: Send + Sync {
     /// Does the work and records its outcome, or returns the one already recorded.
+    ///
+    /// # Errors
+    ///
+    /// The runtime stops the run; the unit counts as not done.
     fn record<'a>(
         &'a self,
         name: StepName,
@@ -37,6 +40,10 @@ pub trait Runtime: Send + Sync {
     ) -> BoxFuture<'a, Result<StepOutcome, Stopped>>;
 
     /// Waits until a wall-clock time, at once if it has passed.
+    ///
+    /// # Errors
+    ///
+    /// The runtime stops the run; whoever resumes waits for what is left.
     fn sleep_until<'a>(
         &'a self,
         name: StepName,
@@ -51,7 +58,8 @@ pub trait Runtime: Send + Sync {
 }
 
 /// The runtime below stopped the run: the process is to end, or the engine moves it elsewhere.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the runtime stopped the run: {reason}")]
 pub struct Stopped {
     reason: String,
 }
@@ -64,14 +72,6 @@ impl Stopped {
         }
     }
 }
-
-impl fmt::Display for Stopped {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the runtime stopped the run: {}", self.reason)
-    }
-}
-
-impl error::Error for Stopped {}
 
 /// Tokio: nothing is recorded, time is tokio's, and chance comes from a seed.
 ///

@@ -172,11 +172,17 @@ pub struct ToolOutput {
 impl ToolOutput {
     /// Answers with a text.
     pub fn text(text: impl Into<String>) -> Self {
-        Self::content([ContentBlock::text(text)])
+        Self::from_content([ContentBlock::text(text)])
+    }
+
+    /// Returns the content blocks.
+    #[must_use]
+    pub fn content(&self) -> &[ContentBlock] {
+        &self.content
     }
 
     /// Answers with content blocks, such as an image.
-    pub fn content(content: impl IntoIterator<Item = ContentBlock>) -> Self {
+    pub fn from_content(content: impl IntoIterator<Item = ContentBlock>) -> Self {
         Self {
             content: content.into_iter().collect(),
         }

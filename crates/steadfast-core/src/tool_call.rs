@@ -12,6 +12,7 @@ use crate::{
     millis,
     run::{RecordedWait, ToolOutcome, ToolStep, ToolVerdict},
     run_context::{RunContext, Unanswered},
+    run_error::Failure,
     tool::{Tool, ToolContext, ToolError},
 };
 
@@ -48,10 +49,10 @@ impl ToolCall {
             selected_tool: None,
             cancel: None,
         };
-        match cx.ask_or_interrupt(&mut watch, &mut before).await {
+        match cx.ask_before(&mut watch, &mut before).await {
             Ok(()) => {}
             Err(Unanswered::Interrupted(interrupt)) => return self.interrupted(cx, interrupt),
-            Err(Unanswered::Failed(failure)) => return ToolVerdict::Failed(failure),
+            Err(Unanswered::Failed(failure)) => return failed(failure, None),
         }
         // The identity is the provider's: a result under another one would answer no call.
         before.tool_use.id.clone_from(&self.call.id);
@@ -91,7 +92,10 @@ impl ToolCall {
             .or_else(|| cx.agent.tools.find(&call.name));
         let Some(tool) = known else {
             let names = cx.agent.tools.names().join("`, `");
-            let problem = format!("there is no tool `{}`; the tools are `{names}`", call.name);
+            let problem = match names.as_str() {
+                "" => format!("there is no tool `{}`: there are no tools", call.name),
+                names => format!("there is no tool `{}`; the tools are `{names}`", call.name),
+            };
             return Ok(Ok(ToolResult::error(call, problem)));
         };
         let context = ToolContext {
@@ -142,7 +146,9 @@ impl ToolCall {
             ran.duration,
         )));
         match asked {
-            Err(Unanswered::Failed(failure)) => ToolVerdict::Failed(failure),
+            Err(Unanswered::Failed(failure)) => {
+                failed(failure, interrupt.is_none().then_some(after.result))
+            }
             // A tool that answered keeps its answer, also if the run was stopped while hooks looked at
             // it; the run meets the interrupt at its next step.
             Err(Unanswered::Interrupted(_)) if interrupt.is_none() => {
@@ -151,7 +157,7 @@ impl ToolCall {
             Err(Unanswered::Interrupted(Interrupt::Cancelled)) => {
                 ToolVerdict::Cancelled(after.result)
             }
-            Err(Unanswered::Interrupted(_)) => ToolVerdict::Failed(cx.deadline_failure()),
+            Err(Unanswered::Interrupted(_)) => failed(cx.deadline_failure(), None),
             Ok(()) if after.retry && self.step.tries < self.max_tries => self.retry(cx, after),
             Ok(()) => ToolVerdict::Done(after.result),
         }
@@ -181,9 +187,14 @@ impl ToolCall {
             Interrupt::Cancelled => {
                 ToolVerdict::Cancelled(ToolResult::error(&self.call, CANCELLED))
             }
-            Interrupt::Deadline | Interrupt::Silence => ToolVerdict::Failed(cx.deadline_failure()),
+            Interrupt::Deadline | Interrupt::Silence => failed(cx.deadline_failure(), None),
         }
     }
+}
+
+/// The verdict that ends the run, with what the tool had answered by then.
+const fn failed(failure: Failure, result: Option<ToolResult>) -> ToolVerdict {
+    ToolVerdict::Failed { failure, result }
 }
 
 /// A call that was made.

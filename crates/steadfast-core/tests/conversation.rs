@@ -125,7 +125,7 @@ async fn kept_failed_turn_has_all_its_calls_answered() {
     let expected = [
         "user: Go.",
         "assistant: call_1=look call_2=nobody",
-        "user: call_1=seen call_2!not run: the run was stopped",
+        "user: call_1=seen call_2!there is no tool `nobody`; the tools are `look`",
     ];
     assert_eq!(lines(&conversation), expected);
 }
@@ -232,8 +232,8 @@ async fn resumed_run_goes_on_where_the_model_failed() {
 
     let expected = [
         "run",
-        "attempt 3.1",
-        "3.1 says Rain.",
+        "attempt 2.1",
+        "2.1 says Rain.",
         "assistant: Rain.",
         "result EndTurn",
     ];
@@ -273,7 +273,7 @@ async fn conversation_that_has_gone_on_is_not_taken_back() {
 
     let told = told(conversation.resume(error.into_run())).await;
 
-    assert_eq!(told.trace(), ["force_stop mismatch"]);
+    assert_eq!(told.trace(), ["run", "force_stop mismatch"]);
     assert_eq!(lines(&conversation), before);
 }
 
@@ -310,7 +310,8 @@ async fn resumed_run_does_not_run_finished_tools_again() {
     assert_eq!(told.outcome.unwrap().text(), "Done.");
     assert_eq!(
         (looks.load(Ordering::Relaxed), tries.load(Ordering::Relaxed)),
-        (1, 2)
+        (1, 1),
+        "a tool that answered is not run again, also if a hook failed at its answer"
     );
 }
 

@@ -7,7 +7,9 @@ use futures_core::future::BoxFuture;
 use super::{Agent, AgentParts, Toolbox};
 use crate::{
     ConfigError,
-    hook::{AsyncHookEvent, HookEvent, HookProvider, HookRegistry, IntoHookResult, Observable},
+    hook::{
+        AsyncHookEvent, Hook, HookEvent, HookProvider, HookRegistry, IntoHookResult, Observable,
+    },
     hook_event::AgentInitializedEvent,
     limits::{FailedTurnPolicy, Limits, Timeouts},
     model::{Model, ModelSettings, RequestFrame},
@@ -114,6 +116,17 @@ impl AgentBuilder {
     {
         self.with_registry(|hooks| {
             hooks.on_async(hook);
+        })
+    }
+
+    /// Adds a hook that is a type of its own; see [`HookRegistry::add`].
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "the same name as on the registry"
+    )]
+    pub fn add<E: AsyncHookEvent>(self, hook: impl Hook<E>) -> Self {
+        self.with_registry(|hooks| {
+            hooks.add(hook);
         })
     }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{EventScope, scoped};
 use crate::{
-    agent_result::AgentResult,
+    agent_result::RunSummary,
     message::{Message, ToolResult, ToolUse},
     millis,
     model::ModelError,
@@ -319,13 +319,13 @@ pub struct ResultEvent {
     #[serde(flatten)]
     pub(crate) scope: EventScope,
     #[serde(flatten)]
-    pub(crate) result: AgentResult,
+    pub(crate) result: RunSummary,
 }
 
 impl ResultEvent {
     /// Returns the result.
     #[must_use]
-    pub const fn result(&self) -> &AgentResult {
+    pub const fn result(&self) -> &RunSummary {
         &self.result
     }
 }

@@ -7,9 +7,11 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use futures_core::future::BoxFuture;
+use tokio::time::{Instant, timeout_at};
 
 use super::{AsyncHookEvent, Hook, HookError, HookEvent, IntoHookResult, sealed::Slot};
 use crate::{
@@ -22,7 +24,11 @@ use crate::{
         AgentInitializedEvent, BeforeInvocationEvent, BeforeModelCallEvent, BeforeToolCallEvent,
         BeforeToolsEvent,
     },
+    interrupt::{Interrupt, Watch},
 };
+
+/// How long hooks may await after an interrupt, for all hooks of one event together.
+const GRACE: Duration = Duration::from_millis(5);
 
 type SyncHook<E> = dyn Fn(&mut E) -> Result<(), HookError> + Send + Sync;
 type Observer<E> = dyn Fn(&E) + Send + Sync;
@@ -278,24 +284,59 @@ impl AsyncHookEvent for AttemptDiscardedEvent {}
 impl AsyncHookEvent for ForceStopEvent {}
 
 impl Slots {
-    /// Asks the hooks of an event in order, then tells its observers.
-    ///
-    /// The first error ends the asking: a hook error is met once.
-    pub(crate) async fn ask<E: HookEvent>(&self, event: &mut E) -> Result<(), HookError> {
+    /// Asks the hooks of something that is about to happen, in order, then tells its observers. An
+    /// interrupt ends the asking.
+    pub(crate) async fn ask_before<E: HookEvent>(
+        &self,
+        event: &mut E,
+        watch: &mut Watch,
+    ) -> Result<Result<(), Interrupt>, HookError> {
         let callbacks = E::slot(self);
-        for entry in &callbacks.0 {
-            if !entry.is_active() {
-                continue;
-            }
+        for entry in callbacks.0.iter().filter(|entry| entry.is_active()) {
             match &entry.callback {
                 Callback::Sync(hook) => hook(event)?,
-                Callback::Async(hook) => hook.call(event).await?,
+                Callback::Async(hook) => match watch.race(hook.call(event)).await {
+                    Ok(answer) => answer?,
+                    Err(interrupt) => return Ok(Err(interrupt)),
+                },
                 Callback::Observer(_) => continue,
             }
             event.settle();
         }
         callbacks.observe(event);
-        Ok(())
+        Ok(Ok(()))
+    }
+
+    /// Asks the hooks of something that has happened. All of them are asked, whatever interrupts, so
+    /// that what a hook opened it can close; but once an interrupt has come they have only
+    /// [`GRACE`] to await, together.
+    pub(crate) async fn ask_after<E: HookEvent>(
+        &self,
+        event: &mut E,
+        watch: &mut Watch,
+    ) -> Result<Result<(), Interrupt>, HookError> {
+        let callbacks = E::slot(self);
+        let mut interrupted = watch.check();
+        let mut grace: Option<Instant> = None;
+        for entry in callbacks.0.iter().filter(|entry| entry.is_active()) {
+            match (&entry.callback, interrupted) {
+                (Callback::Sync(hook), _) => hook(event)?,
+                (Callback::Async(hook), Ok(())) => match watch.race(hook.call(event)).await {
+                    Ok(answer) => answer?,
+                    Err(interrupt) => interrupted = Err(interrupt),
+                },
+                (Callback::Async(hook), Err(_)) => {
+                    let until = *grace.get_or_insert_with(|| Instant::now() + GRACE);
+                    if let Ok(answer) = timeout_at(until, hook.call(event)).await {
+                        answer?;
+                    }
+                }
+                (Callback::Observer(_), _) => continue,
+            }
+            event.settle();
+        }
+        callbacks.observe(event);
+        Ok(interrupted)
     }
 
     /// Asks hooks that cannot await, because their event happens outside any future.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::{
-    agent::Agent, agent_result::AgentResult, event::EventScope, event::scoped, input::Input,
+    agent::Agent, agent_result::RunSummary, event::EventScope, event::scoped, input::Input,
     message::Message, run_error::Failure,
 };
 
@@ -35,7 +35,7 @@ pub struct BeforeInvocationEvent {
 /// A run is about to end.
 pub struct AfterInvocationEvent {
     pub(crate) scope: EventScope,
-    pub(crate) outcome: Result<AgentResult, Failure>,
+    pub(crate) outcome: Result<RunSummary, Failure>,
     /// Set to go on with another prompt in the same run. Ignored if the run failed or was cancelled;
     /// the limits of the run go on counting.
     pub resume: Option<Input>,
@@ -44,7 +44,7 @@ pub struct AfterInvocationEvent {
 impl AfterInvocationEvent {
     /// Returns the result, if the run ends with one.
     #[must_use]
-    pub const fn result(&self) -> Option<&AgentResult> {
+    pub const fn result(&self) -> Option<&RunSummary> {
         match &self.outcome {
             Ok(result) => Some(result),
             Err(_) => None,

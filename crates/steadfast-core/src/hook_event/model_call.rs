@@ -115,7 +115,7 @@ impl AfterModelCallEvent {
         self.facts.elapsed
     }
 
-    /// Returns the delay before this attempt, if there was one.
+    /// Returns the latest delay of this turn, if there was one.
     #[must_use]
     pub const fn last_delay(&self) -> Option<Duration> {
         self.facts.last_delay

@@ -46,6 +46,8 @@ pub(super) enum Phase {
         prompt: Vec<Message>,
     },
     Attempt,
+    /// Only where a run was cancelled after it had finished a turn: an attempt of the next one.
+    NextTurn,
     Wait(RecordedWait),
     BeginTools,
     Tools {
@@ -104,6 +106,12 @@ pub(super) enum ToolSlot {
         tries: u32,
         result: ToolResult,
     },
+    /// Ends the run. A tool that had answered by then is not run again if the run is resumed.
+    Failed {
+        tries: u32,
+        failure: Failure,
+        result: Option<ToolResult>,
+    },
 }
 
 impl ToolSlot {
@@ -111,16 +119,44 @@ impl ToolSlot {
     pub(super) const fn result(&self) -> Option<&ToolResult> {
         match self {
             Self::Done(result) | Self::Cancelled { result, .. } => Some(result),
+            Self::Failed { result, .. } => result.as_ref(),
             Self::Ready { .. } | Self::Waiting { .. } => None,
         }
     }
 
-    /// The results of all calls, once each has one.
+    /// The results of all calls, once each has one that stands.
     pub(super) fn results(slots: &[Self]) -> Option<Vec<ToolResult>> {
         // Asked after every outcome: nothing is copied before it is used.
-        if slots.iter().any(|slot| slot.result().is_none()) {
+        let stands = |slot: &Self| matches!(slot, Self::Done(_) | Self::Cancelled { .. });
+        if !slots.iter().all(stands) {
             return None;
         }
         slots.iter().map(|slot| slot.result().cloned()).collect()
+    }
+
+    /// The failure that ends the run: of the first call that failed, in the model's order, so that
+    /// it is the same in whatever order the outcomes came.
+    pub(super) fn failure(slots: &[Self]) -> Option<&Failure> {
+        slots.iter().find_map(|slot| match slot {
+            Self::Failed { failure, .. } => Some(failure),
+            _ => None,
+        })
+    }
+
+    /// The state in which a resumed run finds the call.
+    pub(super) fn reopened(self) -> Self {
+        match self {
+            Self::Cancelled { tries, .. }
+            | Self::Failed {
+                tries,
+                result: None,
+                ..
+            } => Self::Ready { tries },
+            Self::Failed {
+                result: Some(result),
+                ..
+            } => Self::Done(result),
+            other => other,
+        }
     }
 }

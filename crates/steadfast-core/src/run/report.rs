@@ -7,7 +7,7 @@ use super::{
     phase::{Ending, Phase, ToolSlot},
 };
 use crate::{
-    agent_result::AgentResult,
+    agent_result::RunSummary,
     history::History,
     limits::FailedTurnPolicy,
     message::{Message, Role, ToolResult, ToolUse},
@@ -104,6 +104,21 @@ impl Run {
         }
     }
 
+    /// Whether the run was cut short, so that it could go on.
+    pub(crate) const fn may_go_on(&self) -> bool {
+        matches!(
+            self.phase,
+            Phase::Done {
+                unfinished: Some(_),
+                ..
+            }
+        )
+    }
+
+    pub(crate) const fn resumes(&self) -> u32 {
+        self.resumes
+    }
+
     pub(crate) const fn rounds(&self) -> u32 {
         self.rounds
     }
@@ -151,7 +166,7 @@ impl Run {
     }
 
     /// The result, once the ending is known. That of a run that is done does not change any more.
-    pub(crate) fn result(&self, now: SystemTime) -> Option<AgentResult> {
+    pub(crate) fn result(&self, now: SystemTime) -> Option<RunSummary> {
         let stop_reason = self.stop_reason()?;
         let ended = match &self.phase {
             Phase::Done { at, .. } => *at,
@@ -164,7 +179,7 @@ impl Run {
             .rev()
             .find(|message| message.role == Role::Assistant)
             .map(|message| message.text().into_owned());
-        Some(AgentResult {
+        Some(RunSummary {
             stop_reason,
             text: text.unwrap_or_default(),
             usage: self.usage,
@@ -180,6 +195,8 @@ impl Run {
         let tail = self.history.tail();
         let stopped = self.failure().is_some() || self.stop_reason() == Some(StopReason::Cancelled);
         match policy {
+            // A run that has not ended has left nothing yet.
+            _ if !stopped && self.stop_reason().is_none() => Vec::new(),
             _ if !stopped => tail.to_vec(),
             FailedTurnPolicy::RollBackTurn => {
                 tail.get(..self.finished).unwrap_or_default().to_vec()

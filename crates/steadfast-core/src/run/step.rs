@@ -1,6 +1,6 @@
 //! Steps and their outcomes: what a driver is asked to do, and what it says came of it.
 
-use std::{error, fmt, sync::Arc, time::Duration, time::SystemTime};
+use std::{fmt, sync::Arc, time::Duration, time::SystemTime};
 
 use serde::{Deserialize, Serialize};
 
@@ -12,9 +12,8 @@ use crate::{
 };
 
 /// What is to be done next.
-///
-/// Exhaustive on purpose: a driver must be able to do every step.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum Step {
     /// Ask the hooks of the invocation and add the prompt to the history.
     Begin,
@@ -91,8 +90,10 @@ impl RecordedWait {
 /// Its `Display` form, such as `turn-1/attempt-2` or `turn-3/tool-0/try-1`, suits an engine's
 /// journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct StepName(pub(crate) Unit);
+pub struct StepName {
+    pub(crate) resumes: u32,
+    pub(crate) unit: Unit,
+}
 
 /// A recorded unit of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -109,7 +110,10 @@ pub(crate) enum Unit {
 
 impl fmt::Display for StepName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
+        if self.resumes > 0 {
+            write!(f, "resume-{}/", self.resumes)?;
+        }
+        match self.unit {
             Unit::Start => f.write_str("start"),
             Unit::Begin { round } => write!(f, "begin-{round}"),
             Unit::Attempt { turn, attempt } => write!(f, "turn-{turn}/attempt-{attempt}"),
@@ -125,6 +129,8 @@ impl fmt::Display for StepName {
 /// What came of a step: the decision, not only the answer. Serialisable, so that it can be recorded
 /// and replayed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum StepOutcome {
     /// Of the start, before there is a run: what is drawn for it.
     Started {
@@ -145,6 +151,9 @@ pub enum StepOutcome {
     ToolsBegun(ToolsBegun),
     /// Of one call of [`Step::Tools`].
     Tool(ToolOutcome),
+    /// Of [`Step::Tools`], once a call has failed and no other is under way. It follows from the
+    /// outcomes before it, so it is not recorded.
+    ToolsStopped,
     /// Of [`Step::FinishTools`].
     ToolsFinished(ToolsFinished),
     /// Of [`Step::End`].
@@ -166,7 +175,7 @@ impl StepOutcome {
             Self::Attempt(_) => "attempt",
             Self::Waited | Self::WaitCancelled => "wait",
             Self::ToolsBegun(_) => "begin_tools",
-            Self::Tool(_) => "tool",
+            Self::Tool(_) | Self::ToolsStopped => "tool",
             Self::ToolsFinished(_) => "finish_tools",
             Self::Ended { .. } => "end",
         }
@@ -201,6 +210,8 @@ pub struct AttemptOutcome {
 
 /// What follows from an attempt, once every hook has had its say.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum AttemptVerdict {
     /// The answer joins the history.
     Answered {
@@ -242,6 +253,8 @@ pub struct ToolOutcome {
 
 /// What follows from a tool call.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum ToolVerdict {
     /// The result stands.
     Done(ToolResult),
@@ -254,8 +267,13 @@ pub enum ToolVerdict {
     },
     /// The run was cancelled; the result says so to the model.
     Cancelled(ToolResult),
-    /// The run ends with an error.
-    Failed(Failure),
+    /// The run ends with an error, once the other calls have come to rest.
+    Failed {
+        /// What went wrong.
+        failure: Failure,
+        /// What the tool had answered by then: it is not run again on resume.
+        result: Option<ToolResult>,
+    },
 }
 
 /// What came of the end of a turn's tools.
@@ -273,20 +291,9 @@ pub struct ToolsFinished {
 }
 
 /// An outcome that does not belong to the step that the run asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the run expects the outcome of `{expected}`, got one of `{got}`")]
 pub struct StepMismatch {
     pub(crate) expected: &'static str,
     pub(crate) got: &'static str,
 }
-
-impl fmt::Display for StepMismatch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "the run expects the outcome of `{}`, got one of `{}`",
-            self.expected, self.got
-        )
-    }
-}
-
-impl error::Error for StepMismatch {}

@@ -50,7 +50,9 @@ impl Told {
         let endings = self.events.iter().filter(|(_, event)| is_ending(event));
         assert_eq!(endings.count(), 1, "{:#?}", self.trace());
         match (self.events.last(), &self.outcome) {
-            (Some((_, AgentEvent::Result(told))), Ok(result)) => assert_eq!(told.result(), result),
+            (Some((_, AgentEvent::Result(told))), Ok(result)) => {
+                assert_eq!(told.result(), result.summary())
+            }
             (Some((_, AgentEvent::ForceStop(told))), Err(error)) => {
                 assert_eq!(told.failure(), error.failure());
             }
