@@ -14,7 +14,7 @@ struct RetryBlankAnswers;
 impl HookProvider for RetryBlankAnswers {
     fn register_hooks(&self, hooks: &mut HookRegistry) {
         hooks.on(|event: &mut AfterModelCallEvent| {
-            if event.attempt() < 3 && event.response().is_some_and(|r| r.text().is_empty()) {
+            if event.attempt() < 3 && event.response().is_some_and(|r| r.is_blank()) {
                 println!("attempt {} was blank, asking again", event.attempt());
                 event.retry = true; // at once; or event.retry_after(millis(200))
             }

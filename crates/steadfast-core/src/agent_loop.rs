@@ -245,7 +245,12 @@ async fn wait_before_retry(
     };
     let outcome = match sleep(cx, cx.cancel.clone(), unit, wait).await? {
         Slept::Through => StepOutcome::Waited,
-        Slept::Cancelled => StepOutcome::WaitCancelled,
+        Slept::Cancelled => {
+            let left = wait.until.duration_since(cx.runtime.now());
+            StepOutcome::WaitCancelled {
+                waited: wait.delay.saturating_sub(left.unwrap_or_default()),
+            }
+        }
     };
     record(cx, unit, Box::pin(async move { outcome })).await
 }

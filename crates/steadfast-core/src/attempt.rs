@@ -103,6 +103,8 @@ impl Attempt<'_> {
         let timeouts = self.cx.agent.timeouts;
         self.watch.limit_silence(timeouts.first_byte);
         let outcome = match self.stream_deltas(timeouts.idle).await {
+            // An answer with its end marker is complete, also if the server then forgets to hang up.
+            Err(Interrupt::Silence) if self.assembly.is_complete() => Ok(self.assembly.finish()),
             Err(Interrupt::Silence) => Ok(Err(self.silence_error())),
             other => other,
         };

@@ -26,7 +26,7 @@ use crate::{AgentEvent, ConfigError};
 /// impl HookProvider for RetryBlankAnswers {
 ///     fn register_hooks(&self, hooks: &mut HookRegistry) {
 ///         hooks.on(|event: &mut AfterModelCallEvent| {
-///             if event.attempt() < 3 && event.response().is_some_and(|r| r.text().is_empty()) {
+///             if event.attempt() < 3 && event.response().is_some_and(|r| r.is_blank()) {
 ///                 event.retry = true;
 ///             }
 ///         });
@@ -75,7 +75,8 @@ impl HookProvider for Arc<dyn HookProvider> {
 
 /// Code that is asked at an event of one type: the form of a hook that is a type of its own.
 ///
-/// Closures are shorter: see [`HookRegistry::on`] and [`HookRegistry::on_async`].
+/// Closures are shorter: see [`HookRegistry::on`] and [`HookRegistry::on_async`]. An `impl` needs the
+/// attribute `#[async_trait]`, which is re-exported here.
 ///
 /// # Cancel safety
 ///
@@ -111,6 +112,10 @@ pub trait Hook<E: HookEvent>: Send + Sync + 'static {
 }
 
 /// An event at which hooks are asked. Sealed: the events are Steadfast's.
+#[diagnostic::on_unimplemented(
+    message = "hooks are not asked at `{Self}`",
+    note = "`AgentEvent` is told, not asked: use `.observe(|event: &AgentEvent| ..)`"
+)]
 pub trait HookEvent: sealed::Slot + Send + Sync + Sized + 'static {
     /// Whether hooks are asked in reverse order of registration, as all `After` events do.
     const REVERSED: bool;

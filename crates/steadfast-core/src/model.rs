@@ -77,6 +77,8 @@ impl fmt::Debug for ModelStream {
 
 /// Something that answers a history: a provider, a local model, or a script in a test.
 ///
+/// An `impl` needs the attribute `#[async_trait]`, which is re-exported here.
+///
 /// A model makes exactly one attempt. It classifies what went wrong (see [`ModelErrorKind`]) and
 /// never retries: that is the business of the agent's retry strategy, and two layers that retry
 /// multiply.
@@ -145,6 +147,17 @@ impl<M: Model + ?Sized> Model for Arc<M> {
     }
 }
 
+#[async_trait]
+impl<M: Model + ?Sized> Model for Box<M> {
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+
+    async fn stream(&self, request: ModelRequest) -> Result<ModelStream, ModelError> {
+        (**self).stream(request).await
+    }
+}
+
 /// What a model is asked: the history, the tools it may call, and how to answer.
 ///
 /// Owned and cheap to clone, so that a model can move it into its stream.
@@ -175,6 +188,10 @@ impl RequestFrame {
                     format!("names the tool `{name}`, which the agent does not have"),
                 ))
             }
+            Some(ToolChoice::Required) if self.tools.is_empty() => Err(ConfigError::new(
+                "tool_choice",
+                "requires a tool, and the agent has none",
+            )),
             _ => Ok(()),
         }
     }
@@ -334,5 +351,11 @@ impl ModelResponse {
     #[must_use]
     pub fn text(&self) -> Cow<'_, str> {
         self.message.text()
+    }
+
+    /// Returns whether the answer says nothing: no text, and no tool call either.
+    #[must_use]
+    pub fn is_blank(&self) -> bool {
+        self.text().trim().is_empty() && self.message.tool_uses().next().is_none()
     }
 }

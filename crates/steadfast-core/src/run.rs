@@ -142,7 +142,8 @@ impl Run {
                 self.waited = self.waited.saturating_add(wait.delay);
                 self.phase = Phase::Attempt;
             }
-            (Phase::Wait(_), StepOutcome::WaitCancelled) => {
+            (Phase::Wait(_), StepOutcome::WaitCancelled { waited }) => {
+                self.waited = self.waited.saturating_add(waited);
                 self.end(Ending::Finished(StopReason::Cancelled))
             }
             (Phase::BeginTools, StepOutcome::ToolsBegun(begun)) => self.begin_tools(begun),

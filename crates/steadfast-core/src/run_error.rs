@@ -206,7 +206,7 @@ impl Failure {
             Repr::Loop(failure) => match failure.kind {
                 RunErrorKind::Deadline => "give the run more time, or resume it from the error",
                 RunErrorKind::AttemptCap => {
-                    "look for a hook that always sets `retry`, or raise `max_attempts_per_turn`"
+                    "look for a hook that always sets `retry`, or give `max_attempts_per_turn` what the strategy needs"
                 }
                 _ => return None,
             },

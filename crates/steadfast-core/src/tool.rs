@@ -16,7 +16,10 @@ use crate::{ConfigError, message::ContentBlock, run_id::RunId};
 /// Something that the model may call.
 ///
 /// Most tools are a [`FunctionTool`] around a closure; implement the trait for a tool that needs
-/// the [`ToolContext`] or whose schema is known only at run time.
+/// the [`ToolContext`] or whose schema is known only at run time; the `impl` needs the attribute
+/// `#[async_trait]`, which is re-exported here.
+///
+/// A tool that panics has failed: the model is told so, and the run goes on.
 ///
 /// # Cancel safety
 ///
@@ -203,7 +206,8 @@ impl ToolOutput {
 
 /// Why a tool failed: a sentence that the model reads.
 ///
-/// Any error converts into it, so that `?` works in a tool.
+/// Any error converts into it, so that `?` works in a tool; a sentence becomes one with
+/// [`ToolError::new`].
 #[derive(Clone)]
 pub struct ToolError(Arc<dyn error::Error + Send + Sync>);
 

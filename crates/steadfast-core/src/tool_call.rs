@@ -1,6 +1,8 @@
 //! One tool call: hooks, the tool, hooks, verdict. Retrying it is another call of the loop's.
 
-use std::{sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures_util::FutureExt as _;
 
 use tokio_util::sync::CancellationToken;
 
@@ -104,8 +106,16 @@ impl ToolCall {
             call_id: self.call.id.clone(),
             cancel: self.cancel.clone(),
         };
-        let answer = watch.race(tool.call(call.input.clone(), &context)).await?;
-        Ok(answer.map(|output| ToolResult::ok(call, output.content)))
+        // What a panic may have left half done is the tool's own: nothing here looks at it again.
+        let calling = AssertUnwindSafe(tool.call(call.input.clone(), &context)).catch_unwind();
+        let answer = watch.race(calling).await?;
+        Ok(match answer {
+            Ok(answer) => answer.map(|output| ToolResult::ok(call, output.content)),
+            Err(_) => {
+                tracing::error!(run = %cx.run, tool = call.name, "a tool panicked");
+                Err(ToolError::new("the tool failed unexpectedly"))
+            }
+        })
     }
 
     async fn judge(&self, cx: &RunContext<'_>, mut watch: Watch, ran: Ran) -> ToolVerdict {

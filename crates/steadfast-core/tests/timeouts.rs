@@ -27,6 +27,20 @@ async fn check(builder: AgentBuilder) -> (Vec<String>, String) {
 }
 
 #[tokio::test(start_paused = true)]
+async fn complete_answer_stands_although_the_server_does_not_hang_up() {
+    let said = [
+        ModelDelta::Text("Yes.".into()),
+        ModelDelta::Stop(StopReason::EndTurn),
+    ];
+    let model = ScriptedModel::new([Reply::deltas(said).and_hang()]);
+    let agent = Agent::builder().model(model.clone()).build().unwrap();
+
+    let answer = agent.prompt("Umbrella?").await.unwrap();
+
+    assert_eq!((answer.text(), model.calls()), ("Yes.", 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn model_may_be_silent_for_120_seconds_by_default() {
     let (trace, problem) = check(builder([Reply::hang()])).await;
     let (patient, _) = check(builder([Reply::text("Yes.").after(secs(119))])).await;

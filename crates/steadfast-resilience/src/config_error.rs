@@ -14,7 +14,7 @@ use std::{error, fmt};
 /// assert_eq!(error.to_string(), "`max_attempts` must be at least 1, got `0`");
 /// assert_eq!(error.field(), "max_attempts");
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ConfigError {
     field: String,
     problem: String,
@@ -54,6 +54,17 @@ impl ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "`{}` {}", self.field, self.problem)
+    }
+}
+
+/// The same sentence with its hint: this is what `main` prints when it returns the error.
+impl fmt::Debug for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)?;
+        match &self.hint {
+            Some(hint) => write!(f, " (hint: {hint})"),
+            None => Ok(()),
+        }
     }
 }
 

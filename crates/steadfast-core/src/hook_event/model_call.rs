@@ -43,9 +43,9 @@ impl BeforeModelCallEvent {
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let agent = Agent::builder()
-///     .model(ScriptedModel::new([Reply::text("no"), Reply::text("Take one, it will rain.")]))
+///     .model(ScriptedModel::new([Reply::text(""), Reply::text("Take one, it will rain.")]))
 ///     .on(|event: &mut AfterModelCallEvent| {
-///         if event.attempt() < 3 && event.response().is_some_and(|r| r.text().len() < 10) {
+///         if event.attempt() < 3 && event.response().is_some_and(|r| r.is_blank()) {
 ///             event.retry = true;
 ///         }
 ///     })

@@ -97,6 +97,11 @@ impl Assembly {
         }
     }
 
+    /// Returns whether the end marker has come.
+    pub(crate) const fn is_complete(&self) -> bool {
+        self.stop.is_some()
+    }
+
     /// Returns what the answer cost so far.
     pub(crate) const fn usage(&self) -> Usage {
         self.usage

@@ -146,7 +146,10 @@ pub enum StepOutcome {
     /// Of [`Step::Wait`]: it has passed.
     Waited,
     /// Of [`Step::Wait`]: the run was cancelled meanwhile.
-    WaitCancelled,
+    WaitCancelled {
+        /// How much of the wait had passed.
+        waited: Duration,
+    },
     /// Of [`Step::BeginTools`].
     ToolsBegun(ToolsBegun),
     /// Of one call of [`Step::Tools`].
@@ -173,7 +176,7 @@ impl StepOutcome {
             Self::Started { .. } => "start",
             Self::Begun(_) => "begin",
             Self::Attempt(_) => "attempt",
-            Self::Waited | Self::WaitCancelled => "wait",
+            Self::Waited | Self::WaitCancelled { .. } => "wait",
             Self::ToolsBegun(_) => "begin_tools",
             Self::Tool(_) | Self::ToolsStopped => "tool",
             Self::ToolsFinished(_) => "finish_tools",

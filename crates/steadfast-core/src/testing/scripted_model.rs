@@ -244,6 +244,12 @@ impl Reply {
         cut
     }
 
+    /// Says all that it has to say, and does not hang up.
+    pub fn and_hang(mut self) -> Self {
+        self.hangs = true;
+        self
+    }
+
     /// Falls silent after what was said so far.
     pub fn then_hang(self) -> Self {
         let mut cut = self.then_cut();
