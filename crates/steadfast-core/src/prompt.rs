@@ -265,9 +265,11 @@ fn settle(
     let base = resumed.then(|| run.history().base());
     let summary = run.result(cx.runtime.now());
     // The run lets go of the history before the conversation adds to it, or it would be copied.
-    let run = match summary {
-        Some(_) if !run.may_go_on() => None,
-        _ => Some(run),
+    let run = if summary.is_some() && !run.may_go_on() {
+        drop(run);
+        None
+    } else {
+        Some(run)
     };
     if let Some(conversation) = conversation {
         conversation.commit(base, kept.clone());
