@@ -233,7 +233,9 @@ async fn ask_added(
     Ok(event)
 }
 
-/// Waits out what the last attempt declared. How the wait ended is recorded, not the timer.
+/// Waits out what the last attempt declared.
+///
+/// How the wait ended is recorded, not the timer.
 async fn wait_before_retry(
     cx: &RunContext<'_>,
     run: &Run,
@@ -260,8 +262,10 @@ enum Slept {
     Cancelled,
 }
 
-/// Sleeps unless the run is cancelled. A wait that outlasts the deadline, which a resumed run may have
-/// sooner than before, ends with it: what is tried then meets the deadline.
+/// Sleeps unless the run is cancelled.
+///
+/// A wait that outlasts the deadline, which a resumed run may have sooner than before, ends with
+/// it: what is tried then meets the deadline.
 async fn sleep(
     cx: &RunContext<'_>,
     cancel: Option<CancellationToken>,

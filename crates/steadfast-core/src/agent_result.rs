@@ -52,7 +52,9 @@ impl AgentResult {
         self.summary.stop_reason
     }
 
-    /// Returns the text of the last message that the model completed; empty if there is none.
+    /// Returns the text of the last message that the model completed.
+    ///
+    /// Empty if there is none.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.summary.text
@@ -94,15 +96,17 @@ impl AgentResult {
         &self.summary
     }
 
-    /// Returns the messages that the run leaves: the prompt, its turns and the answer. Of a run that
-    /// was cancelled, what its conversation keeps.
+    /// Returns the messages that the run leaves: prompt, turns and answer.
+    ///
+    /// Of a run that was cancelled, what its conversation keeps.
     #[must_use]
     pub fn messages(&self) -> &[Arc<Message>] {
         &self.messages
     }
 
-    /// Takes out the run of a result that was cut short, to go on with it later: there is one after a
-    /// cancellation, and none where the run came to its end.
+    /// Takes out the run of a result that was cut short, to go on with it later.
+    ///
+    /// There is one after a cancellation, and none where the run came to its end.
     #[must_use]
     pub fn into_run(self) -> Option<Run> {
         self.run.map(|run| *run)
@@ -137,7 +141,9 @@ impl RunSummary {
         self.stop_reason
     }
 
-    /// Returns the text of the last message that the model completed; empty if there is none.
+    /// Returns the text of the last message that the model completed.
+    ///
+    /// Empty if there is none.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text

@@ -109,7 +109,9 @@ impl Conversation {
                 .all(|(left, here)| Arc::ptr_eq(left, here) || left == here)
     }
 
-    /// Adds what a run leaves; for a run that was resumed, in place of what it had left before.
+    /// Adds what a run leaves.
+    ///
+    /// For a run that was resumed, in place of what it had left before.
     pub(crate) fn commit(&mut self, resumed_from: Option<History>, messages: Vec<Arc<Message>>) {
         if let Some(base) = resumed_from {
             self.history = base;

@@ -14,7 +14,9 @@ pub use payload::{
 
 use crate::run_id::RunId;
 
-/// The version of the events' stored form; it grows when a reader would have to change.
+/// The version of the events' stored form.
+///
+/// It grows when a reader would have to change.
 pub const EVENT_SCHEMA: u32 = 1;
 
 /// Where in a run an event happened: the fields that every event has.

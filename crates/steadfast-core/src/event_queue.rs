@@ -12,8 +12,10 @@ use crate::event::AgentEvent;
 /// How many events wait for a slow consumer before the run waits for it.
 const CAPACITY: usize = 32;
 
-/// Events on their way out. The run and its consumer usually share a task, so that a lock is never
-/// contended; a run on an engine may live on another thread.
+/// Events on their way out.
+///
+/// The run and its consumer usually share a task, so that a lock is never contended; a run on an
+/// engine may live on another thread.
 #[derive(Debug, Default)]
 pub(crate) struct EventQueue {
     state: Mutex<State>,
@@ -58,8 +60,10 @@ impl EventQueue {
         event
     }
 
-    /// Waits until the consumer has caught up. Called before each delta, so that a model that is
-    /// faster than the consumer does not fill the memory.
+    /// Waits until the consumer has caught up.
+    ///
+    /// Called before each delta, so that a model that is faster than the consumer does not fill the
+    /// memory.
     pub(crate) async fn room(&self) {
         poll_fn(|cx| {
             let mut state = self.lock();

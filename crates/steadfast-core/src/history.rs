@@ -75,7 +75,9 @@ impl History {
         Arc::make_mut(&mut self.tail).push(message);
     }
 
-    /// Moves messages into the committed part. It copies only if someone still holds a clone.
+    /// Moves messages into the committed part.
+    ///
+    /// It copies only if someone still holds a clone.
     pub(crate) fn commit(&mut self, messages: impl IntoIterator<Item = Arc<Message>>) {
         Arc::make_mut(&mut self.committed).extend(messages);
     }

@@ -42,7 +42,9 @@ pub trait HookProvider: Send + Sync + 'static {
     /// Registers the hooks. Called once for each agent, when it is built.
     fn register_hooks(&self, hooks: &mut HookRegistry);
 
-    /// Checks the provider's own configuration. Called once for each agent, when it is built.
+    /// Checks the provider's own configuration.
+    ///
+    /// Called once for each agent, when it is built.
     ///
     /// # Errors
     ///
@@ -73,7 +75,7 @@ impl HookProvider for Arc<dyn HookProvider> {
     }
 }
 
-/// Code that is asked at an event of one type: the form of a hook that is a type of its own.
+/// Code that is asked at an event of one type.
 ///
 /// Closures are shorter: see [`HookRegistry::on`] and [`HookRegistry::on_async`]. An `impl` needs the
 /// attribute `#[async_trait]`, which is re-exported here.
@@ -117,18 +119,21 @@ pub trait Hook<E: HookEvent>: Send + Sync + 'static {
     note = "`AgentEvent` is told, not asked: use `.observe(|event: &AgentEvent| ..)`"
 )]
 pub trait HookEvent: sealed::Slot + Send + Sync + Sized + 'static {
-    /// Whether hooks are asked in reverse order of registration, as all `After` events do.
+    /// Whether hooks are asked in reverse order, as at all `After` events.
     const REVERSED: bool;
 
     /// The name of the event's type, for errors.
     const NAME: &'static str;
 }
 
-/// A hook event whose hooks may await: all but [`crate::AgentInitializedEvent`], which happens
-/// inside `build()`.
+/// A hook event whose hooks may await.
+///
+/// All but [`crate::AgentInitializedEvent`], which happens inside `build()`.
 pub trait AsyncHookEvent: HookEvent {}
 
-/// What observers can be told: [`AgentEvent`], or any hook event after its hooks had their say.
+/// What observers can be told.
+///
+/// [`AgentEvent`], or any hook event after its hooks had their say.
 pub trait Observable: sealed::Slot + Sized + 'static {}
 
 impl Observable for AgentEvent {}
@@ -148,7 +153,9 @@ pub(crate) mod sealed {
     }
 }
 
-/// What a hook closure may return: nothing, or a `Result` whose error ends the run.
+/// What a hook closure may return: nothing, or a `Result`.
+///
+/// An error ends the run.
 #[diagnostic::on_unimplemented(
     message = "a hook cannot return `{Self}`",
     note = "it returns nothing, or a `Result<(), E>` whose error converts into `HookError`",

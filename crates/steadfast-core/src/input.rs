@@ -2,7 +2,9 @@
 
 use crate::message::{ContentBlock, Message, Role};
 
-/// The messages of a prompt: a text, blocks such as a text and an image, or whole messages.
+/// The messages of a prompt.
+///
+/// Made of a text, of blocks such as a text and an image, or of whole messages.
 ///
 /// ```
 /// use steadfast_core::{ContentBlock, Input};

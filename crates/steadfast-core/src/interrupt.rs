@@ -30,8 +30,9 @@ pub(crate) struct Watch {
     silence: Option<Silence>,
 }
 
-/// How long the other side may say nothing. It is counted only while someone waits for it: a slow
-/// consumer is not a silent server.
+/// How long the other side may say nothing.
+///
+/// It is counted only while someone waits for it: a slow consumer is not a silent server.
 struct Silence {
     limit: Duration,
     since: Option<Instant>,

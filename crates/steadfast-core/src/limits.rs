@@ -83,8 +83,9 @@ fn validate_duration(field: &str, duration: Option<Duration>) -> Result<(), Conf
 /// What a conversation keeps of a run that failed or was cancelled.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum FailedTurnPolicy {
-    /// Finished turns stay, since their tools have run; the failed turn leaves nothing, and one
-    /// that was the first takes back its prompt too.
+    /// Finished turns stay, since their tools have run.
+    ///
+    /// The failed turn leaves nothing, and one that was the first takes back its prompt too.
     #[default]
     RollBackTurn,
     /// The failed turn stays as well, its open tool calls answered with an error.

@@ -70,7 +70,9 @@ impl Message {
         )
     }
 
-    /// Returns the text of the message, refusals included; tool calls and reasoning have none.
+    /// Returns the text of the message, refusals included.
+    ///
+    /// Tool calls and reasoning have none.
     ///
     /// It borrows where the message has a single text, which is the usual case.
     #[must_use]
@@ -143,7 +145,9 @@ impl ContentBlock {
         }
     }
 
-    /// Makes an image block of bytes in base64, with their media type, such as `image/png`.
+    /// Makes an image block of bytes in base64.
+    ///
+    /// The media type is such as `image/png`.
     pub fn image_base64(media_type: impl Into<String>, data: impl Into<String>) -> Self {
         Self::Image {
             source: MediaSource::Base64 {
@@ -173,14 +177,14 @@ pub enum MediaSource {
     },
 }
 
-/// What the model thought before it answered, and what its provider wants back on the next turn.
+/// What the model thought before it answered.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Reasoning {
     /// The thoughts, as far as the provider shows them.
     #[serde(default)]
     pub text: String,
-    /// Data of the provider's own (signatures, encrypted thoughts), carried back unread.
+    /// Data of the provider's own, such as signatures, carried back unread.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub opaque: Option<Value>,
 }
@@ -210,8 +214,10 @@ pub struct ToolUse {
     pub id: String,
     /// The tool's name.
     pub name: String,
-    /// The arguments. A string where the model's text was not JSON, as after a cut at the output
-    /// limit: the raw text then, so that nothing is lost.
+    /// The arguments.
+    ///
+    /// A string where the model's text was not JSON, as after a cut at the output limit: the raw
+    /// text then, so that nothing is lost.
     pub input: Value,
 }
 

@@ -75,7 +75,7 @@ impl fmt::Debug for ModelStream {
     }
 }
 
-/// Something that answers a history: a provider, a local model, or a script in a test.
+/// Something that answers a history: a provider, a local model, or a script.
 ///
 /// An `impl` needs the attribute `#[async_trait]`, which is re-exported here.
 ///
@@ -308,7 +308,9 @@ pub enum ModelDelta {
     Refusal(String),
     /// A piece of reasoning.
     Reasoning(String),
-    /// What the provider wants back with the reasoning, whole; see [`crate::Reasoning::opaque`].
+    /// What the provider wants back with the reasoning, whole.
+    ///
+    /// See [`crate::Reasoning::opaque`].
     ReasoningOpaque(Value),
     /// A tool call begins.
     ToolUseStart {

@@ -114,7 +114,9 @@ impl<'a> Prompt<'a> {
         self
     }
 
-    /// Gives this prompt a deadline of its own instead of the agent's, counted from its beginning.
+    /// Gives this prompt a deadline of its own instead of the agent's.
+    ///
+    /// It is counted from the prompt's beginning.
     pub const fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = Some(deadline);
         self

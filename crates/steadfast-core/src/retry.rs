@@ -52,7 +52,9 @@ pub trait RetryStrategy: Send + Sync + 'static {
     /// Decides about one failed attempt.
     fn decide(&self, attempt: &FailedAttempt<'_>) -> RetryDecision;
 
-    /// Returns the most calls that one turn can have, for viewers; none if it has no such limit.
+    /// Returns the most calls that one turn can have, for viewers.
+    ///
+    /// None if it has no such limit.
     fn max_attempts(&self) -> Option<u32> {
         None
     }
@@ -101,7 +103,9 @@ impl<S: RetryStrategy + Clone> HookProvider for S {
     }
 }
 
-/// What a strategy answers. A retry without a delay cannot be written; the delay may be zero.
+/// What a strategy answers.
+///
+/// A retry without a delay cannot be written; the delay may be zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 #[non_exhaustive]
@@ -145,8 +149,10 @@ pub struct FailedAttempt<'a> {
 }
 
 impl<'a> FailedAttempt<'a> {
-    /// Describes an attempt for a strategy's own tests: the first call of a turn has number 1. The
-    /// waits follow from it, as if all retries before had waited.
+    /// Describes an attempt for a strategy's own tests.
+    ///
+    /// The first call of a turn has number 1. The waits follow from it, as if all retries before had
+    /// waited.
     #[must_use]
     pub const fn new(error: &'a ModelError, attempt: u32) -> Self {
         Self {
@@ -231,7 +237,9 @@ impl<'a> FailedAttempt<'a> {
     }
 }
 
-/// Switches retries off: the model is called once, and an error stands. Hooks may still retry.
+/// Switches retries off: the model is called once, and an error stands.
+///
+/// Hooks may still retry.
 ///
 /// ```
 /// use steadfast_core::{Agent, NoopRetryStrategy, testing::{Reply, ScriptedModel}};

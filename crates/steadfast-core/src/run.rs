@@ -51,7 +51,9 @@ pub struct Run {
     finished: usize,
     /// How many prompts this run has begun: more than one only after `resume` of a hook.
     rounds: u32,
-    /// How often a stopped run was opened again; the records of each time have names of their own.
+    /// How often a stopped run was opened again.
+    ///
+    /// The records of each time have names of their own.
     resumes: u32,
     turn: Turn,
     usage: Usage,
@@ -274,7 +276,9 @@ impl Run {
         }
     }
 
-    /// Takes the outcome of a call. Outcomes lead to the same run in whatever order they come.
+    /// Takes the outcome of a call.
+    ///
+    /// Outcomes lead to the same run in whatever order they come.
     fn take_tool(&mut self, outcome: ToolOutcome) -> Result<(), StepMismatch> {
         let mismatch = StepMismatch {
             expected: self.step().kind(),
@@ -393,9 +397,10 @@ impl Run {
         };
     }
 
-    /// Opens a run that ended without a result, so that it goes on where it stopped. The attempts of
-    /// its turn count anew. A deadline that has passed is set anew, and so is any if the prompt
-    /// brings its own.
+    /// Opens a run that ended without a result, so that it goes on where it stopped.
+    ///
+    /// The attempts of its turn count anew. A deadline that has passed is set anew, and so is any
+    /// if the prompt brings its own.
     pub(crate) fn reopen(&mut self, now: SystemTime, deadline: Option<Duration>) {
         if deadline.is_some() {
             self.deadline = deadline.and_then(|limit| now.checked_add(limit));

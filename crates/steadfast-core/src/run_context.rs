@@ -89,8 +89,9 @@ impl RunContext<'_> {
         conclude::<E>(self.agent.hooks.ask_before(event, watch).await)
     }
 
-    /// Asks the hooks of something that has happened. An interrupt does not keep them from it; those
-    /// that await then have a few milliseconds.
+    /// Asks the hooks of something that has happened.
+    ///
+    /// An interrupt does not keep them from it; those that await then have a few milliseconds.
     pub(crate) async fn ask_after<E: HookEvent>(
         &self,
         watch: &mut Watch,

@@ -57,7 +57,7 @@ pub trait Runtime: Send + Sync {
     fn random(&self) -> u64;
 }
 
-/// The runtime below stopped the run: the process is to end, or the engine moves it elsewhere.
+/// The runtime below stopped the run, to end or to go on elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the runtime stopped the run: {reason}")]
 pub struct Stopped {

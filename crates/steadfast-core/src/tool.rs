@@ -142,13 +142,17 @@ impl ToolContext {
         self.turn
     }
 
-    /// Returns the provider's identity of the call: the same when the call is tried again.
+    /// Returns the provider's identity of the call.
+    ///
+    /// It is the same when the call is tried again.
     #[must_use]
     pub fn call_id(&self) -> &str {
         &self.call_id
     }
 
-    /// Completes when the run is stopped while tools run: cancelled, late, failed or dropped.
+    /// Completes when the run is stopped while tools run.
+    ///
+    /// Cancelled, late, failed or dropped.
     ///
     /// # Cancel safety
     ///
@@ -191,7 +195,9 @@ impl ToolOutput {
         }
     }
 
-    /// Answers with a value in JSON. A value that is a text is the text itself, without quotes.
+    /// Answers with a value in JSON.
+    ///
+    /// A value that is a text is the text itself, without quotes.
     ///
     /// # Errors
     ///

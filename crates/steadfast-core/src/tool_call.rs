@@ -20,7 +20,9 @@ use crate::{
 
 const CANCELLED: &str = "cancelled before it finished: the run was stopped";
 
-/// What a call is made with. It borrows nothing of the run, which changes while calls are made.
+/// What a call is made with.
+///
+/// It borrows nothing of the run, which changes while calls are made.
 pub(crate) struct ToolCall {
     pub(crate) call: ToolUse,
     pub(crate) step: ToolStep,

@@ -22,7 +22,7 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    /// Names a field and what is wrong with its value, as a clause that follows the name.
+    /// Names a field and what is wrong with it, as a clause that follows the name.
     pub fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
         Self {
             field: field.into(),
@@ -44,7 +44,7 @@ impl ConfigError {
         &self.field
     }
 
-    /// Returns what to do about it, where there is something better than "another value".
+    /// Returns what to do about it, where there is something to say.
     #[must_use]
     pub fn hint(&self) -> Option<&str> {
         self.hint.as_deref()

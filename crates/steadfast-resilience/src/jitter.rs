@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use crate::Wait;
 
-/// How a computed delay is spread, so that callers which failed together do not return together.
+/// How a computed delay is spread.
+///
+/// So that callers which failed together do not return together.
 ///
 /// The three kinds and their names are those of "Exponential Backoff And Jitter" (AWS Architecture
 /// Blog, Marc Brooker, 2015).
@@ -26,7 +28,9 @@ pub enum Jitter {
     Full,
     /// Half of the delay, and anything up to the other half.
     Equal,
-    /// Anything from the initial delay to three times the last one; the first as [`Jitter::Full`].
+    /// Anything from the initial delay to three times the last one.
+    ///
+    /// The first as [`Jitter::Full`].
     Decorrelated,
 }
 
@@ -51,7 +55,9 @@ impl Jitter {
     }
 }
 
-/// Scales by a share of at most one. `Duration::mul_f64` would panic near the largest duration.
+/// Scales by a share of at most one.
+///
+/// `Duration::mul_f64` would panic near the largest duration.
 pub(crate) fn scale(delay: Duration, share: f64) -> Duration {
     Duration::try_from_secs_f64(delay.as_secs_f64() * share)
         .map_or(delay, |scaled| scaled.min(delay))

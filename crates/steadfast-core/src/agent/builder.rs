@@ -81,8 +81,10 @@ impl AgentBuilder {
         self
     }
 
-    /// Sets what decides about retries: a [`RetryStrategy`](crate::RetryStrategy), or hooks of any
-    /// other kind. It replaces the default; it is asked after all user hooks.
+    /// Sets what decides about retries, instead of the default.
+    ///
+    /// A [`RetryStrategy`](crate::RetryStrategy), or hooks of any other kind. It is asked after all
+    /// user hooks.
     pub fn retry_strategy(mut self, strategy: impl HookProvider) -> Self {
         self.retry = Box::new(strategy);
         self
@@ -149,34 +151,41 @@ impl AgentBuilder {
         self
     }
 
-    /// Sets the most turns of a run; 50 without this. A run that reaches it ends with the result so
-    /// far and the stop reason `limit_turns`.
+    /// Sets the most turns of a run; 50 without this.
+    ///
+    /// A run that reaches it ends with the result so far and the stop reason `limit_turns`.
     pub const fn max_turns(mut self, max_turns: u32) -> Self {
         self.limits.max_turns = max_turns;
         self
     }
 
-    /// Sets the most tokens of a run, all attempts counted; none without this. A run that reaches it
-    /// ends after the turn with the stop reason `limit_tokens`.
+    /// Sets the most tokens of a run, all attempts counted; none without this.
+    ///
+    /// A run that reaches it ends after the turn with the stop reason `limit_tokens`.
     pub const fn max_total_tokens(mut self, tokens: u64) -> Self {
         self.limits.max_total_tokens = Some(tokens);
         self
     }
 
-    /// Sets the hard cap on model calls of one turn, whatever hooks ask for; 100 without this.
+    /// Sets the hard cap on model calls of one turn, whatever hooks ask for.
+    ///
+    /// 100 without this.
     pub const fn max_attempts_per_turn(mut self, attempts: u32) -> Self {
         self.limits.max_attempts_per_turn = attempts;
         self
     }
 
-    /// Sets the hard cap on runs of a tool for one call, whatever hooks ask for; 10 without this.
+    /// Sets the hard cap on runs of a tool for one call, whatever hooks ask for.
+    ///
+    /// 10 without this.
     pub const fn max_tool_tries(mut self, tries: u32) -> Self {
         self.limits.max_tool_tries = tries;
         self
     }
 
-    /// Sets how long a run may take, waits included; none without this. A retry that would come
-    /// later is not waited for.
+    /// Sets how long a run may take, waits included; none without this.
+    ///
+    /// A retry that would come later is not waited for.
     pub const fn deadline(mut self, deadline: Duration) -> Self {
         self.limits.deadline = Some(deadline);
         self
@@ -188,21 +197,23 @@ impl AgentBuilder {
         self
     }
 
-    /// Sets how long a model may be silent within its answer; 120 seconds without this. Keep-alives
-    /// do not count as an answer.
+    /// Sets how long a model may be silent within its answer.
+    ///
+    /// 120 seconds without this. Keep-alives do not count as an answer.
     pub const fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.timeouts.idle = timeout;
         self
     }
 
-    /// Keeps the failed turn of a failed run in a conversation's history. Its open tool calls are
-    /// answered with an error.
+    /// Keeps the failed turn of a failed run in a conversation's history.
+    ///
+    /// Its open tool calls are answered with an error.
     pub const fn keep_failed_turn(mut self) -> Self {
         self.failed_turn = FailedTurnPolicy::KeepTurn;
         self
     }
 
-    /// Keeps nothing of a failed run in a conversation's history, not even finished turns.
+    /// Keeps nothing of a failed run in a conversation, not even finished turns.
     pub const fn roll_back_all(mut self) -> Self {
         self.failed_turn = FailedTurnPolicy::RollBackAll;
         self

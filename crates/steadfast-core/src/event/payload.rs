@@ -166,7 +166,7 @@ impl EventLoopThrottleEvent {
         self.delay
     }
 
-    /// Returns the most calls that the strategy allows this turn, if it has such a limit.
+    /// Returns the most calls that the strategy allows this turn, if it limits them.
     #[must_use]
     pub const fn max_attempts(&self) -> Option<u32> {
         self.max_attempts

@@ -33,7 +33,9 @@ const GRACE: Duration = Duration::from_millis(5);
 type SyncHook<E> = dyn Fn(&mut E) -> Result<(), HookError> + Send + Sync;
 type Observer<E> = dyn Fn(&E) + Send + Sync;
 
-/// The three forms of a callback. Sync hooks stay apart so that asking them allocates nothing.
+/// The three forms of a callback.
+///
+/// Sync hooks stay apart so that asking them allocates nothing.
 pub(crate) enum Callback<E> {
     Sync(Arc<SyncHook<E>>),
     Async(Arc<dyn AsyncCallback<E>>),
@@ -50,8 +52,9 @@ impl<E> Clone for Callback<E> {
     }
 }
 
-/// An async hook of either form. Without the bounds of [`Hook`], so that a list of callbacks can
-/// be named for any event.
+/// An async hook of either form.
+///
+/// Without the bounds of [`Hook`], so that a list of callbacks can be named for any event.
 pub(crate) trait AsyncCallback<E>: Send + Sync {
     fn call<'a>(&'a self, event: &'a mut E) -> BoxFuture<'a, Result<(), HookError>>;
 }
@@ -307,9 +310,10 @@ impl Slots {
         Ok(Ok(()))
     }
 
-    /// Asks the hooks of something that has happened. All of them are asked, whatever interrupts, so
-    /// that what a hook opened it can close; but once an interrupt has come they have only
-    /// [`GRACE`] to await, together.
+    /// Asks the hooks of something that has happened.
+    ///
+    /// All of them are asked, whatever interrupts, so that what a hook opened it can close; but
+    /// once an interrupt has come they have only [`GRACE`] to await, together.
     pub(crate) async fn ask_after<E: HookEvent>(
         &self,
         event: &mut E,

@@ -16,7 +16,7 @@ use super::{
     sealed,
 };
 
-/// The hooks and observers of an agent, or a set of them that is still to be given to one.
+/// The hooks and observers of an agent, or a set that is to be given to one.
 ///
 /// Hooks of `Before` events are asked in order of registration, hooks of `After` events in reverse,
 /// so that what was opened first is closed last; [`HookRegistry::order`] overrides this. The retry
@@ -99,7 +99,9 @@ impl HookRegistry {
         self.order(0).add(hook)
     }
 
-    /// Registers an observer, of [`AgentEvent`](crate::AgentEvent) or of one hook event.
+    /// Registers an observer.
+    ///
+    /// Of [`AgentEvent`](crate::AgentEvent) or of one hook event.
     ///
     /// An observer is told after the hooks had their say, and cannot write. It runs inside the
     /// loop, so it should be quick.
@@ -118,8 +120,10 @@ impl HookRegistry {
         self.push(entry)
     }
 
-    /// Registers with a place of its own: lower numbers are asked first, at `Before` and `After`
-    /// events alike. Without this the number is 0.
+    /// Registers with a place of its own.
+    ///
+    /// Lower numbers are asked first, at `Before` and `After` events alike; without this the number
+    /// is 0.
     pub const fn order(&mut self, order: i32) -> OrderedHooks<'_> {
         OrderedHooks {
             registry: self,
@@ -157,7 +161,9 @@ impl fmt::Debug for HookRegistry {
     }
 }
 
-/// A registry with a place for what is registered next; see [`HookRegistry::order`].
+/// A registry with a place for what is registered next.
+///
+/// See [`HookRegistry::order`].
 #[derive(Debug)]
 pub struct OrderedHooks<'a> {
     registry: &'a mut HookRegistry,

@@ -36,8 +36,9 @@ pub struct BeforeInvocationEvent {
 pub struct AfterInvocationEvent {
     pub(crate) scope: EventScope,
     pub(crate) outcome: Result<RunSummary, Failure>,
-    /// Set to go on with another prompt in the same run. Ignored if the run failed or was cancelled;
-    /// the limits of the run go on counting.
+    /// Set to go on with another prompt in the same run.
+    ///
+    /// Ignored if the run failed or was cancelled; the limits of the run go on counting.
     pub resume: Option<Input>,
 }
 

@@ -59,8 +59,9 @@ pub struct AfterModelCallEvent {
     pub(crate) scope: EventScope,
     pub(crate) outcome: Option<Result<ModelResponse, ModelError>>,
     pub(crate) facts: AttemptFacts,
-    /// Whether the model is called again. Setting it alone retries at once; clearing it clears the
-    /// delay too. The last writer wins.
+    /// Whether the model is called again.
+    ///
+    /// Setting it alone retries at once; clearing it clears the delay too. The last writer wins.
     pub retry: bool,
     pub(crate) plan: Option<WaitPlan>,
     pub(crate) gave_up: bool,
@@ -127,7 +128,9 @@ impl AfterModelCallEvent {
         self.facts.output_started
     }
 
-    /// Asks for another call after a wait. The loop tells it as a throttle event and waits.
+    /// Asks for another call after a wait.
+    ///
+    /// The loop tells it as a throttle event and waits.
     pub const fn retry_after(&mut self, delay: Duration) {
         self.retry = true;
         self.plan = Some(WaitPlan {
@@ -137,7 +140,9 @@ impl AfterModelCallEvent {
         });
     }
 
-    /// Claims that there is to be no other call. The retry strategy, asked last, respects it.
+    /// Claims that there is to be no other call.
+    ///
+    /// The retry strategy, asked last, respects it.
     pub const fn give_up(&mut self) {
         self.gave_up = true;
         self.retry = false;
@@ -153,7 +158,9 @@ impl AfterModelCallEvent {
         }
     }
 
-    /// Returns whether a hook has already said yes or no: a strategy then leaves the event alone.
+    /// Returns whether a hook has already said yes or no.
+    ///
+    /// A strategy then leaves the event alone.
     #[must_use]
     pub const fn is_claimed(&self) -> bool {
         self.retry || self.gave_up

@@ -37,7 +37,9 @@ impl BeforeToolsEvent {
 pub struct AfterToolsEvent {
     pub(crate) scope: EventScope,
     pub(crate) results: Arc<Message>,
-    /// Set to a text to end the run with it as the answer, without calling the model again.
+    /// Set to a text to end the run with it as the answer.
+    ///
+    /// The model is not called again.
     pub end_turn: Option<String>,
 }
 
@@ -52,8 +54,10 @@ impl AfterToolsEvent {
 /// A tool is about to run. Happens again when a call is retried.
 pub struct BeforeToolCallEvent {
     pub(crate) scope: EventScope,
-    /// The call. Another name selects another tool, unless a hook selected one itself; the
-    /// identity is the model's and stays.
+    /// The call.
+    ///
+    /// Another name selects another tool, unless a hook selected one itself; the identity is the
+    /// model's and stays.
     pub tool_use: ToolUse,
     /// Set to run this tool, whatever the name says.
     pub selected_tool: Option<Arc<dyn Tool>>,
@@ -82,8 +86,10 @@ pub struct AfterToolCallEvent {
     pub(crate) tries: u32,
     /// The result; what a hook leaves here is what the model sees.
     pub result: ToolResult,
-    /// Whether the tool runs again. Clearing it clears the delay too. The last try that the cap
-    /// allows stands, whatever this says.
+    /// Whether the tool runs again.
+    ///
+    /// Clearing it clears the delay too. The last try that the cap allows stands, whatever this
+    /// says.
     pub retry: bool,
     pub(crate) delay: Option<Duration>,
 }
@@ -95,8 +101,9 @@ impl AfterToolCallEvent {
         &self.tool_use
     }
 
-    /// Returns the tool's error; none too for an unknown tool or a refused call, whose `result`
-    /// says what happened.
+    /// Returns the tool's error.
+    ///
+    /// None too for an unknown tool or a refused call, whose `result` says what happened.
     #[must_use]
     pub const fn error(&self) -> Option<&ToolError> {
         self.error.as_ref()

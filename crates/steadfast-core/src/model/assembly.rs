@@ -133,7 +133,9 @@ impl Assembly {
     }
 }
 
-/// Parses arguments. No arguments are an empty object; what is not JSON is kept as its text.
+/// Parses arguments.
+///
+/// No arguments are an empty object; what is not JSON is kept as its text.
 fn parse_input(json: String) -> Value {
     if json.trim().is_empty() {
         return Value::Object(Map::new());

@@ -181,7 +181,9 @@ impl ModelError {
         self.0.kind
     }
 
-    /// Returns whether the same call may succeed later: the server's word, or else the kind's.
+    /// Returns whether the same call may succeed later.
+    ///
+    /// The server's word, or else the kind's.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         self.0.should_retry.unwrap_or(self.0.kind.is_transient())

@@ -83,8 +83,9 @@ impl ModelSettings {
         self
     }
 
-    /// Sets a field of the provider's own request body, sent as it is; it wins over what
-    /// Steadfast would write there.
+    /// Sets a field of the provider's own request body, sent as it is.
+    ///
+    /// It wins over what Steadfast would write there.
     pub fn extra(mut self, field: impl Into<String>, value: Value) -> Self {
         self.extra.insert(field.into(), value);
         self

@@ -61,7 +61,9 @@ impl<'a> RunStream<'a> {
         poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
 
-    /// Drives the run to its end, whatever events are left, and returns what it came to.
+    /// Drives the run to its end and returns what it came to.
+    ///
+    /// Events that are left are passed over.
     ///
     /// # Errors
     ///

@@ -82,8 +82,9 @@ impl ModelRetryStrategy {
         self
     }
 
-    /// Sets the longest wait that a server may ask for; 10 minutes without this, and never less
-    /// than the longest wait of the backoff.
+    /// Sets the longest wait that a server may ask for.
+    ///
+    /// 10 minutes without this, and never less than the longest wait of the backoff.
     pub const fn max_hint(mut self, max_hint: Duration) -> Self {
         self.max_hint = max_hint;
         self

@@ -106,7 +106,9 @@ pub(super) enum ToolSlot {
         tries: u32,
         result: ToolResult,
     },
-    /// Ends the run. A tool that had answered by then is not run again if the run is resumed.
+    /// Ends the run.
+    ///
+    /// A tool that had answered by then is not run again if the run is resumed.
     Failed {
         tries: u32,
         failure: Failure,

@@ -165,7 +165,9 @@ impl Run {
         self.limits.max_tool_tries
     }
 
-    /// The result, once the ending is known. That of a run that is done does not change any more.
+    /// The result, once the ending is known.
+    ///
+    /// That of a run that is done does not change any more.
     pub(crate) fn result(&self, now: SystemTime) -> Option<RunSummary> {
         let stop_reason = self.stop_reason()?;
         let ended = match &self.phase {

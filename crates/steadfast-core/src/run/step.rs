@@ -63,7 +63,9 @@ pub struct ToolStep {
     pub wait: Option<RecordedWait>,
 }
 
-/// A wait, stored by the wall-clock time at which it ends, so that a pause of the process counts.
+/// A wait, stored by the wall-clock time at which it ends.
+///
+/// So a pause of the process counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RecordedWait {
@@ -126,8 +128,9 @@ impl fmt::Display for StepName {
     }
 }
 
-/// What came of a step: the decision, not only the answer. Serialisable, so that it can be recorded
-/// and replayed.
+/// What came of a step: the decision, not only the answer.
+///
+/// Serialisable, so that it can be recorded and replayed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -154,8 +157,9 @@ pub enum StepOutcome {
     ToolsBegun(ToolsBegun),
     /// Of one call of [`Step::Tools`].
     Tool(ToolOutcome),
-    /// Of [`Step::Tools`], once a call has failed and no other is under way. It follows from the
-    /// outcomes before it, so it is not recorded.
+    /// Of [`Step::Tools`], once a call has failed and no other is under way.
+    ///
+    /// It follows from the outcomes before it, so it is not recorded.
     ToolsStopped,
     /// Of [`Step::FinishTools`].
     ToolsFinished(ToolsFinished),

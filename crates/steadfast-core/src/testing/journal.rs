@@ -45,7 +45,9 @@ impl Journal {
             .collect()
     }
 
-    /// Returns a journal of its own that holds the first records of this one, with the same clock.
+    /// Returns a journal of its own that holds the first records of this one.
+    ///
+    /// It has the same clock.
     #[must_use]
     pub fn prefix(&self, records: usize) -> Self {
         let entries = self.entries();
@@ -63,7 +65,7 @@ impl Journal {
     }
 }
 
-/// A runtime that records every outcome as JSON and replays what its journal already holds.
+/// A runtime that records outcomes as JSON and replays what its journal holds.
 ///
 /// ```
 /// use steadfast_core::{Agent, RunErrorKind, testing::{Journal, JournalRuntime, Reply, ScriptedModel}};

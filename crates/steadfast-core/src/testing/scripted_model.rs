@@ -133,7 +133,9 @@ impl fmt::Debug for ScriptedModel {
     }
 }
 
-/// One reply of a [`ScriptedModel`]: an error before the answer, or an answer and how it ends.
+/// One reply of a [`ScriptedModel`].
+///
+/// An error before the answer, or an answer and how it ends.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Reply {
@@ -189,7 +191,9 @@ impl Reply {
         Self::deltas(deltas)
     }
 
-    /// Answers with these deltas. Without [`ModelDelta::Stop`] the answer is truncated.
+    /// Answers with these deltas.
+    ///
+    /// Without [`ModelDelta::Stop`] the answer is truncated.
     pub fn deltas(deltas: impl IntoIterator<Item = ModelDelta>) -> Self {
         Self::of_items(deltas.into_iter().map(Item::Delta).collect())
     }

@@ -82,8 +82,10 @@ impl FunctionTool {
     }
 }
 
-/// Reads the input. Models write "no arguments" in several ways, and so do programs: an empty
-/// struct, `()`, an `Option`.
+/// Reads the input.
+///
+/// Models write "no arguments" in several ways, and so do programs: an empty struct, `()`, an
+/// `Option`.
 fn parse<I: DeserializeOwned>(input: Value) -> Result<I, ToolError> {
     let parsed = match input {
         Value::Null => parse_nothing(),
