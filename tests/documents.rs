@@ -8,32 +8,78 @@ fn read(file: &str) -> String {
     fs::read_to_string(Path::new(ROOT).join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 
+/// Takes a text out that only one of two files has; it must be there once.
+fn without(text: &str, own: &str) -> String {
+    assert_eq!(text.matches(own).count(), 1, "`{own}` in\n{text}");
+    text.replacen(own, "", 1)
+}
+
 /// The README's Rust is compiled as doctests of the crate `steadfast`; that it runs, the examples show.
 #[test]
 fn readme_code_is_the_examples_word_for_word() {
+    struct Case {
+        fence: &'static str,
+        example: &'static str,
+        /// What only the README says.
+        readmes: &'static [&'static str],
+        /// What only the example says.
+        examples: &'static [&'static str],
+    }
+    let cases = [
+        Case {
+            fence: "```rust,no_run\n",
+            example: "examples/building_an_agent.rs",
+            readmes: &[
+                "    let model = OpenAiChat::builder(\"gpt-5-mini\").build()?; // with OPENAI_API_KEY\n",
+            ],
+            examples: &[
+                "use steadfast_sim::Simulator;\n",
+                r#"    // A provider that answers the first call with a 429, as the real one does.
+    let simulator = Simulator::builder().faults("429".parse()?).start().await?;
+    let mut provider = OpenAiChat::builder("gpt-5-mini");
+    if !std::env::args().any(|argument| argument == "--live") {
+        provider = provider.base_url(simulator.base_url()).api_key("none");
+    }
+    let model = provider.build()?;
+"#,
+                r#"    println!(
+        "({} turns, {} attempts, {:?} waited)",
+        answer.turns(),
+        answer.attempts(),
+        answer.waited()
+    );
+"#,
+            ],
+        },
+        Case {
+            fence: "```rust\n",
+            example: "examples/custom_retry_hook.rs",
+            readmes: &["use steadfast::{AfterModelCallEvent, HookProvider, HookRegistry};\n"],
+            examples: &[
+                "                println!(\"attempt {} was blank, asking again\", event.attempt());\n",
+            ],
+        },
+    ];
     let readme = read("README.md");
-    for (fence, example) in [
-        ("```rust,no_run\n", "examples/building_an_agent.rs"),
-        ("```rust\n", "examples/custom_retry_hook.rs"),
-    ] {
-        let example = read(example);
-        let block = readme
-            .split(fence)
-            .nth(1)
-            .unwrap()
-            .split("```")
-            .next()
-            .unwrap();
-        let own = ["let model =", "use steadfast::"];
-        for line in block
-            .lines()
-            .filter(|line| !own.iter().any(|own| line.contains(own)))
-        {
-            assert!(
-                example.contains(line),
-                "README says `{line}`, the example does not"
-            );
-        }
+    for case in cases {
+        let block = readme.split(case.fence).nth(1).unwrap();
+        let block = block.split("```").next().unwrap().to_owned();
+
+        let shared = case
+            .readmes
+            .iter()
+            .fold(block, |text, own| without(&text, own));
+        let example = case
+            .examples
+            .iter()
+            .fold(read(case.example), |text, own| without(&text, own));
+
+        assert!(shared.lines().count() > 10, "{shared}");
+        assert!(
+            example.contains(&shared),
+            "{} is not what the README says:\n{shared}",
+            case.example
+        );
     }
 }
 

@@ -105,17 +105,17 @@ fn refused_provider(error: ConfigError, base_url: Option<&str>) -> Refusal {
         ("base_url", given) => {
             let name = given.map_or("OPENAI_BASE_URL", |_| "--base-url");
             let hint = error.hint().unwrap_or_default();
-            Refusal::new(without_password(&by_name(name)), hint)
+            Refusal::new(without_query(by_name(name)), hint)
         }
         _ => error.into(),
     }
 }
 
-/// Leaves out an address that may hold a password: what is no URL cannot be taken apart.
-fn without_password(problem: &str) -> &str {
-    match problem.split_once(": `") {
-        Some((problem, address)) if address.contains('@') => problem,
-        _ => problem,
+/// Leaves out of a shown address what may hold a key: what is no URL cannot be taken apart.
+fn without_query(problem: String) -> String {
+    match problem.find(['?', '#']).and_then(|end| problem.get(..end)) {
+        Some(start) => format!("{start}…`"),
+        None => problem,
     }
 }
 

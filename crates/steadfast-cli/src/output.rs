@@ -1,7 +1,7 @@
 //! Everything that the program prints goes through here: data to standard output, the rest to
 //! standard error. What it says, others decide.
 
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, IsTerminal, Write};
 
 use anstream::{AutoStream, ColorChoice};
 use terminal_size::{Height, Width, terminal_size_of};
@@ -31,8 +31,7 @@ pub(crate) struct Output {
 pub(crate) struct Channel {
     sink: Sink,
     colour: bool,
-    /// A terminal whose lines can be written again.
-    live: bool,
+    device: Device,
     /// Whether anything was written.
     used: bool,
 }
@@ -43,6 +42,28 @@ enum Sink {
     Stderr,
     #[cfg(test)]
     Memory(String, Extent),
+}
+
+/// What stands at the other end of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Device {
+    /// A file, or another program.
+    File,
+    /// A terminal that only prints (`TERM=dumb`), or so it says: what controls it is kept from it.
+    DumbTerminal,
+    /// A terminal whose lines can be written again.
+    LiveTerminal,
+}
+
+impl Device {
+    fn of(stream: &impl IsTerminal) -> Self {
+        let smart = std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+        match (stream.is_terminal(), smart) {
+            (false, _) => Self::File,
+            (true, false) => Self::DumbTerminal,
+            (true, true) => Self::LiveTerminal,
+        }
+    }
 }
 
 /// How much a terminal shows.
@@ -56,16 +77,15 @@ impl Output {
     /// The streams of this process, and what the environment wants of them (`NO_COLOR`, `TERM`).
     pub(crate) fn of_process() -> Self {
         let (stdout, stderr) = (io::stdout(), io::stderr());
-        let smart = std::env::var_os("TERM").is_none_or(|term| term != "dumb");
         Self {
             data: Channel {
-                live: stdout.is_terminal() && smart,
+                device: Device::of(&stdout),
                 colour: AutoStream::choice(&stdout) != ColorChoice::Never,
                 sink: Sink::Stdout,
                 used: false,
             },
             status: Channel {
-                live: stderr.is_terminal() && smart,
+                device: Device::of(&stderr),
                 colour: AutoStream::choice(&stderr) != ColorChoice::Never,
                 sink: Sink::Stderr,
                 used: false,
@@ -75,7 +95,7 @@ impl Output {
 
     /// Returns whether a person sees both in one place.
     pub(crate) const fn is_one_terminal(&self) -> bool {
-        self.data.live && self.status.live
+        self.data.is_live() && self.status.is_live()
     }
 
     /// Says what is wrong and what to do about it, before anything was done.
@@ -117,7 +137,12 @@ impl Output {
 impl Channel {
     /// Returns whether lines can be written again, as on a terminal.
     pub(crate) const fn is_live(&self) -> bool {
-        self.live
+        matches!(self.device, Device::LiveTerminal)
+    }
+
+    /// Returns whether what is written may steer a terminal.
+    pub(crate) const fn is_terminal(&self) -> bool {
+        !matches!(self.device, Device::File)
     }
 
     /// Returns whether anything was written.
@@ -142,7 +167,7 @@ impl Channel {
     /// Writes a line of status. That nobody reads it is no reason to stop.
     pub(crate) fn line(&mut self, line: &StyledLine) {
         // Over what a terminal shows of keys that were pressed, such as `^C`.
-        let start = if self.live { BEGIN_AGAIN } else { "" };
+        let start = if self.is_live() { BEGIN_AGAIN } else { "" };
         let rendered = line.render(self.colour, None);
         let _ = self.write(&format!("{start}{rendered}\n"));
     }
@@ -184,8 +209,8 @@ fn flushed(mut stream: impl Write, text: &str) -> io::Result<()> {
 /// Output that tests can read.
 #[cfg(test)]
 impl Output {
-    pub(crate) fn in_memory(data_live: bool, status_live: bool) -> Self {
-        let channel = |live| Channel {
+    pub(crate) fn in_memory(data: Device, status: Device) -> Self {
+        let channel = |device| Channel {
             sink: Sink::Memory(
                 String::new(),
                 Extent {
@@ -194,12 +219,12 @@ impl Output {
                 },
             ),
             colour: false,
-            live,
+            device,
             used: false,
         };
         Self {
-            data: channel(data_live),
-            status: channel(status_live),
+            data: channel(data),
+            status: channel(status),
         }
     }
 }

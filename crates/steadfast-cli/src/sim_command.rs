@@ -1,8 +1,10 @@
 //! `steadfast sim`: serves the simulator until somebody asks for the end.
 
-use steadfast_sim::{Cassette, FaultScript, SeenRequest, Simulator};
-use tokio::sync::mpsc;
+mod request_log;
 
+use steadfast_sim::{Cassette, FaultScript, SeenRequest, Simulator};
+
+use self::request_log::request_log;
 use crate::{
     command_line::SimOptions,
     ending::Ending,
@@ -34,11 +36,10 @@ pub(crate) async fn serve(options: SimOptions, output: &mut Output) -> Result<En
     if let Some(path) = &options.cassette {
         builder = builder.cassette(Cassette::load(path)?.seed(options.seed));
     }
-    let (requests, mut seen) = mpsc::unbounded_channel();
+    let (logger, mut log) = request_log();
     let simulator = builder
         .keep_requests(0)
-        // Nobody listens any more once the command has ended.
-        .on_request(move |request| drop(requests.send(described(request))))
+        .on_request(move |request| logger.add(described(request)))
         .start()
         .await?;
     announce(&simulator, output);
@@ -47,11 +48,12 @@ pub(crate) async fn serve(options: SimOptions, output: &mut Output) -> Result<En
     loop {
         tokio::select! {
             () = &mut stopped => break,
-            Some(line) = seen.recv() => output.status.line(&line),
+            Some(lines) = log.next() => show(&lines, output),
         }
     }
-    while let Ok(line) = seen.try_recv() {
-        output.status.line(&line);
+    log.close();
+    while let Some(lines) = log.next().await {
+        show(&lines, output);
     }
     simulator.stop().await;
     output
@@ -86,6 +88,12 @@ fn announce(simulator: &Simulator, output: &mut Output) {
             .alarm("warning:")
             .plain(" everybody who reaches this machine can use it, whatever their key");
         output.status.line(&line);
+    }
+}
+
+fn show(lines: &[StyledLine], output: &mut Output) {
+    for line in lines {
+        output.status.line(line);
     }
 }
 

@@ -8,7 +8,7 @@ mod live_text;
 mod waiting;
 mod wording;
 
-use std::io;
+use std::{borrow::Cow, io};
 
 use steadfast::{
     AgentEvent, AttemptDiscardedEvent, ContentBlock, DiscardReason, EventLoopThrottleEvent,
@@ -245,12 +245,13 @@ impl TextView {
         let result = event.result();
         let reason = result.stop_reason();
         if !output.data.is_live() && reason != StopReason::Cancelled && !result.text().is_empty() {
-            let end = if result.text().ends_with('\n') {
-                ""
+            let text = if output.data.is_terminal() {
+                Cow::Owned(harmless(result.text()))
             } else {
-                "\n"
+                Cow::Borrowed(result.text())
             };
-            output.data.write(&format!("{}{end}", result.text()))?;
+            let end = if text.ends_with('\n') { "" } else { "\n" };
+            output.data.write(&format!("{text}{end}"))?;
         }
         let mark = match reason {
             StopReason::EndTurn | StopReason::StopSequence => Mark::Worked,

@@ -74,16 +74,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn oslo_has_rain_and_every_city_has_weather() {
-        assert_eq!(
-            Weather::of("Oslo"),
-            Weather {
-                temperature: 6,
-                sky: "light rain"
-            }
-        );
-        for city in ["Bergen", "São Paulo", "東京", ""] {
-            assert_eq!(Weather::of(city), Weather::of(city));
+    fn cities_have_their_own_weather_however_they_are_written() {
+        let cases = [
+            ("Oslo", 6, "light rain"),
+            ("OSLO", 6, "light rain"),
+            ("Bergen", 17, "a few clouds"),
+            ("São Paulo", -4, "snow"),
+            ("Rome", 21, "showers"),
+            ("東京", 6, "light rain"),
+            ("", 27, "a clear sky"),
+        ];
+        for (city, temperature, sky) in cases {
+            assert_eq!(Weather::of(city), Weather { temperature, sky }, "{city}");
         }
     }
 }

@@ -3,10 +3,11 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::output::Device::{self, DumbTerminal, File, LiveTerminal};
 
 /// Shows events and returns what standard output and standard error got.
-fn check(data_live: bool, events: &[Value]) -> (String, String) {
-    let mut output = Output::in_memory(data_live, false);
+fn check(device: Device, events: &[Value]) -> (String, String) {
+    let mut output = Output::in_memory(device, File);
     let mut view = TextView::default();
     for event in events {
         let mut event = event.clone();
@@ -57,11 +58,28 @@ fn answer_is_shown_once_wherever_it_goes() {
     ]
     .concat();
 
-    for data_live in [true, false] {
-        let (data, status) = check(data_live, &events);
+    for device in [LiveTerminal, DumbTerminal, File] {
+        let (data, status) = check(device, &events);
 
         assert_eq!(data, "Yes.\n");
         assert_eq!(status, "✓ done: 1 turn, 1 attempt, 3 tokens, 2.0s\n");
+    }
+}
+
+#[test]
+fn answer_cannot_steer_any_terminal() {
+    let cases = [
+        (LiveTerminal, "\u{FFFD}[2J\u{FFFD}31m\n"),
+        (DumbTerminal, "\u{FFFD}[2J\u{FFFD}31m\n"),
+        // What a file gets is what the model said.
+        (File, "\u{1b}[2J\u{9b}31m\r\n"),
+    ];
+    let said_so = "\u{1b}[2J\u{9b}31m\r\n";
+    let events = [&[started(1), said(1, said_so)][..], &answered(1, said_so)].concat();
+    for (device, expected) in cases {
+        let (data, _) = check(device, &events);
+
+        assert_eq!(data, expected, "{device:?}");
     }
 }
 
@@ -79,20 +97,23 @@ fn answer_that_a_hook_refuses_is_taken_back_and_tried_again_at_once() {
     ]
     .concat();
 
-    let (data, status) = check(true, &events);
+    let (data, status) = check(LiveTerminal, &events);
 
     assert_eq!(data, "No\r\u{1b}[JYes\n");
     let expected = "↶ attempt 1: taken back “No”\n\
                     ✗ attempt 1: a hook wants another answer, trying again at once\n\
                     ✓ done";
     assert!(status.starts_with(expected), "{status}");
-    assert_eq!(check(false, &events).0, "Yes\n");
+    assert_eq!(check(File, &events).0, "Yes\n");
 }
 
 #[test]
 fn text_stays_when_nothing_replaces_it() {
     for reason in ["cancelled", "deadline", "hook_error"] {
-        let (data, status) = check(true, &[started(1), said(1, "half"), discarded(1, reason)]);
+        let (data, status) = check(
+            LiveTerminal,
+            &[started(1), said(1, "half"), discarded(1, reason)],
+        );
 
         assert_eq!(data, "half\n");
         assert_eq!(status, "↶ attempt 1: the text above is taken back\n");
@@ -116,7 +137,7 @@ fn failed_tools_say_what_the_model_is_told() {
         json!({"type": "message", "attempt": 1, "message": {"role": "user", "content": [result]}}),
     ];
 
-    let (_, status) = check(true, &events);
+    let (_, status) = check(LiveTerminal, &events);
 
     let expected = "→ look\u{FFFD}up \n✗ look\u{FFFD}up failed, 2ms\n\
                     · the model is told of lookup: no such tool\n";
@@ -134,7 +155,7 @@ fn thinking_is_mentioned_once_an_attempt() {
         thought,
     ];
 
-    let (data, status) = check(true, &events);
+    let (data, status) = check(LiveTerminal, &events);
 
     assert_eq!((data.as_str(), status.as_str()), ("Yes", "· thinking\n"));
 }
@@ -148,7 +169,7 @@ fn force_stop_says_where_and_when() {
         json!({"type": "force_stop", "attempt": 1, "error": error}),
     ];
 
-    let (data, status) = check(true, &events);
+    let (data, status) = check(LiveTerminal, &events);
 
     assert_eq!(
         (data.as_str(), status.as_str()),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use steadfast::{
-    AgentResult, AttemptDiscardedEvent, DiscardReason, ModelError, ModelErrorKind, StopReason,
+    AttemptDiscardedEvent, DiscardReason, ModelError, ModelErrorKind, RunSummary, StopReason,
 };
 
 use crate::styled_line::shortened;
@@ -120,7 +120,7 @@ pub(crate) const fn stop(reason: StopReason) -> &'static str {
 }
 
 /// Says what a run came to in numbers.
-pub(crate) fn totals(result: &AgentResult) -> String {
+pub(crate) fn totals(result: &RunSummary) -> String {
     let totals = format!(
         "{}, {}, {} tokens, {}",
         plural(result.turns(), "turn"),

@@ -80,6 +80,15 @@ fn wrong_addresses_are_refused_by_the_name_of_the_flag() -> TestResult {
     let cases = [
         ("", "`--base-url` is not a URL"),
         ("nonsense", "`--base-url` is not a URL: `nonsense`"),
+        (
+            "host/v1?key=secret",
+            "`--base-url` is not a URL: `host/v1…`",
+        ),
+        (
+            "ftp://host/v1?key=secret#`secret",
+            "`--base-url` is not an HTTP address: `ftp://host/v1…`",
+        ),
+        ("host/v1#secret", "`--base-url` is not a URL: `host/v1…`"),
         ("ftp://host/v1", "`--base-url` is not an HTTP address"),
         ("https://me:secret@", "`--base-url` is not a URL"),
         (
@@ -237,6 +246,14 @@ fn missing_keys_and_wrong_addresses_of_the_environment_are_named() -> TestResult
         &refused,
         "wrong variable",
         "`OPENAI_BASE_URL` is not a URL: `here`",
+    );
+
+    let mut command = steadfast(&["run", "--model", "openai:gpt-5", "Hi"]);
+    let refused = finish(command.env("OPENAI_BASE_URL", "host/v1?key=secret"))?;
+    check_refusal(
+        &refused,
+        "variable with a key",
+        "`OPENAI_BASE_URL` is not a URL: `host/v1…`",
     );
 
     let mut command = steadfast(&["run", "--model", "openai:gpt-5", "Hi"]);

@@ -2,7 +2,8 @@
 
 use std::{env, path::Path};
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use steadfast_sim::Simulator;
 
 use crate::process::{Finished, SimProcess, TestResult, finish, finish_with_input, steadfast};
 
@@ -158,10 +159,10 @@ fn retry_flags_reach_the_strategy() -> TestResult {
     Ok(())
 }
 
-#[test]
-fn system_prompt_and_output_limit_reach_the_model() -> TestResult {
-    let sim = SimProcess::start(&[])?;
-    let base_url = sim.base_url()?;
+#[tokio::test(flavor = "multi_thread")]
+async fn system_prompt_and_output_limit_reach_the_model() -> TestResult {
+    let sim = Simulator::start().await?;
+    let base_url = sim.base_url();
     let mut command = steadfast(&[
         "run",
         "--model",
@@ -177,9 +178,16 @@ fn system_prompt_and_output_limit_reach_the_model() -> TestResult {
 
     let run = finish(command.env("OPENAI_API_KEY", "any"))?;
 
-    assert_eq!(
-        run.stdout,
-        "This is the Steadfast simulator, not a model. You said: “Hi”\n"
-    );
+    assert_eq!(run.status, Some(0), "{}", run.stderr);
+    let bodies: Vec<_> = sim.requests().into_iter().map(|seen| seen.body).collect();
+    let [body] = bodies.as_slice() else {
+        return Err(format!("{} requests", bodies.len()).into());
+    };
+    let said = json!([
+        {"role": "system", "content": "Be brief"},
+        {"role": "user", "content": "Hi"},
+    ]);
+    assert_eq!(body["messages"], said);
+    assert_eq!(body["max_tokens"], 9);
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! The built-in demonstration: what the first command of the README shows.
 
-use std::time::Duration;
+use std::{io::ErrorKind, net::TcpListener, time::Duration};
 
 use serde_json::{Value, json};
 
@@ -155,13 +155,40 @@ fn piped_text_is_the_answer_and_nothing_else() -> TestResult {
 }
 
 #[test]
-fn other_prompts_and_a_proxy_in_the_environment_make_no_difference() -> TestResult {
-    let mut command = steadfast(&["run", "--initial-delay", "10ms", "hello there"]);
-    for variable in ["HTTP_PROXY", "http_proxy", "ALL_PROXY"] {
-        command.env(variable, "http://127.0.0.1:9");
+fn proxy_in_the_environment_is_not_asked() -> TestResult {
+    let proxy = TcpListener::bind("127.0.0.1:0")?;
+    proxy.set_nonblocking(true)?;
+    let address = format!("http://{}", proxy.local_addr()?);
+    let mut command = steadfast(&[
+        "run",
+        "--initial-delay",
+        "10ms",
+        "--deadline",
+        "20s",
+        PROMPT,
+    ]);
+    for variable in ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
+        command.env(variable, &address);
     }
 
     let run = finish(&mut command)?;
+
+    assert_eq!(run.stdout, format!("{ANSWER}\n"), "{}", run.stderr);
+    assert_eq!(
+        proxy.accept().map_err(|error| error.kind()).err(),
+        Some(ErrorKind::WouldBlock)
+    );
+    Ok(())
+}
+
+#[test]
+fn prompt_without_a_city_is_about_oslo() -> TestResult {
+    let run = finish(&mut steadfast(&[
+        "run",
+        "--initial-delay",
+        "10ms",
+        "hello there",
+    ]))?;
 
     assert_eq!(run.stdout, format!("{ANSWER}\n"), "{}", run.stderr);
     assert!(

@@ -188,18 +188,35 @@ fn models_cannot_steer_the_terminal() -> TestResult {
     let sim = SimProcess::start(&[])?;
     let base_url = sim.base_url()?;
     let prompt = "\u{1b}[2J\u{1b}]0;title\u{7}\u{9b}31m";
-    let mut command = steadfast(&[
-        "run",
-        "--model",
-        "openai:m",
-        "--base-url",
-        &base_url,
-        prompt,
-    ]);
+    for (terminal, events) in [
+        ("xterm-256color", "text"),
+        ("dumb", "text"),
+        ("xterm-256color", "jsonl"),
+        ("dumb", "jsonl"),
+    ] {
+        let mut command = steadfast(&[
+            "run",
+            "--model",
+            "openai:m",
+            "--base-url",
+            &base_url,
+            "--events",
+            events,
+            prompt,
+        ]);
+        command.env("OPENAI_API_KEY", "any").env("TERM", terminal);
 
-    let watched = WINDOW.watch(command.env("OPENAI_API_KEY", "any"))?;
+        let watched = WINDOW.watch(&mut command)?;
 
-    assert!(!watched.written.contains("\u{1b}[2J") && !watched.written.contains('\u{7}'));
-    assert!(watched.last_screen()[0].starts_with("This is the Steadfast simulator"));
+        assert_eq!(watched.status, Some(0), "{}", watched.written);
+        assert!(watched.written.contains("This is the Steadfast simulator"));
+        for steering in ["\u{1b}[2J", "\u{1b}]", "\u{7}", "\u{9b}"] {
+            assert!(
+                !watched.written.contains(steering),
+                "{terminal}, {events}: {:?}",
+                watched.written
+            );
+        }
+    }
     Ok(())
 }

@@ -97,8 +97,14 @@ impl Window {
             ws_ypixel: 0,
         };
         tcsetwinsize(&terminal, size)?;
+        // Unless the command brings a terminal of its own.
+        if !command
+            .get_envs()
+            .any(|(name, value)| name == "TERM" && value.is_some())
+        {
+            command.env("TERM", "xterm-256color");
+        }
         let child = command
-            .env("TERM", "xterm-256color")
             .stdin(terminal.try_clone()?)
             .stdout(terminal.try_clone()?)
             .stderr(terminal)
