@@ -19,7 +19,6 @@ use crate::{
 #[command(
     name = "steadfast",
     version,
-    disable_help_subcommand = true,
     max_term_width = 100,
     after_help = format!("\
 Examples:

@@ -6,7 +6,9 @@ use std::{
     time::Duration,
 };
 
-use steadfast::{Agent, AgentBuilder, ModelSettings, RunError, RunErrorKind, StopReason};
+use steadfast::{
+    Agent, AgentBuilder, ModelErrorKind, ModelSettings, RunError, RunErrorKind, StopReason,
+};
 use tokio::time::timeout;
 
 use crate::{
@@ -183,6 +185,11 @@ fn problem(error: &RunError) -> String {
     }
 }
 
+/// Whether the environment, where keys come from, has none.
+fn no_key_is_set() -> bool {
+    std::env::var_os("OPENAI_API_KEY").is_none_or(|key| key.is_empty())
+}
+
 /// Says what to do about it, in words of the command line where there are some.
 fn hint(error: &RunError, options: &RunOptions) -> Option<String> {
     let come_back = error
@@ -197,6 +204,9 @@ fn hint(error: &RunError, options: &RunOptions) -> Option<String> {
             ))
         }
         _ if come_back.is_some() => come_back,
+        RunErrorKind::Model(ModelErrorKind::Auth) if no_key_is_set() => {
+            Some("no key was sent: set the environment variable OPENAI_API_KEY".to_owned())
+        }
         RunErrorKind::Model(kind) if kind.is_transient() && error.hint().is_none() => {
             let hint = match options.retry.as_str() {
                 "none" => "leave out `--retry none`, and it is tried again",

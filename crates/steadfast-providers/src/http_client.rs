@@ -1,14 +1,19 @@
 //! The HTTP side that all providers share: one client, one call, errors of the connection.
 
-use std::time::Duration;
+use std::{
+    future::poll_fn,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_core::Stream;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use reqwest::{Client, Proxy, Response, Url, redirect};
 use steadfast_core::{ConfigError, ModelError, ModelErrorKind};
 
-use crate::base_url::BaseUrl;
+use crate::{base_url::BaseUrl, secrets::Secrets};
 
 /// How long the connection may take to be made; the design's default.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -18,6 +23,9 @@ const MAX_BODY_BYTES: usize = 64 * 1024 * 1024;
 
 /// The longest error body that is read, in bytes.
 const MAX_ERROR_BYTES: usize = 1024 * 1024;
+
+/// How long an error body may take: status and headers are there already, and say the most.
+const ERROR_BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a client is built from. It has no `Debug` form: headers and proxies hold secrets.
 #[derive(Clone)]
@@ -51,6 +59,7 @@ impl Default for HttpConfig {
 pub(crate) struct HttpClient {
     client: Client,
     headers: HeaderMap,
+    secrets: Secrets,
 }
 
 impl HttpClient {
@@ -76,11 +85,7 @@ impl HttpClient {
         builder = match &config.proxy {
             ProxyChoice::Environment => builder,
             ProxyChoice::None => builder.no_proxy(),
-            ProxyChoice::Address(address) => {
-                // The address is not repeated: it may hold a password.
-                let refuse = |_| ConfigError::new("proxy", "is not an address");
-                builder.proxy(Proxy::all(address).map_err(refuse)?)
-            }
+            ProxyChoice::Address(address) => builder.proxy(parse_proxy(address)?),
         };
         if !base_url.is_https() && !matches!(config.proxy, ProxyChoice::Address(_)) {
             builder = builder.tls_certs_only([]);
@@ -91,13 +96,24 @@ impl HttpClient {
                 "`https` needs the system's certificates, such as the package `ca-certificates`",
             )
         })?;
+        let values = config.headers.iter().map(|(_, value)| value.as_str());
+        let secrets = Secrets::new(values.chain(bearer));
         let mut headers = HeaderMap::new();
+        // Before those of the user's, which replace them.
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
+        headers.insert(
+            header::ACCEPT,
+            HeaderValue::from_static("text/event-stream, application/json"),
+        );
         if let Some(key) = bearer {
             let mut value = HeaderValue::try_from(format!("Bearer {key}")).map_err(|_| {
                 ConfigError::new("api_key", "contains characters that no header may hold")
             })?;
             value.set_sensitive(true);
-            headers.insert(http::header::AUTHORIZATION, value);
+            headers.insert(header::AUTHORIZATION, value);
         }
         for (name, value) in config.headers {
             let refuse = |what: &str| ConfigError::new("header", format!("`{name}` {what}"));
@@ -108,7 +124,11 @@ impl HttpClient {
             value.set_sensitive(true);
             headers.insert(parsed, value);
         }
-        Ok(Self { client, headers })
+        Ok(Self {
+            client,
+            headers,
+            secrets,
+        })
     }
 
     /// Makes one call with a JSON body and returns the answer as it begins.
@@ -117,13 +137,34 @@ impl HttpClient {
             .client
             .post(url)
             .headers(self.headers.clone())
-            .header(http::header::CONTENT_TYPE, "application/json")
-            .header(http::header::ACCEPT, "text/event-stream, application/json")
             .body(body)
             .send()
             .await;
         sent.map_err(connection_error)
     }
+
+    /// Returns the head of an answer.
+    pub(crate) fn head(&self, response: &Response) -> Head {
+        Head {
+            status: response.status(),
+            headers: response.headers().clone(),
+            secrets: self.secrets.clone(),
+        }
+    }
+}
+
+/// Reads a proxy's address. The client takes any scheme, and goes past a proxy that it cannot speak
+/// to. The address is not repeated: it may hold a password.
+fn parse_proxy(address: &str) -> Result<Proxy, ConfigError> {
+    let refuse = || {
+        ConfigError::new("proxy", "is not the address of an HTTP proxy")
+            .with_hint("write it in full, such as `http://proxy.example:3128`")
+    };
+    let url = Url::parse(address).map_err(|_| refuse())?;
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
+        return Err(refuse());
+    }
+    Proxy::all(url).map_err(|_| refuse())
 }
 
 /// What a failed connection is. Its own text may hold the address, and an address may hold a key.
@@ -159,16 +200,11 @@ fn deepest<'a>(
 pub(crate) struct Head {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
+    /// What no error may repeat.
+    pub(crate) secrets: Secrets,
 }
 
 impl Head {
-    pub(crate) fn of(response: &Response) -> Self {
-        Self {
-            status: response.status(),
-            headers: response.headers().clone(),
-        }
-    }
-
     /// Returns the provider's identity of the request, under the names that vendors give it.
     pub(crate) fn request_id(&self) -> Option<String> {
         [
@@ -184,7 +220,7 @@ impl Head {
 
     /// Returns the media type, in lower case and without parameters.
     pub(crate) fn media_type(&self) -> String {
-        let value = self.headers.get(http::header::CONTENT_TYPE);
+        let value = self.headers.get(header::CONTENT_TYPE);
         let text = value
             .and_then(|value| value.to_str().ok())
             .unwrap_or_default();
@@ -193,37 +229,40 @@ impl Head {
     }
 }
 
-/// Reads an error body, as much of it as matters.
-pub(crate) async fn read_error_body(response: Response) -> Vec<u8> {
+/// Reads an error body, as much of it as matters and comes in time.
+pub(crate) async fn read_error_body(
+    mut body: impl Stream<Item = Result<Bytes, ModelError>> + Unpin,
+) -> Vec<u8> {
+    let mut read = Vec::new();
+    let reading = read_up_to(&mut body, MAX_ERROR_BYTES, &mut read);
     // An error that arrives half is still the error: what broke the connection is not the news.
-    read_up_to(response, MAX_ERROR_BYTES)
-        .await
-        .unwrap_or_else(|(read, _)| read)
+    tokio::time::timeout(ERROR_BODY_TIMEOUT, reading).await.ok();
+    read
 }
 
 /// Reads a whole body.
-pub(crate) async fn read_body(response: Response) -> Result<Vec<u8>, ModelError> {
-    read_up_to(response, MAX_BODY_BYTES)
-        .await
-        .map_err(|(_, error)| error)
+pub(crate) async fn read_body(
+    mut body: impl Stream<Item = Result<Bytes, ModelError>> + Unpin,
+) -> Result<Vec<u8>, ModelError> {
+    let mut read = Vec::new();
+    read_up_to(&mut body, MAX_BODY_BYTES, &mut read).await?;
+    Ok(read)
 }
 
 async fn read_up_to(
-    mut response: Response,
+    body: &mut (impl Stream<Item = Result<Bytes, ModelError>> + Unpin),
     limit: usize,
-) -> Result<Vec<u8>, (Vec<u8>, ModelError)> {
-    let mut body = Vec::new();
-    loop {
-        match response.chunk().await {
-            Ok(None) => return Ok(body),
-            Ok(Some(chunk)) if body.len() + chunk.len() > limit => {
-                let message = format!("the body is longer than {limit} bytes");
-                return Err((body, ModelError::new(ModelErrorKind::Protocol, message)));
-            }
-            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-            Err(error) => return Err((body, connection_error(error))),
+    read: &mut Vec<u8>,
+) -> Result<(), ModelError> {
+    while let Some(chunk) = poll_fn(|cx| Pin::new(&mut *body).poll_next(cx)).await {
+        let chunk = chunk?;
+        if read.len() + chunk.len() > limit {
+            let message = format!("the body is longer than {limit} bytes");
+            return Err(ModelError::new(ModelErrorKind::Protocol, message));
         }
+        read.extend_from_slice(&chunk);
     }
+    Ok(())
 }
 
 /// A body as it arrives.
@@ -233,18 +272,69 @@ pub(crate) fn body_stream(
     BodyStream(Box::pin(response.bytes_stream()))
 }
 
-struct BodyStream<S>(std::pin::Pin<Box<S>>);
+struct BodyStream<S>(Pin<Box<S>>);
 
 impl<S: Stream<Item = reqwest::Result<Bytes>>> Stream for BodyStream<S> {
     type Item = Result<Bytes, ModelError>;
 
-    fn poll_next(
-        mut self: std::pin::Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Self::Item>> {
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.0
             .as_mut()
             .poll_next(cx)
             .map(|item| item.map(|chunk| chunk.map_err(connection_error)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A body of one chunk that never ends.
+    struct Stalled(Option<Bytes>);
+
+    impl Stream for Stalled {
+        type Item = Result<Bytes, ModelError>;
+
+        fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+            self.0
+                .take()
+                .map_or(Poll::Pending, |chunk| Poll::Ready(Some(Ok(chunk))))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn stalled_error_body_is_read_as_far_as_it_came() {
+        let begun = tokio::time::Instant::now();
+
+        let read = read_error_body(Stalled(Some(Bytes::from_static(b"{")))).await;
+
+        assert_eq!(read, b"{");
+        assert_eq!(begun.elapsed(), ERROR_BODY_TIMEOUT);
+    }
+
+    #[test]
+    fn connection_must_be_made_within_ten_seconds() {
+        let config = HttpConfig::default();
+        assert_eq!(config.connect_timeout, Duration::from_secs(10));
+    }
+
+    #[test]
+    fn proxies_that_would_be_gone_past_are_refused() {
+        for address in [
+            "ftp://user:password@h:21",
+            "socks5://h:1080",
+            "h:3128",
+            "localhost",
+            "http://",
+            "::",
+            "",
+        ] {
+            let error = parse_proxy(address).unwrap_err();
+            assert_eq!(error.field(), "proxy", "{address}");
+            assert!(!format!("{error} {error:?}").contains("password"));
+        }
+        for address in ["http://h:3128", "https://user:password@h"] {
+            assert!(parse_proxy(address).is_ok(), "{address}");
+        }
     }
 }

@@ -12,6 +12,7 @@ mod base_url;
 mod event_stream;
 mod http_client;
 mod retry_hint;
+mod secrets;
 
 #[cfg(feature = "openai")]
 mod openai_chat;

@@ -1,33 +1,23 @@
 //! OpenAI chat completions, and every server that is compatible with it.
 
+mod delta_stream;
 mod error_wire;
 mod request_wire;
 mod stream_wire;
 
-use std::{
-    collections::VecDeque,
-    env, fmt,
-    pin::Pin,
-    task::{Context, Poll, ready},
-    time::Duration,
-};
+use std::{env, fmt, time::Duration};
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use futures_core::Stream;
 use reqwest::Response;
-use steadfast_core::{
-    ConfigError, Model, ModelDelta, ModelError, ModelErrorKind, ModelRequest, ModelStream,
-};
+use steadfast_core::{ConfigError, Model, ModelError, ModelErrorKind, ModelRequest, ModelStream};
 
 use crate::{
     base_url::BaseUrl,
-    event_stream::{EventStream, EventTooLong},
     http_client::{
         Head, HttpClient, HttpConfig, ProxyChoice, body_stream, read_body, read_error_body,
     },
 };
-use stream_wire::StreamDecoder;
+use delta_stream::DeltaStream;
 
 /// OpenAI's own address.
 const DEFAULT_BASE_URL: &str = "https://api.openai.com/v1";
@@ -92,9 +82,9 @@ impl Model for OpenAiChat {
         drop(request);
         let url = self.base_url.join("chat/completions");
         let response = self.http.post_json(url, body).await?;
-        let head = Head::of(&response);
+        let head = self.http.head(&response);
         if !head.status.is_success() {
-            let body = read_error_body(response).await;
+            let body = read_error_body(body_stream(response)).await;
             return Err(error_wire::classify(&head, &body));
         }
         answer(head, response).await
@@ -105,7 +95,7 @@ impl Model for OpenAiChat {
 async fn answer(head: Head, response: Response) -> Result<ModelStream, ModelError> {
     let media_type = head.media_type();
     if media_type.ends_with("json") {
-        let body = read_body(response).await?;
+        let body = read_body(body_stream(response)).await?;
         return stream_wire::decode_whole(&head, &body).map(ModelStream::from_deltas);
     }
     if media_type.ends_with("html") {
@@ -115,86 +105,29 @@ async fn answer(head: Head, response: Response) -> Result<ModelStream, ModelErro
             ModelError::new(ModelErrorKind::Truncated, message).with_status(head.status.as_u16())
         );
     }
-    Ok(ModelStream::new(DeltaStream {
-        body: body_stream(response),
-        events: EventStream::default(),
-        decoder: StreamDecoder::new(head),
-        ready: VecDeque::new(),
-        failure: None,
-        ended: false,
-    }))
-}
-
-/// From bytes to deltas.
-struct DeltaStream<B> {
-    body: B,
-    events: EventStream,
-    decoder: StreamDecoder,
-    ready: VecDeque<ModelDelta>,
-    failure: Option<ModelError>,
-    ended: bool,
-}
-
-impl<B> DeltaStream<B> {
-    /// Decodes the events that have arrived whole.
-    fn decode(&mut self) {
-        loop {
-            let taken = match self.events.next_event() {
-                Ok(None) => return,
-                Ok(Some(data)) => self.decoder.take_event(data, &mut self.ready),
-                Err(EventTooLong) => Err(self.decoder.locate(ModelError::new(
-                    ModelErrorKind::Protocol,
-                    "an event of the stream is longer than is accepted",
-                ))),
-            };
-            match taken {
-                Ok(false) => {}
-                Ok(true) => {
-                    self.ended = true;
-                    return;
-                }
-                Err(error) => return self.fail(error),
-            }
-        }
-    }
-
-    fn fail(&mut self, error: ModelError) {
-        self.failure = Some(error);
-        self.ended = true;
-    }
-}
-
-impl<B: Stream<Item = Result<Bytes, ModelError>> + Unpin> Stream for DeltaStream<B> {
-    type Item = Result<ModelDelta, ModelError>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = &mut *self;
-        loop {
-            if let Some(delta) = this.ready.pop_front() {
-                return Poll::Ready(Some(Ok(delta)));
-            }
-            // What was said before a failure is told before it, however the bytes were cut.
-            if let Some(error) = this.failure.take() {
-                return Poll::Ready(Some(Err(error)));
-            }
-            if this.ended {
-                return Poll::Ready(None);
-            }
-            match ready!(Pin::new(&mut this.body).poll_next(cx)) {
-                Some(Ok(chunk)) => {
-                    this.events.push(&chunk);
-                    this.decode();
-                }
-                // What follows a complete answer, such as the usage, is missed and not mourned.
-                Some(Err(_)) if this.decoder.is_complete() => this.ended = true,
-                Some(Err(error)) => this.fail(this.decoder.locate(error)),
-                None => this.ended = true,
-            }
-        }
-    }
+    Ok(ModelStream::new(DeltaStream::new(
+        body_stream(response),
+        head,
+    )))
 }
 
 /// Builds an [`OpenAiChat`].
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use steadfast_providers::OpenAiChat;
+///
+/// let builder = OpenAiChat::builder("qwen3")
+///     .base_url("http://127.0.0.1:8080/v1")
+///     .header("x-team", "blue")
+///     .connect_timeout(Duration::from_secs(3))
+///     .no_proxy();
+/// assert!(builder.build().is_ok());
+///
+/// let refused = OpenAiChat::builder("qwen3").api_key(" ").build();
+/// assert_eq!(refused.err().map(|error| error.field().to_owned()).as_deref(), Some("api_key"));
+/// ```
 #[must_use]
 pub struct OpenAiChatBuilder {
     model: String,
@@ -217,13 +150,14 @@ impl OpenAiChatBuilder {
         self
     }
 
-    /// Adds a header to every call.
+    /// Adds a header to every call; it replaces one that is sent anyway.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.http.headers.push((name.into(), value.into()));
         self
     }
 
-    /// Sends every call through this proxy, whatever the environment says.
+    /// Sends every call through this proxy, whatever the environment says: an address in full, with
+    /// `http` or `https`.
     pub fn proxy(mut self, address: impl Into<String>) -> Self {
         self.http.proxy = ProxyChoice::Address(address.into());
         self
@@ -260,6 +194,14 @@ impl OpenAiChatBuilder {
         {
             return Err(ConfigError::new("base_url", "ends in the path of a call")
                 .with_hint("leave out `/chat/completions`: it is added to every call"));
+        }
+        if self
+            .api_key
+            .as_ref()
+            .is_some_and(|key| key.trim().is_empty())
+        {
+            return Err(ConfigError::new("api_key", "is empty")
+                .with_hint("leave out `.api_key(..)` for a server that wants no key"));
         }
         let api_key = self.api_key.or_else(|| from_env("OPENAI_API_KEY"));
         if api_key.is_none() && base_url.host() == "api.openai.com" {

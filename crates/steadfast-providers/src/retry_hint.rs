@@ -6,6 +6,10 @@ use http::HeaderMap;
 use jiff::Timestamp;
 use serde_json::Value;
 
+/// Units, in nanoseconds.
+const SECOND: u128 = 1_000_000_000;
+const MILLISECOND: u128 = 1_000_000;
+
 /// Finds the server's word in headers and body, the most exact form first.
 ///
 /// Zero, negative, past and unreadable values are no word at all.
@@ -34,19 +38,46 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 }
 
 fn from_retry_headers(headers: &HeaderMap) -> Option<Duration> {
-    let millis = |name| text(headers, name).and_then(|value| seconds(value, 1e-3));
+    let millis = |name| text(headers, name).and_then(|value| amount(value, MILLISECOND));
     millis("retry-after-ms")
         .or_else(|| millis("x-amz-retry-after"))
         .or_else(|| {
             let value = text(headers, "retry-after")?;
-            seconds(value, 1.0).or_else(|| until(value, headers))
+            amount(value, SECOND).or_else(|| until(value, headers))
         })
 }
 
-/// Reads a positive number of units.
-fn seconds(value: &str, unit: f64) -> Option<Duration> {
-    let number: f64 = value.parse().ok()?;
-    positive(Duration::try_from_secs_f64(number * unit).ok()?)
+/// Reads a positive number of units of so many nanoseconds.
+fn amount(value: &str, unit: u128) -> Option<Duration> {
+    duration(decimal(value, unit)?)
+}
+
+fn duration(nanos: u128) -> Option<Duration> {
+    let seconds = u64::try_from(nanos / SECOND).ok()?;
+    let rest = u32::try_from(nanos % SECOND).ok()?;
+    positive(Duration::new(seconds, rest))
+}
+
+/// Reads a decimal number of units as whole nanoseconds. A part of one counts as one: who comes back
+/// too early is refused again.
+fn decimal(value: &str, unit: u128) -> Option<u128> {
+    /// More digits than any clock has, and few enough that nothing overflows.
+    const DIGITS: usize = 18;
+    let (whole, fraction) = value.split_once('.').unwrap_or((value, ""));
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if (whole.is_empty() && fraction.is_empty()) || !digits(whole) || !digits(fraction) {
+        return None;
+    }
+    let number = |text: &str| match text {
+        "" => Some(0),
+        text => text.parse::<u128>().ok(),
+    };
+    let (kept, beyond) = fraction.split_at(fraction.len().min(DIGITS));
+    let scale = 10_u128.pow(u32::try_from(kept.len()).ok()?);
+    let part = number(kept)?.checked_mul(unit)?;
+    let beyond = u128::from(beyond.bytes().any(|byte| byte != b'0'));
+    let part = (part + beyond).div_ceil(scale);
+    number(whole)?.checked_mul(unit)?.checked_add(part)
 }
 
 fn positive(duration: Duration) -> Option<Duration> {
@@ -92,8 +123,8 @@ fn from_sentence(message: &str) -> Option<Duration> {
             let mut words = rest.split_whitespace();
             let first = words.next()?.trim_end_matches(['.', ',', ';']);
             units(first).or_else(|| match words.next()?.trim_end_matches(['.', ',', ';']) {
-                "second" | "seconds" => seconds(first, 1.0),
-                "minute" | "minutes" => seconds(first, 60.0),
+                "second" | "seconds" => amount(first, SECOND),
+                "minute" | "minutes" => amount(first, 60 * SECOND),
                 _ => None,
             })
         })
@@ -136,7 +167,7 @@ fn from_exhausted_dimension(headers: &HeaderMap) -> Option<Duration> {
 
 /// Reads a duration in Go's form, such as `1h2m3.5s` or `17ms`.
 fn units(value: &str) -> Option<Duration> {
-    let mut total = 0.0;
+    let mut total: u128 = 0;
     let mut rest = value;
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
@@ -145,132 +176,20 @@ fn units(value: &str) -> Option<Duration> {
             .find(|c: char| !c.is_ascii_alphabetic())
             .unwrap_or(after.len());
         let (unit, next) = after.split_at(end);
-        let factor = match unit {
-            "h" => 3_600.0,
-            "m" => 60.0,
-            "s" => 1.0,
-            "ms" => 1e-3,
+        let unit = match unit {
+            "h" => 3_600 * SECOND,
+            "m" => 60 * SECOND,
+            "s" => SECOND,
+            "ms" => MILLISECOND,
+            "us" => 1_000,
+            "ns" => 1,
             _ => return None,
         };
-        total += number.parse::<f64>().ok()? * factor;
+        total = total.checked_add(decimal(number, unit)?)?;
         rest = next;
     }
-    // To whole microseconds: sums of fractions carry noise in the last bits.
-    positive(Duration::try_from_secs_f64((total * 1e6).round() / 1e6).ok()?)
+    duration(total)
 }
 
 #[cfg(test)]
-mod tests {
-    use http::{HeaderName, HeaderValue};
-
-    use super::*;
-
-    const NOW: &str = "Sun, 22 Nov 2026 00:00:00 GMT";
-
-    fn check_headers(headers: &[(&'static str, &'static str)], expected: Option<f64>) {
-        let mut map = HeaderMap::new();
-        map.insert("date", HeaderValue::from_static(NOW));
-        for (name, value) in headers {
-            map.insert(
-                HeaderName::from_static(name),
-                HeaderValue::from_static(value),
-            );
-        }
-        let hint = retry_after(&map, None, "").map(|hint| hint.as_secs_f64());
-        assert_eq!(hint, expected, "{headers:?}");
-    }
-
-    fn check_sentence(message: &str, expected: Option<f64>) {
-        let hint = retry_after(&HeaderMap::new(), None, message).map(|hint| hint.as_secs_f64());
-        assert_eq!(hint, expected, "{message}");
-    }
-
-    #[test]
-    fn headers_are_read_in_order_of_exactness() {
-        check_headers(
-            &[("retry-after-ms", "2500"), ("retry-after", "9")],
-            Some(2.5),
-        );
-        check_headers(&[("x-amz-retry-after", "750")], Some(0.75));
-        check_headers(&[("retry-after", "30")], Some(30.0));
-        check_headers(&[("retry-after", "0.25")], Some(0.25));
-        check_headers(
-            &[("retry-after", "Sun, 22 Nov 2026 00:01:30 GMT")],
-            Some(90.0),
-        );
-    }
-
-    #[test]
-    fn values_that_say_nothing_are_ignored() {
-        for value in [
-            "0",
-            "-1",
-            "later",
-            "NaN",
-            "inf",
-            "",
-            "Sat, 21 Nov 2026 12:00:00 GMT",
-        ] {
-            check_headers(&[("retry-after", value)], None);
-        }
-    }
-
-    #[test]
-    fn only_an_exhausted_dimension_counts() {
-        let reset = ("x-ratelimit-reset-requests", "1m2.5s");
-        check_headers(
-            &[("x-ratelimit-remaining-requests", "0"), reset],
-            Some(62.5),
-        );
-        check_headers(&[("x-ratelimit-remaining-requests", "3"), reset], None);
-        check_headers(&[("x-ratelimit-remaining-requests", "-1"), reset], None);
-        check_headers(
-            &[
-                ("x-ratelimit-remaining-requests", "0"),
-                ("x-ratelimit-reset-requests", "17ms"),
-                ("x-ratelimit-remaining-tokens", "0"),
-                ("x-ratelimit-reset-tokens", "1h2m3s"),
-            ],
-            Some(3_723.0),
-        );
-        check_headers(
-            &[
-                ("anthropic-ratelimit-tokens-remaining", "0"),
-                ("anthropic-ratelimit-tokens-reset", "2026-11-22T00:00:45Z"),
-            ],
-            Some(45.0),
-        );
-    }
-
-    #[test]
-    fn documented_sentences_are_read() {
-        check_sentence(
-            "Limit 10, Used 10. Please try again in 1m2.5s. More at …",
-            Some(62.5),
-        );
-        check_sentence("Please try again in 28ms.", Some(0.028));
-        check_sentence("Please retry after 60 seconds.", Some(60.0));
-        check_sentence("Please retry after 1 second", Some(1.0));
-        check_sentence("Please retry in 59.95s.", Some(59.95));
-        check_sentence("Please try again in a while.", None);
-        check_sentence("Please wait before trying again.", None);
-    }
-
-    #[test]
-    fn retry_info_is_read_from_the_details() {
-        let body = serde_json::json!([{"error": {"details": [
-            {"@type": "type.googleapis.com/google.rpc.QuotaFailure"},
-            {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "34.5s"}
-        ]}}]);
-        let hint = retry_after(&HeaderMap::new(), Some(&body), "");
-        assert_eq!(hint, Some(Duration::from_millis(34_500)));
-    }
-
-    #[test]
-    fn server_may_say_whether_to_retry() {
-        let mut map = HeaderMap::new();
-        assert_eq!(should_retry(&map), None);
-        map.insert("x-should-retry", HeaderValue::from_static("false"));
-        assert_eq!(should_retry(&map), Some(false));
-    }
-}
+mod tests;

@@ -205,6 +205,7 @@ async fn wrong_configuration_is_refused_by_field() {
         refused(builder().api_key("a\nb")).as_deref(),
         Some("api_key")
     );
+    assert_eq!(refused(builder().api_key(" ")).as_deref(), Some("api_key"));
     assert_eq!(
         refused(builder().header("bad name", "x")).as_deref(),
         Some("header")
@@ -213,7 +214,9 @@ async fn wrong_configuration_is_refused_by_field() {
         refused(builder().header("x-y", "a\nb")).as_deref(),
         Some("header")
     );
-    assert_eq!(refused(builder().proxy("::")).as_deref(), Some("proxy"));
+    for address in ["::", "ftp://h:21", "socks5://h:1080"] {
+        assert_eq!(refused(builder().proxy(address)).as_deref(), Some("proxy"));
+    }
     assert_eq!(
         refused(builder().connect_timeout(Duration::ZERO)).as_deref(),
         Some("connect_timeout")

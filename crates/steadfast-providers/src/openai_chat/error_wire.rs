@@ -1,5 +1,7 @@
-//! The errors of the chat wire, classified from code, type, documented sentence and status, in this
+//! The errors of the chat wire, classified from code, documented sentence, general type and status, in this
 //! order. Sources: the vendors' error references; each rule by sentence quotes it.
+
+mod object;
 
 use serde_json::Value;
 use steadfast_core::{ModelError, ModelErrorKind as Kind};
@@ -8,6 +10,7 @@ use crate::{
     http_client::Head,
     retry_hint::{retry_after, should_retry},
 };
+use object::ErrorObject;
 
 /// The longest sentence of a vendor that is kept, in characters.
 const MAX_MESSAGE_CHARS: usize = 600;
@@ -32,19 +35,22 @@ pub(super) fn classify(head: &Head, body: &[u8]) -> ModelError {
     }
 }
 
-/// Classifies an error object that came as an event of a stream.
-pub(super) fn classify_in_stream(head: &Head, error: &str) -> ModelError {
-    let error = serde_json::from_str::<Value>(error).unwrap_or(Value::Null);
-    classify_json(head, &serde_json::json!({ "error": error }))
+/// Classifies an event, or a body of success, if it is an error; servers of this wire send every
+/// form of error under a status of success too.
+pub(super) fn classify_if_error(head: &Head, data: &[u8]) -> Option<ModelError> {
+    let body = serde_json::from_slice::<Value>(data).ok()?;
+    ErrorObject::is_in(&body).then(|| classify_json(head, &body))
 }
 
 fn classify_json(head: &Head, body: &Value) -> ModelError {
     let error = ErrorObject::find(body);
-    let status = error.status(head.status.as_u16());
-    let message: String = error.message.chars().take(MAX_MESSAGE_CHARS).collect();
-    let classified = ModelError::new(error.kind(status), message);
-    let classified = match error.code.or(error.kind) {
-        Some(code) => classified.with_code(code),
+    let kind = error.classify(error.status(head.status.as_u16()));
+    // Masked before it is cut: half a secret is known to nobody.
+    let message = head.secrets.mask(&error.message);
+    let message: String = message.chars().take(MAX_MESSAGE_CHARS).collect();
+    let classified = ModelError::new(kind, message);
+    let classified = match error.code.as_deref().or(error.kind) {
+        Some(code) => classified.with_code(head.secrets.mask(code)),
         None => classified,
     };
     complete(head, classified, Some(body))
@@ -77,64 +83,23 @@ const fn is_settled(kind: Kind) -> bool {
     )
 }
 
-/// An error object in any of the forms that servers of this wire send.
-#[derive(Default)]
-struct ErrorObject<'a> {
-    message: &'a str,
-    code: Option<&'a str>,
-    number: Option<u16>,
-    kind: Option<&'a str>,
-    metadata: Option<&'a Value>,
-    inner_code: Option<&'a str>,
-}
-
-impl<'a> ErrorObject<'a> {
-    /// Finds the object: under `error`, bare (Mistral), in a list (Gemini's compatible endpoint), or
-    /// a text alone (FastAPI's `detail`).
-    fn find(body: &'a Value) -> Self {
-        let body = body.get(0).unwrap_or(body);
-        let error = body.get("error").unwrap_or(body);
-        let text = |field: &str| error.get(field).and_then(Value::as_str);
-        let code = error.get("code");
-        Self {
-            message: error
-                .as_str()
-                .or_else(|| text("message"))
-                .or_else(|| text("detail"))
-                .unwrap_or_default(),
-            code: code.and_then(Value::as_str),
-            number: code
-                .and_then(Value::as_u64)
-                .and_then(|number| u16::try_from(number).ok()),
-            kind: text("type").or_else(|| text("status")),
-            metadata: error.get("metadata"),
-            inner_code: error.pointer("/innererror/code").and_then(Value::as_str),
-        }
-    }
-
-    /// The status that speaks: in a stream, and with OpenRouter at any time, it stands in the object.
-    fn status(&self, of_answer: u16) -> u16 {
-        match self.number {
-            Some(number) if (200..300).contains(&of_answer) && (400..600).contains(&number) => {
-                number
-            }
-            _ => of_answer,
-        }
-    }
-
-    fn kind(&self, status: u16) -> Kind {
-        let codes = [self.code, self.inner_code, self.kind];
-        let by_code = codes
-            .into_iter()
-            .flatten()
-            .find_map(|code| self.by_code(code, status));
-        by_code
-            .or_else(|| self.by_sentence())
+impl ErrorObject<'_> {
+    fn classify(&self, status: u16) -> Kind {
+        let codes = || {
+            [self.code.as_deref(), self.inner_code, self.kind]
+                .into_iter()
+                .flatten()
+                .chain(self.reasons())
+        };
+        codes()
+            .find_map(|code| self.by_code(code))
+            .or_else(|| self.by_sentence(status))
             .or_else(|| self.by_metadata(status))
+            .or_else(|| codes().find_map(|code| by_general_type(code, status)))
             .unwrap_or_else(|| by_status(status))
     }
 
-    fn by_code(&self, code: &str, status: u16) -> Option<Kind> {
+    fn by_code(&self, code: &str) -> Option<Kind> {
         Some(match code {
             "rate_limit_exceeded"
             | "rate_limit_error"
@@ -171,13 +136,7 @@ impl<'a> ErrorObject<'a> {
             }
             "model_not_found" | "invalid_model" | "not_found_error" => Kind::NotFound,
             "not_supported_error" => Kind::Unsupported,
-            // llama.cpp repeats the status as a number beside this type, and fails so for reasons in
-            // the request, such as an image that it cannot fetch: the same request fails again.
-            "server_error" if self.number == Some(500) => Kind::InvalidRequest,
-            // General types, which a status says more exactly.
-            "server_error" | "api_error" | "internal_error" if status < 400 => Kind::Server,
-            "timeout" | "timeout_error" => Kind::Timeout,
-            "invalid_request_error" if status < 400 => Kind::InvalidRequest,
+            "server_error" if self.is_permanent() => Kind::InvalidRequest,
             code => return zai_quota(code),
         })
     }
@@ -185,18 +144,39 @@ impl<'a> ErrorObject<'a> {
     /// OpenAI and Groq give one code to a request that must wait and to one that never fits: "Request
     /// too large for … on tokens per min (TPM): Limit 12000, Requested 15318".
     fn throttled_or_larger(&self) -> Kind {
-        if self.message.starts_with("Request too large") {
+        if self.names_daily_quota() {
+            Kind::QuotaExhausted
+        } else if self.message.starts_with("Request too large") {
             Kind::TooLarge
         } else {
             Kind::Throttled
         }
     }
 
-    fn by_sentence(&self) -> Option<Kind> {
+    /// llama.cpp answers 500 for reasons in the request, and the same request fails again: "error:
+    /// cannot make GET request", "failed to load image", "failed to parse image".
+    fn is_permanent(&self) -> bool {
+        let message = self.message.to_ascii_lowercase();
+        [
+            "cannot make get request",
+            "failed to load image",
+            "failed to parse image",
+            "failed to decode image",
+        ]
+        .iter()
+        .any(|sentence| message.contains(sentence))
+    }
+
+    fn by_sentence(&self, status: u16) -> Option<Kind> {
         let says = |part: &str| self.message.contains(part);
         // vLLM: "This model's maximum context length is 4096 tokens. However, …"; Mistral: "Prompt …
-        // too large for model with 32768 maximum context length".
-        if says("maximum context length") {
+        // too large for model with 32768 maximum context length"; SGLang: "The input (5000 tokens)
+        // is longer than the model's context length (4096 tokens)."; Gemini: "The input token count
+        // (1200000) exceeds the maximum number of tokens allowed (1048576)."
+        if says("maximum context length")
+            || says("is longer than the model's context length")
+            || (says("input token count") && says("exceeds the maximum"))
+        {
             return Some(Kind::ContextOverflow);
         }
         if says("Request too large for model") {
@@ -205,6 +185,10 @@ impl<'a> ErrorObject<'a> {
         // Mistral: "Service tier capacity exceeded for this model."
         if says("Service tier capacity exceeded") {
             return Some(Kind::Overloaded);
+        }
+        // OpenRouter: "Your chosen model requires moderation and your input was flagged".
+        if status == 403 && says("moderation") {
+            return Some(Kind::ContentFiltered);
         }
         None
     }
@@ -215,9 +199,21 @@ impl<'a> ErrorObject<'a> {
         let source = metadata.get("limit_source").and_then(Value::as_str);
         match status {
             402 if source == Some("openrouter_in_flight_budget") => Some(Kind::Throttled),
+            // With OpenRouter this is the model's provider, and another may answer.
+            502 if metadata.get("provider_name").is_some() => Some(Kind::Overloaded),
             403 if metadata.get("reasons").is_some() => Some(Kind::ContentFiltered),
             _ => None,
         }
+    }
+}
+
+/// General types, which a sentence or a status says more exactly.
+fn by_general_type(code: &str, status: u16) -> Option<Kind> {
+    match code {
+        _ if status >= 400 => None,
+        "server_error" | "api_error" | "internal_error" => Some(Kind::Server),
+        "invalid_request_error" => Some(Kind::InvalidRequest),
+        _ => None,
     }
 }
 

@@ -174,26 +174,47 @@ struct WireCall<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
     function: WireFunction<'a>,
+    /// What came with the call, as it came.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extra_content: Option<&'a Value>,
 }
 
 #[derive(Serialize)]
 struct WireFunction<'a> {
     name: &'a str,
-    /// JSON in a string, always valid: some servers parse it when it comes back.
+    /// An object as JSON in a string, always valid: some servers parse it when it comes back.
     arguments: String,
 }
 
-impl<'a> From<&'a ToolUse> for WireCall<'a> {
-    fn from(call: &'a ToolUse) -> Self {
+impl<'a> WireCall<'a> {
+    fn new(call: &'a ToolUse, message: &'a Message) -> Self {
+        let arguments = match &call.input {
+            // `null` is how some models write "no arguments", and their servers know it.
+            input @ (Value::Object(_) | Value::Null) => input.to_string(),
+            // What the model wrote instead is told in the result of the call.
+            _ => "{}".to_owned(),
+        };
+        let extra = |block: &'a ContentBlock| match block {
+            ContentBlock::Reasoning(reasoning) => {
+                own_data(reasoning)?.get("tool_calls")?.get(&call.id)
+            }
+            _ => None,
+        };
         Self {
             id: &call.id,
             kind: "function",
             function: WireFunction {
                 name: &call.name,
-                arguments: call.input.to_string(),
+                arguments,
             },
+            extra_content: message.content.iter().find_map(extra),
         }
     }
+}
+
+/// Returns what this wire put into a reasoning block.
+fn own_data(reasoning: &Reasoning) -> Option<&Map<String, Value>> {
+    reasoning.opaque.as_ref()?.get(OPAQUE_KEY)?.as_object()
 }
 
 fn push_message<'a>(
@@ -220,12 +241,15 @@ fn push_message<'a>(
                 [ContentBlock::Text { text }] => messages.push(WireMessage::text("user", text)),
                 parts => messages.push(WireMessage {
                     role: "user",
-                    content: Some(Content::Parts(
-                        parts
-                            .iter()
-                            .map(|block| part(block))
-                            .collect::<Result<_, _>>()?,
-                    )),
+                    content: Some(match joined(parts) {
+                        Some(text) => Content::Owned(text),
+                        None => Content::Parts(
+                            parts
+                                .iter()
+                                .map(|block| part(block))
+                                .collect::<Result<_, _>>()?,
+                        ),
+                    }),
                     ..WireMessage::default()
                 }),
             }
@@ -234,10 +258,26 @@ fn push_message<'a>(
     Ok(())
 }
 
+/// Joins blocks of text alone to one text: DeepSeek and others refuse a list. An empty line stays
+/// between two blocks, since words that meet without a space become other words.
+fn joined(blocks: &[&ContentBlock]) -> Option<String> {
+    let texts: Option<Vec<&str>> = blocks
+        .iter()
+        .map(|block| match block {
+            ContentBlock::Text { text } => Some(text.as_str()),
+            _ => None,
+        })
+        .collect();
+    Some(texts?.join("\n\n"))
+}
+
 fn assistant(message: &Message) -> WireMessage<'_> {
     let mut wire = WireMessage {
         role: "assistant",
-        tool_calls: message.tool_uses().map(WireCall::from).collect(),
+        tool_calls: message
+            .tool_uses()
+            .map(|call| WireCall::new(call, message))
+            .collect(),
         ..WireMessage::default()
     };
     let mut texts = Vec::new();
@@ -261,17 +301,11 @@ fn assistant(message: &Message) -> WireMessage<'_> {
 /// Puts reasoning back into the fields in which this wire found it. Reasoning of another provider
 /// stays out: its signatures mean nothing here.
 fn carry_back(reasoning: &Reasoning, fields: &mut Map<String, Value>) {
-    let Some(Value::Object(own)) = reasoning
-        .opaque
-        .as_ref()
-        .and_then(|opaque| opaque.get(OPAQUE_KEY))
-    else {
+    let Some(own) = own_data(reasoning) else {
         return;
     };
-    for (field, value) in own {
-        if field != "text_in" {
-            fields.insert(field.clone(), value.clone());
-        }
+    if let Some(details) = own.get("reasoning_details") {
+        fields.insert("reasoning_details".to_owned(), details.clone());
     }
     let has_details = own.contains_key("reasoning_details");
     if let Some(Value::String(field)) = own.get("text_in")
@@ -335,3 +369,6 @@ fn unsupported(what: &str) -> ModelError {
     let message = format!("the chat-completions wire does not take {what}");
     ModelError::new(ModelErrorKind::Unsupported, message)
 }
+
+#[cfg(test)]
+mod tests;

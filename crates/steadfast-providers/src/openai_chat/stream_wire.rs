@@ -1,165 +1,52 @@
 //! The answer of the chat wire: from chunks to deltas. Errors in it are classified next door.
 
-use std::{borrow::Cow, collections::VecDeque};
+mod calls;
+mod chunk;
+mod finish;
 
-use serde::{Deserialize, Deserializer};
-use serde_json::{Map, Value, json, value::RawValue};
-use steadfast_core::{ModelDelta, ModelError, ModelErrorKind, StopReason, Usage};
+use std::collections::VecDeque;
+
+use serde_json::{Map, Value, json};
+use steadfast_core::{ModelDelta, ModelError, ModelErrorKind, StopReason};
 
 use super::{error_wire, request_wire::OPAQUE_KEY};
 use crate::http_client::Head;
+use calls::Calls;
+use chunk::{Chunk, Content, Delta, Text};
+use finish::Finish;
 
 /// The data of the event that ends a stream.
 const DONE: &[u8] = b"[DONE]";
-
-/// One chunk of a stream, or a whole answer: they differ in `delta` and `message` only. It borrows
-/// what it can from the event.
-#[derive(Deserialize)]
-struct Chunk<'a> {
-    #[serde(borrow, default)]
-    choices: Option<Vec<Choice<'a>>>,
-    #[serde(default)]
-    usage: Option<WireUsage>,
-    #[serde(borrow, default)]
-    error: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Choice<'a> {
-    #[serde(borrow, default, alias = "message")]
-    delta: Option<Delta<'a>>,
-    #[serde(borrow, default)]
-    finish_reason: Option<Text<'a>>,
-}
-
-#[derive(Deserialize, Default)]
-struct Delta<'a> {
-    #[serde(borrow, default)]
-    content: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    refusal: Option<Text<'a>>,
-    /// DeepSeek's and llama.cpp's name.
-    #[serde(borrow, default)]
-    reasoning_content: Option<Text<'a>>,
-    /// OpenRouter's and Groq's name.
-    #[serde(borrow, default)]
-    reasoning: Option<Text<'a>>,
-    #[serde(default)]
-    reasoning_details: Option<Vec<Map<String, Value>>>,
-    #[serde(borrow, default)]
-    tool_calls: Option<Vec<CallDelta<'a>>>,
-}
-
-#[derive(Deserialize)]
-struct CallDelta<'a> {
-    #[serde(default)]
-    index: Option<usize>,
-    #[serde(borrow, default)]
-    id: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    function: Option<FunctionDelta<'a>>,
-}
-
-#[derive(Deserialize)]
-struct FunctionDelta<'a> {
-    #[serde(borrow, default)]
-    name: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    arguments: Option<Arguments<'a>>,
-}
-
-/// A text that is borrowed where it has no escapes; `Option<Cow>` alone would always be copied.
-#[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-
-/// Arguments are JSON in a string; some servers send the object itself.
-struct Arguments<'a>(Cow<'a, str>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Arguments<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = <&RawValue>::deserialize(deserializer)?.get();
-        if raw.starts_with('"') {
-            let Text(text) = serde_json::from_str(raw).map_err(serde::de::Error::custom)?;
-            return Ok(Self(text));
-        }
-        Ok(Self(Cow::Borrowed(raw)))
-    }
-}
-
-#[derive(Deserialize)]
-struct WireUsage {
-    #[serde(default)]
-    prompt_tokens: Option<u64>,
-    #[serde(default)]
-    completion_tokens: Option<u64>,
-    #[serde(default)]
-    prompt_tokens_details: Option<PromptDetails>,
-    #[serde(default)]
-    completion_tokens_details: Option<CompletionDetails>,
-    /// DeepSeek's name for the cached part.
-    #[serde(default)]
-    prompt_cache_hit_tokens: Option<u64>,
-}
-
-#[derive(Deserialize, Default)]
-struct PromptDetails {
-    #[serde(default)]
-    cached_tokens: Option<u64>,
-    #[serde(default)]
-    cache_write_tokens: Option<u64>,
-}
-
-#[derive(Deserialize, Default)]
-struct CompletionDetails {
-    #[serde(default)]
-    reasoning_tokens: Option<u64>,
-}
-
-impl From<WireUsage> for Usage {
-    fn from(wire: WireUsage) -> Self {
-        let prompt = wire.prompt_tokens_details.unwrap_or_default();
-        let mut usage = Self::new(
-            wire.prompt_tokens.unwrap_or_default(),
-            wire.completion_tokens.unwrap_or_default(),
-        );
-        usage.cache_read_tokens = prompt
-            .cached_tokens
-            .or(wire.prompt_cache_hit_tokens)
-            .unwrap_or_default();
-        usage.cache_write_tokens = prompt.cache_write_tokens.unwrap_or_default();
-        let details = wire.completion_tokens_details.unwrap_or_default();
-        usage.reasoning_tokens = details.reasoning_tokens.unwrap_or_default();
-        usage
-    }
-}
 
 /// Decodes the events of one answer.
 pub(super) struct StreamDecoder {
     head: Head,
     started: bool,
     finished: bool,
-    calls: Vec<OpenCall>,
+    /// Whether anything was said that is part of the answer: text, a refusal or a call.
+    spoke: bool,
+    calls: Calls,
     /// In which field reasoning came, and what details with it: it goes back the same way.
     reasoning_field: Option<&'static str>,
     reasoning_details: Vec<Map<String, Value>>,
 }
 
-/// A call that was begun, by what the server calls it.
-struct OpenCall {
-    index: Option<usize>,
-    id: String,
-}
-
 impl StreamDecoder {
-    pub(super) const fn new(head: Head) -> Self {
+    pub(super) fn new(head: Head) -> Self {
         Self {
             head,
             started: false,
             finished: false,
-            calls: Vec::new(),
+            spoke: false,
+            calls: Calls::default(),
             reasoning_field: None,
             reasoning_details: Vec::new(),
         }
+    }
+
+    /// Returns the head of the answer.
+    pub(super) const fn head(&self) -> &Head {
+        &self.head
     }
 
     /// Returns whether the end marker has come.
@@ -185,12 +72,30 @@ impl StreamDecoder {
         if data == DONE {
             return Ok(true);
         }
-        let chunk: Chunk<'_> = serde_json::from_slice(data).map_err(|error| {
-            let message = "an event of the stream is not the JSON that was expected";
-            self.locate(ModelError::new(ModelErrorKind::Protocol, message).with_source(error))
-        })?;
+        let chunk = match serde_json::from_slice::<Chunk<'_>>(data) {
+            Ok(chunk) if chunk.is_error() => return Err(error_wire::classify(&self.head, data)),
+            // An object of something between passes, such as a ping; an error without `error` must
+            // not. A stream of nothing else has no end marker.
+            Ok(chunk) if chunk.is_foreign() => {
+                return error_wire::classify_if_error(&self.head, data).map_or(Ok(false), Err);
+            }
+            Ok(chunk) => chunk,
+            // What follows a complete answer is missed and not mourned.
+            Err(_) if self.finished => return Ok(true),
+            Err(error) => {
+                return Err(self.unexpected(data, "an event of the stream", error));
+            }
+        };
         self.take_chunk(chunk, deltas)?;
         Ok(false)
+    }
+
+    /// Says what JSON of another shape is: an error of the server, or none of this wire.
+    fn unexpected(&self, data: &[u8], what: &str, error: serde_json::Error) -> ModelError {
+        error_wire::classify_if_error(&self.head, data).unwrap_or_else(|| {
+            let message = format!("{what} is not the JSON that was expected");
+            self.locate(ModelError::new(ModelErrorKind::Protocol, message).with_source(error))
+        })
     }
 
     fn take_chunk(
@@ -198,9 +103,6 @@ impl StreamDecoder {
         chunk: Chunk<'_>,
         deltas: &mut VecDeque<ModelDelta>,
     ) -> Result<(), ModelError> {
-        if let Some(error) = chunk.error.filter(|error| error.get() != "null") {
-            return Err(error_wire::classify_in_stream(&self.head, error.get()));
-        }
         if !self.started {
             self.started = true;
             let request_id = self.head.request_id();
@@ -208,11 +110,21 @@ impl StreamDecoder {
         }
         // One choice is asked for, so there is one; a last chunk has none.
         if let Some(choice) = chunk.choices.into_iter().flatten().next() {
-            if let Some(delta) = choice.delta {
+            let at_stop_text = choice.names_stop_text();
+            if let Some(delta) = choice.delta.or(choice.message) {
                 self.take_delta(delta, deltas);
             }
-            if let Some(Text(reason)) = choice.finish_reason {
-                self.take_finish(&reason, deltas)?;
+            // SGLang and older versions of Ollama send an empty reason with every chunk.
+            if let Some(Text(reason)) = choice.finish_reason
+                && !reason.is_empty()
+            {
+                let finish = match Finish::read(&reason) {
+                    Finish::Stop(StopReason::EndTurn) if at_stop_text => {
+                        Finish::Stop(StopReason::StopSequence)
+                    }
+                    finish => finish,
+                };
+                self.take_finish(finish, &reason, deltas)?;
             }
         }
         if let Some(usage) = chunk.usage {
@@ -240,14 +152,46 @@ impl StreamDecoder {
         for detail in delta.reasoning_details.into_iter().flatten() {
             self.take_reasoning_detail(detail);
         }
-        if let Some(text) = said(delta.content) {
-            deltas.push_back(ModelDelta::Text(text));
+        if let Some(content) = delta.content {
+            self.take_content(content, ModelDelta::Text, deltas);
         }
         if let Some(text) = said(delta.refusal) {
+            self.spoke = true;
             deltas.push_back(ModelDelta::Refusal(text));
         }
-        for call in delta.tool_calls.into_iter().flatten() {
-            self.take_call(call, deltas);
+        if let Some(calls) = delta.tool_calls {
+            self.calls.take(calls, deltas);
+            self.spoke |= !self.calls.is_empty();
+        }
+    }
+
+    /// Takes a text, or parts: Mistral's reasoning comes as parts, and its text beside them.
+    fn take_content(
+        &mut self,
+        content: Content<'_>,
+        kind: fn(String) -> ModelDelta,
+        deltas: &mut VecDeque<ModelDelta>,
+    ) {
+        match content {
+            Content::Text(text) if text.is_empty() => {}
+            Content::Text(text) => {
+                let delta = kind(text.into_owned());
+                self.spoke |= matches!(delta, ModelDelta::Text(_));
+                deltas.push_back(delta);
+            }
+            Content::Parts(parts) => {
+                for part in parts {
+                    match (&*part.kind.0, part.text, part.thinking) {
+                        ("text", Some(Text(text)), _) => {
+                            self.take_content(Content::Text(text), kind, deltas);
+                        }
+                        ("thinking", _, Some(thinking)) => {
+                            self.take_content(thinking, ModelDelta::Reasoning, deltas);
+                        }
+                        _ => {}
+                    }
+                }
+            }
         }
     }
 
@@ -276,61 +220,21 @@ impl StreamDecoder {
         }
     }
 
-    /// Begins or continues a call. Servers differ: an index may be missing or the same for all
-    /// calls, an identity may be missing or come with every piece.
-    fn take_call(&mut self, call: CallDelta<'_>, deltas: &mut VecDeque<ModelDelta>) {
-        let id = call.id.map(|Text(id)| id).filter(|id| !id.is_empty());
-        let (name, arguments) = match call.function {
-            Some(function) => (function.name, function.arguments),
-            None => (None, None),
-        };
-        let same_index = |open: &OpenCall| call.index.is_none() || open.index == call.index;
-        let known = self.calls.iter().rposition(|open| match &id {
-            Some(id) => same_index(open) && open.id == **id,
-            None => same_index(open),
-        });
-        let place = known.unwrap_or_else(|| {
-            let place = self.calls.len();
-            let id = id.map_or_else(|| format!("call_{place}"), Cow::into_owned);
-            deltas.push_back(ModelDelta::ToolUseStart {
-                index: place,
-                id: id.clone(),
-                name: name.map(|Text(name)| name.into_owned()).unwrap_or_default(),
-            });
-            self.calls.push(OpenCall {
-                index: call.index,
-                id,
-            });
-            place
-        });
-        if let Some(Arguments(json)) = arguments
-            && !json.is_empty()
-        {
-            deltas.push_back(ModelDelta::ToolUseInput {
-                index: place,
-                json: json.into_owned(),
-            });
-        }
-    }
-
     fn take_finish(
         &mut self,
+        finish: Finish,
         reason: &str,
         deltas: &mut VecDeque<ModelDelta>,
     ) -> Result<(), ModelError> {
-        let stop = match reason {
-            "length" | "model_length" => StopReason::MaxTokens,
-            "tool_calls" | "function_call" => StopReason::ToolUse,
-            "content_filter" => StopReason::ContentFiltered,
-            // OpenRouter's and Mistral's mark of an answer that broke off, DeepSeek's of no capacity.
-            "error" => return Err(self.stopped(ModelErrorKind::Server, reason)),
-            "insufficient_system_resource" => {
-                return Err(self.stopped(ModelErrorKind::Overloaded, reason));
-            }
-            _ => StopReason::EndTurn,
+        let stop = match finish {
+            Finish::Stop(stop) => stop,
+            Finish::Failed(kind) => return Err(self.stopped(kind, reason)),
+            Finish::Unknown if self.spoke => StopReason::EndTurn,
+            Finish::Unknown => return Err(self.stopped(ModelErrorKind::Server, reason)),
         };
         if !self.finished {
             self.finished = true;
+            self.calls.finish(deltas);
             self.push_opaque(deltas);
             deltas.push_back(ModelDelta::Stop(stop));
         }
@@ -339,10 +243,10 @@ impl StreamDecoder {
 
     fn stopped(&self, kind: ModelErrorKind, reason: &str) -> ModelError {
         let message = "the provider stopped the answer";
-        self.locate(ModelError::new(kind, message).with_code(reason))
+        self.locate(ModelError::new(kind, message).with_code(self.head.secrets.mask(reason)))
     }
 
-    /// Says in which fields the reasoning goes back on the next turn.
+    /// Says in which fields the reasoning, and what came with the calls, go back on the next turn.
     fn push_opaque(&mut self, deltas: &mut VecDeque<ModelDelta>) {
         let mut own = Map::new();
         if let Some(field) = self.reasoning_field {
@@ -351,6 +255,10 @@ impl StreamDecoder {
         if !self.reasoning_details.is_empty() {
             let details = std::mem::take(&mut self.reasoning_details);
             own.insert("reasoning_details".to_owned(), json!(details));
+        }
+        let extra = self.calls.take_extra();
+        if !extra.is_empty() {
+            own.insert("tool_calls".to_owned(), Value::Object(extra));
         }
         if !own.is_empty() {
             deltas.push_back(ModelDelta::ReasoningOpaque(json!({ OPAQUE_KEY: own })));
@@ -366,14 +274,23 @@ pub(super) fn decode_whole(head: &Head, body: &[u8]) -> Result<VecDeque<ModelDel
         let message = "the body is empty";
         return Err(decoder.locate(ModelError::new(ModelErrorKind::Truncated, message)));
     }
-    let chunk: Chunk<'_> = serde_json::from_slice(body).map_err(|error| {
-        let message = "the body is not the JSON that was expected";
-        decoder.locate(ModelError::new(ModelErrorKind::Protocol, message).with_source(error))
-    })?;
+    let chunk = match serde_json::from_slice::<Chunk<'_>>(body) {
+        Ok(chunk) if chunk.is_error() => return Err(error_wire::classify(head, body)),
+        Ok(chunk) if chunk.choices.as_ref().is_none_or(Vec::is_empty) => {
+            return Err(
+                error_wire::classify_if_error(head, body).unwrap_or_else(|| {
+                    let message = "the body holds neither an answer nor an error";
+                    decoder.locate(ModelError::new(ModelErrorKind::Protocol, message))
+                }),
+            );
+        }
+        Ok(chunk) => chunk,
+        Err(error) => return Err(decoder.unexpected(body, "the body", error)),
+    };
     let mut deltas = VecDeque::new();
-    if chunk.error.is_none() && chunk.choices.as_ref().is_none_or(Vec::is_empty) {
-        return Err(error_wire::classify(head, body));
-    }
     decoder.take_chunk(chunk, &mut deltas)?;
     Ok(deltas)
 }
+
+#[cfg(test)]
+mod tests;

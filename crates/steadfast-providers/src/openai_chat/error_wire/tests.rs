@@ -3,10 +3,14 @@ use serde_json::json;
 
 use super::*;
 
+/// A key without any mark of one, as Mistral and Azure make them.
+const HEX_KEY: &str = "0a1b2c3d4e5f60718293a4b5c6d7e8f9";
+
 fn head(status: u16) -> Head {
     Head {
         status: StatusCode::from_u16(status).unwrap(),
         headers: HeaderMap::new(),
+        secrets: crate::secrets::Secrets::new([HEX_KEY]),
     }
 }
 
@@ -99,9 +103,11 @@ fn compatible_servers_are_told_apart() {
     check(400, overflow, Kind::ContextOverflow);
     let unsupported = json!({"error": {"code": 501, "message": "", "type": "not_supported_error"}});
     check(501, unsupported, Kind::Unsupported);
-    let permanent =
-        json!({"error": {"code": 500, "message": "cannot fetch", "type": "server_error"}});
+    let permanent = json!({"error": {"code": 500, "message": "error: cannot make GET request", "type": "server_error"}});
     check(500, permanent, Kind::InvalidRequest);
+    let passing =
+        json!({"error": {"code": 500, "message": "out of slots", "type": "server_error"}});
+    check(500, passing, Kind::Server);
     let vllm = json!({"object": "error", "message": "This model's maximum context length is 4096 tokens. However, x",
         "type": "BadRequestError", "code": 400});
     check(400, vllm, Kind::ContextOverflow);
@@ -173,6 +179,10 @@ fn status_speaks_where_nothing_else_does() {
     }
 }
 
+fn in_stream(event: Value) -> ModelError {
+    classify_if_error(&head(200), event.to_string().as_bytes()).unwrap()
+}
+
 #[test]
 fn error_in_a_stream_is_classified_by_its_object() {
     for (error, kind) in [
@@ -194,8 +204,19 @@ fn error_in_a_stream_is_classified_by_its_object() {
             Kind::InvalidRequest,
         ),
         (json!("Overloaded somehow"), Kind::Server),
+        (json!({"code": "429", "message": "x"}), Kind::Throttled),
+        (json!({"code": 1302, "message": "x"}), Kind::Throttled),
+        (json!({"code": 1113, "message": "x"}), Kind::QuotaExhausted),
+        (
+            json!({"code": 502, "message": "x", "metadata": {"provider_name": "p"}}),
+            Kind::Overloaded,
+        ),
+        (
+            json!({"message": "This model's maximum context length is 8 tokens.", "type": "invalid_request_error"}),
+            Kind::ContextOverflow,
+        ),
     ] {
-        let classified = classify_in_stream(&head(200), &error.to_string());
+        let classified = in_stream(json!({ "error": error }));
         assert_eq!(classified.kind(), kind, "{error}");
         assert_eq!(classified.status(), Some(200));
     }
@@ -240,4 +261,162 @@ fn keys_in_a_vendors_sentence_are_masked() {
     );
     let error = classify(&head(401), body.to_string().as_bytes());
     assert!(!error.to_string().contains("abcdef"), "{error}");
+}
+
+#[test]
+fn every_form_of_an_error_under_success_is_recognised() {
+    for (event, kind) in [
+        (
+            json!({"object": "error", "message": "x", "type": "rate_limited"}),
+            Some(Kind::Throttled),
+        ),
+        (
+            json!([{"error": {"code": 429, "message": "x", "status": "RESOURCE_EXHAUSTED"}}]),
+            Some(Kind::Throttled),
+        ),
+        (json!({"detail": "x"}), Some(Kind::Server)),
+        (
+            json!({"type": "error", "error": {"type": "overloaded_error"}}),
+            Some(Kind::Overloaded),
+        ),
+        (json!({"type": "ping"}), None),
+        (json!({"error": null}), None),
+        (json!([]), None),
+        (json!(1), None),
+    ] {
+        let classified = classify_if_error(&head(200), event.to_string().as_bytes());
+        assert_eq!(classified.map(|error| error.kind()), kind, "{event}");
+    }
+}
+
+#[test]
+fn googles_details_decide_what_a_status_leaves_open() {
+    let error = |status: &str, message: &str, details: Value| json!([{"error": {"code": 0, "message": message, "status": status, "details": details}}]);
+    let key =
+        json!([{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}]);
+    check(
+        400,
+        error("INVALID_ARGUMENT", "API key not valid.", key),
+        Kind::Auth,
+    );
+    let quota = |id: &str| json!([{"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": [{"quotaId": id}]}]);
+    for (id, kind) in [
+        (
+            "GenerateRequestsPerDayPerProjectPerModel-FreeTier",
+            Kind::QuotaExhausted,
+        ),
+        ("DailyTokens", Kind::QuotaExhausted),
+        (
+            "GenerateRequestsPerMinutePerProjectPerModel",
+            Kind::Throttled,
+        ),
+    ] {
+        check(429, error("RESOURCE_EXHAUSTED", "", quota(id)), kind);
+    }
+    let message =
+        "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).";
+    check(
+        400,
+        error("INVALID_ARGUMENT", message, json!([])),
+        Kind::ContextOverflow,
+    );
+}
+
+#[test]
+fn sentences_are_asked_before_general_types() {
+    let sglang = "The input (5000 tokens) is longer than the model's context length (4096 tokens).";
+    check(
+        400,
+        json!({"object": "error", "message": sglang, "type": "BadRequestError", "code": 400}),
+        Kind::ContextOverflow,
+    );
+    check(
+        403,
+        json!({"error": {"code": 403, "message": "x requires moderation"}}),
+        Kind::ContentFiltered,
+    );
+    check(
+        403,
+        json!({"error": {"code": 403, "message": "x"}}),
+        Kind::Auth,
+    );
+    check(
+        502,
+        json!({"error": {"code": 502, "message": "x"}}),
+        Kind::Server,
+    );
+    let routed =
+        json!({"error": {"code": 502, "message": "x", "metadata": {"provider_name": "p"}}});
+    check(502, routed, Kind::Overloaded);
+    check(
+        429,
+        json!({"error": {"code": 1113, "message": "x"}}),
+        Kind::QuotaExhausted,
+    );
+}
+
+#[test]
+fn sentence_is_found_wherever_it_stands() {
+    let list =
+        json!([{"type": "missing", "loc": ["body", "messages", 0], "msg": "Field required"}]);
+    for (body, message, code) in [
+        (
+            json!({"message": list}),
+            "Field required at `body.messages.0`",
+            None,
+        ),
+        (
+            json!({"detail": list}),
+            "Field required at `body.messages.0`",
+            None,
+        ),
+        (
+            json!({"object": "error", "message": {"detail": list}}),
+            "Field required at `body.messages.0`",
+            None,
+        ),
+        (json!({"detail": [{"msg": "x"}]}), "x", None),
+        (
+            json!({"code": "some_code", "error": "The model x does not exist"}),
+            "The model x does not exist",
+            Some("some_code"),
+        ),
+        (
+            json!({"error": {"message": "y", "code": "429", "type": "t"}}),
+            "y",
+            Some("t"),
+        ),
+        (json!({"error": null, "message": "z"}), "z", None),
+        (json!({"detail": []}), "", None),
+    ] {
+        let error = classify(&head(422), body.to_string().as_bytes());
+        assert_eq!((error.message(), error.code()), (message, code), "{body}");
+    }
+}
+
+#[test]
+fn own_secrets_are_masked_whatever_their_shape() {
+    let filler = "x".repeat(MAX_MESSAGE_CHARS - 10);
+    for body in [
+        openai("invalid_api_key", &format!("Bad key {HEX_KEY}")),
+        openai(HEX_KEY, "Bad key"),
+        openai("x", &format!("{filler}{HEX_KEY}")),
+        json!({"error": {"type": HEX_KEY}}),
+        json!({"detail": [{"msg": HEX_KEY, "loc": [HEX_KEY]}]}),
+    ] {
+        let error = classify(&head(401), body.to_string().as_bytes());
+        let shown = format!("{error} {error:?} {:?} {}", error.code(), error.message());
+        assert!(!shown.contains(&HEX_KEY[..8]), "{shown}");
+    }
+}
+
+#[test]
+fn body_that_broke_off_leaves_the_head_to_speak() {
+    let mut head = head(429);
+    head.headers.insert("retry-after", "7".parse().unwrap());
+    for body in [&b""[..], b"{\"error\": {\"mess"] {
+        let error = classify(&head, body);
+        assert_eq!(error.kind(), Kind::Throttled);
+        assert_eq!(error.retry_after(), Some(std::time::Duration::from_secs(7)));
+    }
 }

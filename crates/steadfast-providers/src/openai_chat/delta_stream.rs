@@ -1,0 +1,168 @@
+//! The body of a streamed answer, from bytes to deltas. What an event says is decided next door.
+
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_core::Stream;
+use steadfast_core::{ModelDelta, ModelError, ModelErrorKind};
+use tokio::time::{Sleep, sleep};
+
+use super::stream_wire::{StreamDecoder, decode_whole};
+use crate::{
+    event_stream::{EventStream, EventTooLong},
+    http_client::Head,
+};
+
+/// How long the body may take to end behind the last event. A connection whose body has ended is
+/// used again; the answer is told already.
+const END_TIMEOUT: Duration = Duration::from_millis(100);
+
+/// The longest body that is not a stream of events although it says so.
+const MAX_UNFRAMED_BYTES: usize = 8 * 1024 * 1024;
+
+/// The deltas of a body.
+pub(super) struct DeltaStream<B> {
+    body: B,
+    events: EventStream,
+    decoder: StreamDecoder,
+    ready: VecDeque<ModelDelta>,
+    failure: Option<ModelError>,
+    phase: Phase,
+}
+
+/// What is done with bytes that arrive.
+enum Phase {
+    /// They begin: nothing but white space has come.
+    Beginning,
+    /// They are events.
+    Events,
+    /// They are JSON, sent whole under the name of a stream.
+    Unframed(Vec<u8>),
+    /// They are passed over, until the body ends or the time is up.
+    Ending(Option<Pin<Box<Sleep>>>),
+    Ended,
+}
+
+impl<B> DeltaStream<B> {
+    pub(super) fn new(body: B, head: Head) -> Self {
+        Self {
+            body,
+            events: EventStream::default(),
+            decoder: StreamDecoder::new(head),
+            ready: VecDeque::new(),
+            failure: None,
+            phase: Phase::Beginning,
+        }
+    }
+
+    fn take_bytes(&mut self, bytes: &[u8]) {
+        if matches!(self.phase, Phase::Beginning) {
+            // No line of an event stream begins with a bracket.
+            match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
+                None => {}
+                Some(b'{' | b'[') => self.phase = Phase::Unframed(Vec::new()),
+                Some(_) => self.phase = Phase::Events,
+            }
+        }
+        match &mut self.phase {
+            Phase::Beginning | Phase::Events => {
+                self.events.push(bytes);
+                self.decode();
+            }
+            Phase::Unframed(body) if body.len() + bytes.len() > MAX_UNFRAMED_BYTES => {
+                let message = "the body is JSON, and longer than is accepted";
+                self.fail(
+                    self.decoder
+                        .locate(ModelError::new(ModelErrorKind::Protocol, message)),
+                );
+            }
+            Phase::Unframed(body) => body.extend_from_slice(bytes),
+            Phase::Ending(_) | Phase::Ended => {}
+        }
+    }
+
+    /// Decodes the events that have arrived whole.
+    fn decode(&mut self) {
+        loop {
+            let taken = match self.events.next_event() {
+                Ok(None) => return,
+                Ok(Some(data)) => self.decoder.take_event(data, &mut self.ready),
+                Err(EventTooLong) if self.decoder.is_complete() => Ok(true),
+                Err(EventTooLong) => Err(self.decoder.locate(ModelError::new(
+                    ModelErrorKind::Protocol,
+                    "an event of the stream is longer than is accepted",
+                ))),
+            };
+            match taken {
+                Ok(false) => {}
+                Ok(true) => {
+                    self.phase = Phase::Ending(None);
+                    return;
+                }
+                Err(error) => return self.fail(error),
+            }
+        }
+    }
+
+    /// Takes the end of the body.
+    fn end(&mut self) {
+        if let Phase::Unframed(body) = &self.phase {
+            match decode_whole(self.decoder.head(), body) {
+                Ok(deltas) => self.ready = deltas,
+                Err(error) => self.failure = Some(error),
+            }
+        }
+        self.phase = Phase::Ended;
+    }
+
+    fn fail(&mut self, error: ModelError) {
+        self.failure = Some(error);
+        self.phase = Phase::Ended;
+    }
+}
+
+impl<B: Stream<Item = Result<Bytes, ModelError>> + Unpin> Stream for DeltaStream<B> {
+    type Item = Result<ModelDelta, ModelError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        loop {
+            if let Some(delta) = this.ready.pop_front() {
+                return Poll::Ready(Some(Ok(delta)));
+            }
+            // What was said before a failure is told before it, however the bytes were cut.
+            if let Some(error) = this.failure.take() {
+                return Poll::Ready(Some(Err(error)));
+            }
+            if matches!(this.phase, Phase::Ended) {
+                return Poll::Ready(None);
+            }
+            if let Phase::Ending(timer) = &mut this.phase {
+                let timer = timer.get_or_insert_with(|| Box::pin(sleep(END_TIMEOUT)));
+                if timer.as_mut().poll(cx).is_ready() {
+                    this.phase = Phase::Ended;
+                    continue;
+                }
+            }
+            match ready!(Pin::new(&mut this.body).poll_next(cx)) {
+                Some(Ok(chunk)) => this.take_bytes(&chunk),
+                // What follows a complete answer, such as the usage, is missed and not mourned.
+                Some(Err(_))
+                    if this.decoder.is_complete() || matches!(this.phase, Phase::Ending(_)) =>
+                {
+                    this.phase = Phase::Ended;
+                }
+                Some(Err(error)) => this.fail(this.decoder.locate(error)),
+                None => this.end(),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,102 @@
+use std::future::poll_fn;
+
+use http::{HeaderMap, StatusCode};
+use steadfast_core::{ModelErrorKind as Kind, StopReason};
+use tokio::time::Instant;
+
+use super::*;
+use crate::secrets::Secrets;
+
+/// What a body does next; when nothing is left, it ends.
+#[derive(Clone)]
+enum Step {
+    Bytes(&'static str),
+    Break,
+    Stall,
+}
+
+struct Script(VecDeque<Step>);
+
+impl Stream for Script {
+    type Item = Result<Bytes, ModelError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        match self.0.front() {
+            None => Poll::Ready(None),
+            Some(Step::Stall) => Poll::Pending,
+            Some(Step::Bytes(text)) => {
+                let bytes = Bytes::from_static(text.as_bytes());
+                self.0.pop_front();
+                Poll::Ready(Some(Ok(bytes)))
+            }
+            Some(Step::Break) => Poll::Ready(Some(Err(ModelError::new(Kind::Network, "broken")))),
+        }
+    }
+}
+
+/// A body, and of it the text, whether it ended, and how it failed.
+type Case = (&'static [Step], (&'static str, bool, Option<Kind>));
+
+/// Reads a body: what was said, whether it was ended, how it failed, and how long it took.
+async fn read(steps: &[Step]) -> (String, bool, Option<Kind>, Duration) {
+    let head = Head {
+        status: StatusCode::OK,
+        headers: HeaderMap::new(),
+        secrets: Secrets::default(),
+    };
+    let begun = Instant::now();
+    let mut stream = DeltaStream::new(Script(steps.iter().cloned().collect()), head);
+    let (mut said, mut stopped, mut failure) = (String::new(), false, None);
+    while let Some(item) = poll_fn(|cx| Pin::new(&mut stream).poll_next(cx)).await {
+        match item {
+            Ok(ModelDelta::Text(text)) => said.push_str(&text),
+            Ok(ModelDelta::Stop(reason)) => stopped = reason == StopReason::EndTurn,
+            Ok(_) => {}
+            Err(error) => failure = Some(error.kind()),
+        }
+    }
+    (said, stopped, failure, begun.elapsed())
+}
+
+const TEXT: Step = Step::Bytes("data: {\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\n");
+const STOP: Step =
+    Step::Bytes("data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n");
+const DONE: Step = Step::Bytes("data: [DONE]\n\n");
+const WHOLE: &str = r#"{"choices":[{"message":{"content":"x"},"finish_reason":"stop"}]}"#;
+const ERROR: &str = r#"{"error":{"code":429,"message":"x"}}"#;
+const MALFORMED: Step = Step::Bytes("data: {oops\n\n");
+
+#[tokio::test(start_paused = true)]
+async fn answer_stands_once_it_has_ended() {
+    use Step::{Break, Bytes, Stall};
+    let cases: [Case; 12] = [
+        (&[TEXT, STOP, DONE], ("x", true, None)),
+        (
+            &[TEXT, STOP, DONE, Bytes("data: more\n\n")],
+            ("x", true, None),
+        ),
+        (&[TEXT, STOP, DONE, Break], ("x", true, None)),
+        (&[TEXT, STOP, Break], ("x", true, None)),
+        (&[TEXT, STOP, MALFORMED], ("x", true, None)),
+        (&[TEXT, STOP, DONE, Stall], ("x", true, None)),
+        (&[TEXT, Break], ("x", false, Some(Kind::Network))),
+        (&[TEXT, MALFORMED], ("x", false, Some(Kind::Protocol))),
+        (&[TEXT, DONE, Break], ("x", false, None)),
+        (&[Bytes(" \n"), Bytes(WHOLE)], ("x", true, None)),
+        (&[Bytes(ERROR)], ("", false, Some(Kind::Throttled))),
+        (
+            &[Bytes("[1,"), Bytes("2]\n")],
+            ("", false, Some(Kind::Protocol)),
+        ),
+    ];
+    for (place, (steps, expected)) in cases.into_iter().enumerate() {
+        let (said, stopped, failure, elapsed) = read(steps).await;
+        assert_eq!((said.as_str(), stopped, failure), expected, "case {place}");
+        let bound = if matches!(steps.last(), Some(Stall)) {
+            END_TIMEOUT
+        } else {
+            Duration::ZERO
+        };
+        assert!(elapsed >= bound && elapsed <= bound + Duration::from_millis(2));
+    }
+}

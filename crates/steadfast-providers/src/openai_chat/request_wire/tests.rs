@@ -1,0 +1,238 @@
+use super::*;
+
+fn write(request: &ModelRequest) -> Result<Value, ModelError> {
+    let body = body("m", request)?;
+    Ok(serde_json::from_slice(&body).unwrap())
+}
+
+fn check(history: Vec<Message>, messages: Value) {
+    let body = write(&ModelRequest::new(history)).unwrap();
+    assert_eq!(body["messages"], messages);
+}
+
+fn check_settings(settings: ModelSettings, fields: Value) {
+    let request = ModelRequest::new([Message::user("Hi")]).with_settings(settings);
+    let mut expected = json!({"model": "m", "messages": [{"role": "user", "content": "Hi"}],
+        "stream": true, "stream_options": {"include_usage": true}});
+    for (field, value) in fields.as_object().unwrap() {
+        expected[field] = value.clone();
+    }
+    assert_eq!(write(&request).unwrap(), expected);
+}
+
+fn user(content: Vec<ContentBlock>) -> Vec<Message> {
+    vec![Message::new(Role::User, content)]
+}
+
+fn assistant_with(content: Vec<ContentBlock>) -> Vec<Message> {
+    vec![Message::new(Role::Assistant, content)]
+}
+
+fn document(source: MediaSource, name: Option<&str>) -> ContentBlock {
+    ContentBlock::Document {
+        source,
+        name: name.map(str::to_owned),
+    }
+}
+
+fn opaque(own: Value) -> ContentBlock {
+    ContentBlock::Reasoning(Reasoning::new("Hm").with_opaque(json!({ OPAQUE_KEY: own })))
+}
+
+#[test]
+fn texts_of_a_user_go_out_as_one() {
+    check(
+        user(vec![ContentBlock::text("a"), ContentBlock::text("b")]),
+        json!([{"role": "user", "content": "a\n\nb"}]),
+    );
+    check(user(vec![]), json!([{"role": "user", "content": ""}]));
+}
+
+#[test]
+fn images_and_documents_go_out_as_parts() {
+    check(
+        user(vec![
+            ContentBlock::text("a"),
+            ContentBlock::image_url("http://h/i.png"),
+            ContentBlock::image_base64("image/png", "QQ=="),
+        ]),
+        json!([{"role": "user", "content": [
+            {"type": "text", "text": "a"},
+            {"type": "image_url", "image_url": {"url": "http://h/i.png"}},
+            {"type": "image_url", "image_url": {"url": "data:image/png;base64,QQ=="}}
+        ]}]),
+    );
+    let base64 = MediaSource::Base64 {
+        media_type: "application/pdf".into(),
+        data: "QQ==".into(),
+    };
+    let file = |name: &str| {
+        json!([{"role": "user", "content": [{"type": "file",
+            "file": {"filename": name, "file_data": "data:application/pdf;base64,QQ=="}}]}])
+    };
+    check(
+        user(vec![document(base64.clone(), Some("a.pdf"))]),
+        file("a.pdf"),
+    );
+    check(user(vec![document(base64, None)]), file("document"));
+}
+
+#[test]
+fn what_the_wire_cannot_say_is_refused() {
+    let by_url = MediaSource::Url {
+        url: "http://h/a.pdf".into(),
+    };
+    let call = ToolUse::new("a", "f", json!({}));
+    let image = ContentBlock::image_url("http://h/i.png");
+    for history in [
+        user(vec![document(by_url, None)]),
+        vec![Message::tool_results([ToolResult::ok(&call, vec![image])])],
+    ] {
+        let error = write(&ModelRequest::new(history)).unwrap_err();
+        assert_eq!(error.kind(), ModelErrorKind::Unsupported);
+    }
+}
+
+#[test]
+fn results_come_before_what_stands_beside_them() {
+    let call = ToolUse::new("a", "f", json!({}));
+    check(
+        user(vec![
+            ContentBlock::text("and now?"),
+            ContentBlock::ToolResult(ToolResult::ok(&call, vec![ContentBlock::text("rain")])),
+        ]),
+        json!([
+            {"role": "tool", "content": "rain", "tool_call_id": "a"},
+            {"role": "user", "content": "and now?"}
+        ]),
+    );
+}
+
+#[test]
+fn answers_go_back_as_they_came() {
+    let refusal = ContentBlock::Refusal { text: "No.".into() };
+    check(
+        assistant_with(vec![refusal]),
+        json!([{"role": "assistant", "refusal": "No."}]),
+    );
+    check(
+        assistant_with(vec![]),
+        json!([{"role": "assistant", "content": ""}]),
+    );
+    check(
+        assistant_with(vec![ContentBlock::text("a"), ContentBlock::text("b")]),
+        json!([{"role": "assistant", "content": "ab"}]),
+    );
+}
+
+#[test]
+fn arguments_go_back_as_an_object_or_null() {
+    for (input, expected) in [
+        (json!({"a": 1}), "{\"a\":1}"),
+        (json!("{\"a\": cut"), "{}"),
+        (json!([1]), "{}"),
+        (json!(null), "null"),
+    ] {
+        let call = ToolUse::new("a", "f", input);
+        check(
+            assistant_with(vec![ContentBlock::ToolUse(call)]),
+            json!([{"role": "assistant", "tool_calls": [
+                {"id": "a", "type": "function", "function": {"name": "f", "arguments": expected}}]}]),
+        );
+    }
+}
+
+#[test]
+fn reasoning_goes_back_in_its_own_field() {
+    for (block, fields) in [
+        (
+            opaque(json!({"text_in": "reasoning"})),
+            json!({"reasoning": "Hm"}),
+        ),
+        (
+            opaque(json!({"text_in": "reasoning_content"})),
+            json!({"reasoning_content": "Hm"}),
+        ),
+        (
+            opaque(json!({"text_in": "reasoning", "reasoning_details": [{"data": "d"}]})),
+            json!({"reasoning_details": [{"data": "d"}]}),
+        ),
+        (opaque(json!({"content": "x", "role": "x"})), json!({})),
+        (ContentBlock::Reasoning(Reasoning::new("Hm")), json!({})),
+        (
+            ContentBlock::Reasoning(Reasoning::new("Hm").with_opaque(json!({"other": 1}))),
+            json!({}),
+        ),
+    ] {
+        let mut expected = json!({"role": "assistant", "content": "a"});
+        for (field, value) in fields.as_object().unwrap() {
+            expected[field] = value.clone();
+        }
+        check(
+            assistant_with(vec![block, ContentBlock::text("a")]),
+            json!([expected]),
+        );
+    }
+}
+
+#[test]
+fn extra_content_goes_back_on_its_call() {
+    let extra = json!({"google": {"thought_signature": "sig"}});
+    let call = |id: &str| ContentBlock::ToolUse(ToolUse::new(id, "f", json!({})));
+    let function = json!({"name": "f", "arguments": "{}"});
+    check(
+        assistant_with(vec![
+            call("a"),
+            call("b"),
+            opaque(json!({"tool_calls": {"a": extra}})),
+        ]),
+        json!([{"role": "assistant", "tool_calls": [
+            {"id": "a", "type": "function", "function": function, "extra_content": extra},
+            {"id": "b", "type": "function", "function": function}
+        ]}]),
+    );
+}
+
+#[test]
+fn settings_are_written_and_extra_wins() {
+    check_settings(
+        ModelSettings::new()
+            .max_tokens(9)
+            .temperature(0.5)
+            .top_p(0.5)
+            .stop_sequences(["END"]),
+        json!({"max_tokens": 9, "temperature": 0.5, "top_p": 0.5, "stop": ["END"]}),
+    );
+    check_settings(
+        ModelSettings::new()
+            .temperature(0.5)
+            .extra("temperature", json!(1))
+            .extra("stream_options", json!(null))
+            .extra("seed", json!(7)),
+        json!({"temperature": 1, "stream_options": null, "seed": 7}),
+    );
+    check_settings(
+        ModelSettings::new().tool_choice(ToolChoice::Required),
+        json!({}),
+    );
+}
+
+#[test]
+fn system_and_output_limit_are_written_as_the_model_wants_them() {
+    let request = ModelRequest::new([Message::user("Hi")])
+        .with_system("Be brief.")
+        .with_settings(ModelSettings::new().max_tokens(9));
+    for (model, field, other) in [
+        ("gpt-5-mini", "max_completion_tokens", "max_tokens"),
+        ("o3", "max_completion_tokens", "max_tokens"),
+        ("qwen3", "max_tokens", "max_completion_tokens"),
+    ] {
+        let body: Value = serde_json::from_slice(&body(model, &request).unwrap()).unwrap();
+        assert_eq!(body[field], json!(9), "{model}");
+        assert_eq!(body.get(other), None, "{model}");
+        assert_eq!(
+            body["messages"][0],
+            json!({"role": "system", "content": "Be brief."})
+        );
+    }
+}

@@ -1,0 +1,551 @@
+use http::{HeaderMap, StatusCode};
+use steadfast_core::{ModelErrorKind as Kind, Usage};
+
+use super::*;
+use crate::secrets::Secrets;
+
+fn head() -> Head {
+    Head {
+        status: StatusCode::OK,
+        headers: HeaderMap::new(),
+        secrets: Secrets::default(),
+    }
+}
+
+/// Decodes events, each an event's data, up to the first failure.
+fn decode(events: &[Value]) -> (Vec<ModelDelta>, Option<Kind>) {
+    let mut decoder = StreamDecoder::new(head());
+    let mut deltas = VecDeque::new();
+    let failure = events.iter().find_map(|event| {
+        let data = match event {
+            Value::String(raw) => raw.clone(),
+            event => event.to_string(),
+        };
+        decoder.take_event(data.as_bytes(), &mut deltas).err()
+    });
+    let deltas = deltas
+        .into_iter()
+        .filter(|delta| !matches!(delta, ModelDelta::Started { .. }))
+        .collect();
+    (deltas, failure.map(|error| error.kind()))
+}
+
+fn check(events: &[Value], expected: &[ModelDelta]) {
+    assert_eq!(decode(events), (expected.to_vec(), None), "{events:?}");
+}
+
+/// Checks a message that comes whole, as the one event of a stream and as a body.
+fn check_message(message: Value, expected: &[ModelDelta]) {
+    let body = json!({"choices": [{"message": message}]});
+    check(std::slice::from_ref(&body), expected);
+    let whole = decode_whole(&head(), body.to_string().as_bytes()).unwrap();
+    assert_eq!(whole.into_iter().skip(1).collect::<Vec<_>>(), expected);
+}
+
+fn event(delta: Value) -> Value {
+    json!({"choices": [{"index": 0, "delta": delta, "finish_reason": null}]})
+}
+
+fn calls(calls: Value) -> Value {
+    event(json!({ "tool_calls": calls }))
+}
+
+fn finish(reason: &str) -> Value {
+    json!({"choices": [{"delta": {}, "finish_reason": reason}]})
+}
+
+fn text(text: &str) -> ModelDelta {
+    ModelDelta::Text(text.into())
+}
+
+fn reasoning(text: &str) -> ModelDelta {
+    ModelDelta::Reasoning(text.into())
+}
+
+fn start(index: usize, id: &str, name: &str) -> ModelDelta {
+    ModelDelta::ToolUseStart {
+        index,
+        id: id.into(),
+        name: name.into(),
+    }
+}
+
+fn input(index: usize, json: &str) -> ModelDelta {
+    ModelDelta::ToolUseInput {
+        index,
+        json: json.into(),
+    }
+}
+
+fn opaque(own: Value) -> ModelDelta {
+    ModelDelta::ReasoningOpaque(json!({ OPAQUE_KEY: own }))
+}
+
+const END: ModelDelta = ModelDelta::Stop(StopReason::EndTurn);
+
+#[test]
+fn content_may_be_a_list_of_parts() {
+    let parts = json!([
+        {"type": "thinking", "thinking": [{"type": "text", "text": "Hm"}], "closed": true},
+        {"type": "text", "text": "x"},
+        {"type": "reference", "reference_ids": [1]},
+        {"type": "text", "text": 7},
+        3,
+        {"type": "thinking", "thinking": "ok"}
+    ]);
+    let expected = [reasoning("Hm"), text("x"), reasoning("ok")];
+    check(&[event(json!({"content": parts}))], &expected);
+    check_message(json!({"content": parts}), &expected);
+    check(&[event(json!({"content": []}))], &[]);
+    check(&[event(json!({"content": null}))], &[]);
+    check(&[event(json!({"content": {"odd": 1}}))], &[]);
+    check(
+        &[event(json!({"content": "a\nb \u{e9}"}))],
+        &[text("a\nb é")],
+    );
+}
+
+#[test]
+fn text_without_escapes_is_borrowed_from_the_event() {
+    let event = r#"{"choices":[{"delta":{"content":"plain"}}]}"#;
+    let chunk: Chunk<'_> = serde_json::from_str(event).unwrap();
+    let choice = chunk.choices.unwrap().remove(0);
+    let content = choice.delta.unwrap().content.unwrap();
+    assert!(matches!(
+        content,
+        Content::Text(std::borrow::Cow::Borrowed("plain"))
+    ));
+}
+
+#[test]
+fn finish_reasons_are_read_in_any_case_and_behind_any_prefix() {
+    for (words, expected) in [
+        (
+            &[
+                "stop",
+                "STOP",
+                "FinishReason.STOP",
+                "end_turn",
+                "eos",
+                "eos_token",
+                "news",
+            ][..],
+            Ok(StopReason::EndTurn),
+        ),
+        (
+            &["length", "model_length", "max_tokens", "MAX_TOKENS"],
+            Ok(StopReason::MaxTokens),
+        ),
+        (
+            &["tool_calls", "function_call", "tool_use"],
+            Ok(StopReason::ToolUse),
+        ),
+        (
+            &[
+                "content_filter",
+                "sensitive",
+                "SAFETY",
+                "FinishReason.SAFETY",
+                "PROHIBITED_CONTENT",
+                "BLOCKLIST",
+                "content_filter: RECITATION",
+                "SPII",
+            ],
+            Ok(StopReason::ContentFiltered),
+        ),
+        (
+            &[
+                "error",
+                "abort",
+                "network_error",
+                "MALFORMED_FUNCTION_CALL",
+                "function_call_filter: MALFORMED_FUNCTION_CALL",
+            ],
+            Err(Kind::Server),
+        ),
+        (&["insufficient_system_resource"], Err(Kind::Overloaded)),
+    ] {
+        for word in words {
+            let (deltas, failure) = decode(&[event(json!({"content": "x"})), finish(word)]);
+            let stop = match deltas.last() {
+                Some(ModelDelta::Stop(stop)) => Some(*stop),
+                _ => None,
+            };
+            assert_eq!((stop, failure), (expected.ok(), expected.err()), "{word}");
+        }
+    }
+}
+
+#[test]
+fn unknown_reason_ends_only_an_answer_that_says_something() {
+    assert_eq!(decode(&[finish("news")]), (vec![], Some(Kind::Server)));
+    let thought = decode(&[event(json!({"reasoning": "Hm"})), finish("OTHER")]);
+    assert_eq!(thought.1, Some(Kind::Server));
+    assert_eq!(decode(&[finish("stop")]), (vec![END], None));
+}
+
+#[test]
+fn empty_reason_is_no_end() {
+    let piece = |content: &str, reason: &str| json!({"choices": [{"delta": {"content": content}, "finish_reason": reason}]});
+    check(
+        &[piece("a", ""), piece("b", ""), piece("c", "length")],
+        &[
+            text("a"),
+            text("b"),
+            text("c"),
+            ModelDelta::Stop(StopReason::MaxTokens),
+        ],
+    );
+}
+
+#[test]
+fn stop_text_beside_the_reason_is_a_stop_sequence() {
+    for (reason, stop_reason, expected) in [
+        ("stop", json!("END"), StopReason::StopSequence),
+        ("stop", json!(151_645), StopReason::EndTurn),
+        ("stop", json!(null), StopReason::EndTurn),
+        ("length", json!("END"), StopReason::MaxTokens),
+    ] {
+        let end = json!({"choices": [{"delta": {}, "finish_reason": reason, "stop_reason": stop_reason}]});
+        check(&[end], &[ModelDelta::Stop(expected)]);
+    }
+}
+
+#[test]
+fn delta_wins_over_the_message_beside_it() {
+    let both = json!({"choices": [{"delta": {"content": "b"}, "message": {"content": "ab"}}]});
+    check(&[both], &[text("b")]);
+    let null = json!({"choices": [{"delta": {"content": "b"}, "message": null}]});
+    check(&[null], &[text("b")]);
+}
+
+#[test]
+fn refusals_and_both_names_of_reasoning_are_read() {
+    check(
+        &[
+            event(json!({"reasoning_content": "a", "content": ""})),
+            event(json!({"reasoning_content": "b", "reasoning": "b"})),
+            event(json!({"refusal": "No."})),
+            finish("stop"),
+        ],
+        &[
+            reasoning("a"),
+            reasoning("b"),
+            ModelDelta::Refusal("No.".into()),
+            opaque(json!({"text_in": "reasoning_content"})),
+            END,
+        ],
+    );
+    check(
+        &[event(json!({"reasoning": "a"})), finish("stop")],
+        &[reasoning("a"), opaque(json!({"text_in": "reasoning"})), END],
+    );
+}
+
+#[test]
+fn pieces_of_reasoning_details_are_joined() {
+    let detail = |detail: Value| event(json!({ "reasoning_details": [detail] }));
+    check(
+        &[
+            detail(json!({"type": "reasoning.text", "index": 0, "text": "a"})),
+            detail(json!({"type": "reasoning.text", "index": 0, "text": "b", "signature": null})),
+            detail(json!({"type": "reasoning.text", "index": 0, "signature": "s"})),
+            detail(json!({"type": "reasoning.encrypted", "index": 1, "data": "d"})),
+            finish("stop"),
+        ],
+        &[
+            opaque(json!({"reasoning_details": [
+                {"type": "reasoning.text", "index": 0, "text": "ab", "signature": "s"},
+                {"type": "reasoning.encrypted", "index": 1, "data": "d"}
+            ]})),
+            END,
+        ],
+    );
+}
+
+#[test]
+fn pieces_find_their_call() {
+    let call = |id: &str, name: &str, arguments: &str| json!({"id": id, "function": {"name": name, "arguments": arguments}});
+    let at = |index: usize, mut call: Value| {
+        call["index"] = json!(index);
+        call
+    };
+    let two = [
+        start(0, "a", "f"),
+        input(0, "{}"),
+        start(1, "b", "f"),
+        input(1, "{}"),
+    ];
+    let own = [
+        start(0, "call_0", "f"),
+        input(0, "{}"),
+        start(1, "call_1", "f"),
+        input(1, "{}"),
+    ];
+    let cases: [(&str, Vec<Value>, &[ModelDelta]); 14] = [
+        (
+            "identities without an index",
+            vec![json!([call("a", "f", "{}"), call("b", "f", "{}")])],
+            &two,
+        ),
+        (
+            "one index, different identities",
+            vec![
+                json!([at(0, call("a", "f", "{}"))]),
+                json!([at(0, call("b", "f", "{}"))]),
+            ],
+            &two,
+        ),
+        (
+            "neither index nor identity, in one list",
+            vec![json!([call("", "f", "{}"), call("", "f", "{}")])],
+            &own,
+        ),
+        (
+            "neither index nor identity, one after the other",
+            vec![json!([call("", "f", "{}")]), json!([call("", "f", "{}")])],
+            &own,
+        ),
+        (
+            "one index and no identity, in one list",
+            vec![json!([
+                at(0, call("", "f", "{}")),
+                at(0, call("", "f", "{}"))
+            ])],
+            &own,
+        ),
+        (
+            "one index and no identity, one after the other",
+            vec![
+                json!([at(0, call("", "f", "{}"))]),
+                json!([at(0, call("", "f", "{}"))]),
+            ],
+            &own,
+        ),
+        (
+            "entries of a list, continued by their places",
+            vec![
+                json!([call("", "f", "{"), call("", "g", "{")]),
+                json!([call("", "", "}"), call("", "", "}")]),
+            ],
+            &[
+                start(0, "call_0", "f"),
+                input(0, "{"),
+                start(1, "call_1", "g"),
+                input(1, "{"),
+                input(0, "}"),
+                input(1, "}"),
+            ],
+        ),
+        (
+            "identity and name with every piece",
+            vec![
+                json!([at(0, call("a", "f", "{"))]),
+                json!([at(0, call("a", "f", "}"))]),
+            ],
+            &[start(0, "a", "f"), input(0, "{"), input(0, "}")],
+        ),
+        (
+            "name with every piece, no identity",
+            vec![
+                json!([at(0, call("", "f", "{\"a\": \"}"))]),
+                json!([at(0, call("", "f", "\"}"))]),
+            ],
+            &[
+                start(0, "call_0", "f"),
+                input(0, "{\"a\": \"}"),
+                input(0, "\"}"),
+            ],
+        ),
+        (
+            "a new identity with every piece",
+            vec![
+                json!([at(0, call("a", "f", "{"))]),
+                json!([at(0, call("b", "", "}"))]),
+            ],
+            &[start(0, "a", "f"), input(0, "{"), input(0, "}")],
+        ),
+        (
+            "a new identity behind the last argument",
+            vec![
+                json!([at(0, call("a", "f", "{}"))]),
+                json!([at(0, call("b", "", ""))]),
+            ],
+            &[start(0, "a", "f"), input(0, "{}")],
+        ),
+        (
+            "a late name",
+            vec![
+                json!([at(0, call("a", "", "{"))]),
+                json!([at(0, call("", "f", "}"))]),
+                json!([at(1, call("b", "f", "{}"))]),
+            ],
+            &[
+                start(0, "a", "f"),
+                input(0, "{"),
+                input(0, "}"),
+                start(1, "b", "f"),
+                input(1, "{}"),
+            ],
+        ),
+        (
+            "arguments as an object",
+            vec![json!([{"id": "a", "function": {"name": "f", "arguments": {"b": 1}}}])],
+            &[start(0, "a", "f"), input(0, "{\"b\":1}")],
+        ),
+        (
+            "no arguments, another name",
+            vec![
+                json!([at(0, call("", "f", ""))]),
+                json!([at(0, call("", "g", ""))]),
+            ],
+            &[start(0, "call_0", "f"), start(1, "call_1", "g")],
+        ),
+    ];
+    for (what, lists, expected) in cases {
+        let events: Vec<Value> = lists.into_iter().map(calls).collect();
+        assert_eq!(decode(&events).0, expected, "{what}");
+    }
+}
+
+#[test]
+fn call_whose_name_never_comes_is_told_before_the_end() {
+    check(
+        &[
+            calls(json!([{"index": 0, "id": "a", "function": {"arguments": "{}"}}])),
+            finish("tool_calls"),
+        ],
+        &[
+            start(0, "a", ""),
+            input(0, "{}"),
+            ModelDelta::Stop(StopReason::ToolUse),
+        ],
+    );
+}
+
+#[test]
+fn extra_content_of_a_call_is_kept_by_its_identity() {
+    let extra = json!({"google": {"thought_signature": "sig"}});
+    check(
+        &[
+            calls(json!([
+                {"index": 0, "id": "a", "function": {"name": "f", "arguments": "{}"}, "extra_content": extra},
+                {"index": 0, "function": {"name": "g", "arguments": "{}"}, "extra_content": extra},
+                {"index": 0, "id": "c", "function": {"name": "h", "arguments": "{}"}}
+            ])),
+            finish("stop"),
+        ],
+        &[
+            start(0, "a", "f"),
+            input(0, "{}"),
+            start(1, "call_1", "g"),
+            input(1, "{}"),
+            start(2, "c", "h"),
+            input(2, "{}"),
+            opaque(json!({"tool_calls": {"a": extra, "call_1": extra}})),
+            END,
+        ],
+    );
+}
+
+#[test]
+fn usage_is_read_in_every_dialect() {
+    let usage = |input, output, cached, reasoning| {
+        let mut usage = Usage::new(input, output);
+        usage.cache_read_tokens = cached;
+        usage.reasoning_tokens = reasoning;
+        usage
+    };
+    for (wire, expected) in [
+        (
+            json!({"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15,
+                "prompt_tokens_details": {"cached_tokens": 4}, "completion_tokens_details": {"reasoning_tokens": 2}}),
+            usage(10, 5, 4, 2),
+        ),
+        // DeepSeek.
+        (
+            json!({"prompt_tokens": 10, "completion_tokens": 5, "prompt_cache_hit_tokens": 6}),
+            usage(10, 5, 6, 0),
+        ),
+        // xAI: reasoning is in the total only.
+        (
+            json!({"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 22,
+                "completion_tokens_details": {"reasoning_tokens": 7}}),
+            usage(10, 12, 0, 7),
+        ),
+        (
+            json!({"prompt_tokens": 10, "total_tokens": 10}),
+            usage(10, 0, 0, 0),
+        ),
+        (
+            json!({"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 3}),
+            usage(10, 5, 0, 0),
+        ),
+    ] {
+        let event = json!({"choices": [], "usage": wire});
+        check(&[event], &[ModelDelta::Usage(expected)]);
+    }
+}
+
+#[test]
+fn answer_that_comes_whole_is_decoded_like_a_stream() {
+    let body = json!({"choices": [{"message": {"content": "Hi", "tool_calls": [
+        {"id": "a", "function": {"name": "f", "arguments": "{}"}}]}, "finish_reason": "tool_calls"}],
+        "usage": {"prompt_tokens": 1, "completion_tokens": 2}});
+    let deltas = decode_whole(&head(), body.to_string().as_bytes()).unwrap();
+    assert_eq!(
+        deltas.into_iter().collect::<Vec<_>>(),
+        [
+            ModelDelta::Started { request_id: None },
+            text("Hi"),
+            start(0, "a", "f"),
+            input(0, "{}"),
+            ModelDelta::Stop(StopReason::ToolUse),
+            ModelDelta::Usage(Usage::new(1, 2)),
+        ]
+    );
+}
+
+#[test]
+fn errors_under_success_never_pass() {
+    for (data, in_stream, whole) in [
+        (
+            r#"{"object":"error","message":"x","type":"rate_limited"}"#,
+            Some(Kind::Throttled),
+            Kind::Throttled,
+        ),
+        (
+            r#"[{"error":{"code":429,"message":"x"}}]"#,
+            Some(Kind::Throttled),
+            Kind::Throttled,
+        ),
+        (
+            r#"{"error":"x","code":"insufficient_quota"}"#,
+            Some(Kind::QuotaExhausted),
+            Kind::QuotaExhausted,
+        ),
+        (
+            r#"{"choices":"x","error":{"code":429}}"#,
+            Some(Kind::Throttled),
+            Kind::Throttled,
+        ),
+        (r#"{"choices":"x"}"#, Some(Kind::Protocol), Kind::Protocol),
+        (r#"{"type":"ping"}"#, None, Kind::Protocol),
+        ("[]", None, Kind::Protocol),
+        ("1", Some(Kind::Protocol), Kind::Protocol),
+        ("oops", Some(Kind::Protocol), Kind::Protocol),
+        (r#"{"choices":[]}"#, None, Kind::Protocol),
+        ("", Some(Kind::Protocol), Kind::Truncated),
+    ] {
+        assert_eq!(decode(&[json!(data)]), (vec![], in_stream), "{data}");
+        let error = decode_whole(&head(), data.as_bytes()).unwrap_err();
+        assert_eq!(error.kind(), whole, "{data}");
+    }
+    let empty = json!({"error": null, "choices": [{"delta": {"content": "x"}}]});
+    check(&[empty], &[text("x")]);
+}
+
+#[test]
+fn malformed_event_after_the_end_changes_nothing() {
+    check(&[finish("stop"), json!("{\"usage\": oops")], &[END]);
+}

@@ -1,0 +1,131 @@
+//! One connection and its headers, seen from a server that writes HTTP by hand.
+
+use std::sync::{Arc, Mutex};
+
+use steadfast_core::{Agent, ModelErrorKind, NoopRetryStrategy, RunErrorKind};
+use steadfast_providers::OpenAiChat;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+
+type TestResult = Result<(), Box<dyn std::error::Error>>;
+
+/// What a server saw: the heads of the requests, by connection.
+type Seen = Arc<Mutex<Vec<Vec<String>>>>;
+
+/// Answers every request with these pieces, each written by itself.
+async fn serve(pieces: &'static [&'static str]) -> std::io::Result<(String, Seen)> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = format!("http://{}/v1", listener.local_addr()?);
+    let seen = Seen::default();
+    let heads = seen.clone();
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            let place = heads.lock().map_or(0, |mut heads| {
+                heads.push(Vec::new());
+                heads.len() - 1
+            });
+            tokio::spawn(talk(socket, pieces, heads.clone(), place));
+        }
+    });
+    Ok((address, seen))
+}
+
+async fn talk(
+    mut socket: TcpStream,
+    pieces: &'static [&'static str],
+    heads: Seen,
+    place: usize,
+) -> std::io::Result<()> {
+    loop {
+        let mut request = Vec::new();
+        // The body ends in the closing brace of the JSON object.
+        while !request.ends_with(b"}") {
+            if socket.read_buf(&mut request).await? == 0 {
+                return Ok(());
+            }
+        }
+        let text = String::from_utf8_lossy(&request).to_lowercase();
+        let (head, _) = text.split_once("\r\n\r\n").unwrap_or_default();
+        if let Ok(mut heads) = heads.lock()
+            && let Some(connection) = heads.get_mut(place)
+        {
+            connection.push(head.to_owned());
+        }
+        for piece in pieces {
+            socket.write_all(piece.as_bytes()).await?;
+            socket.flush().await?;
+            // So that the client reads what came before the end of the body.
+            for _ in 0..50 {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn calls_in_a_row_share_a_connection_and_headers_stand_once() -> TestResult {
+    let (address, seen) = serve(&[
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n",
+        "55\r\ndata: {\"choices\":[{\"delta\":{\"content\":\"Hi\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n\r\n",
+        "0\r\n\r\n",
+    ])
+    .await?;
+    let model = OpenAiChat::builder("m")
+        .base_url(address)
+        .api_key("sk-test")
+        .header("Content-Type", "application/json; charset=utf-8")
+        .header("accept", "text/event-stream")
+        .build()?;
+    let agent = Agent::builder()
+        .model(model)
+        .retry_strategy(NoopRetryStrategy)
+        .build()?;
+
+    for _ in 0..3 {
+        assert_eq!(agent.prompt("Hello?").await?.text(), "Hi");
+    }
+
+    let seen = seen.lock().map_err(|_| "poisoned")?.clone();
+    assert_eq!(seen.iter().map(Vec::len).collect::<Vec<_>>(), [3]);
+    for head in seen.iter().flatten() {
+        for line in [
+            "content-type: application/json; charset=utf-8",
+            "accept: text/event-stream",
+        ] {
+            let name = line.split(':').next().unwrap_or_default();
+            let of_name = |head_line: &&str| head_line.starts_with(&format!("{name}:"));
+            let lines: Vec<&str> = head.lines().filter(of_name).collect();
+            assert_eq!(lines, [line]);
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn echoed_key_is_masked_whatever_its_shape() -> TestResult {
+    const KEY: &str = "0a1b2c3d4e5f60718293a4b5c6d7e8f9";
+    let (address, _) = serve(&[
+        "HTTP/1.1 401 Unauthorized\r\ncontent-type: application/json\r\ncontent-length: 116\r\n\r\n",
+        "{\"error\":{\"message\":\"no such: 0a1b2c3d4e5f60718293a4b5c6d7e8f9\",\"code\":\"bad-0a1b2c3d4e5f60718293a4b5c6d7e8f9-key\"} }",
+    ])
+    .await?;
+    let model = OpenAiChat::builder("m")
+        .base_url(address)
+        .api_key(KEY)
+        .build()?;
+    let agent = Agent::builder()
+        .model(model)
+        .retry_strategy(NoopRetryStrategy)
+        .build()?;
+
+    let error = agent.prompt("Hello?").await.err().ok_or("no error")?;
+
+    assert_eq!(error.kind(), RunErrorKind::Model(ModelErrorKind::Auth));
+    let model_error = error.model_error().ok_or("no model error")?;
+    assert_eq!(model_error.message(), "no such: ***");
+    assert_eq!(model_error.code(), Some("bad-***-key"));
+    assert!(!format!("{error:?} {model_error:?}").contains(KEY));
+    Ok(())
+}
