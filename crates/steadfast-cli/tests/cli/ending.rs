@@ -52,6 +52,26 @@ fn force_stop_is_an_error_line_a_hint_and_status_one() -> TestResult {
 }
 
 #[test]
+fn refusal_without_a_key_says_that_none_was_sent() -> TestResult {
+    let sim = SimProcess::start(&[])?;
+    let base_url = sim.base_url()?;
+
+    let run = finish(&mut steadfast(&[
+        "run",
+        "--model",
+        "openai:m",
+        "--base-url",
+        &base_url,
+        "Hi",
+    ]))?;
+
+    assert_eq!(run.status, Some(1), "{}", run.stderr);
+    let end = "hint: no key was sent: set the environment variable OPENAI_API_KEY\n";
+    assert!(run.stderr.ends_with(end), "{}", run.stderr);
+    Ok(())
+}
+
+#[test]
 fn retries_switched_off_or_used_up_are_a_force_stop() -> TestResult {
     let cases = [
         (&["--retry", "none"][..], "leave out `--retry none`"),
