@@ -7,7 +7,7 @@ use std::{error, fmt, sync::Arc};
 
 use async_trait::async_trait;
 
-pub(crate) use callbacks::{Settle, Slots};
+pub(crate) use callbacks::Slots;
 pub use registry::{HookHandle, HookRegistry, OrderedHooks};
 
 use crate::{AgentEvent, ConfigError};

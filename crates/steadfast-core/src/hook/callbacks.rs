@@ -183,7 +183,7 @@ impl<E> Callbacks<E> {
 
 /// The lists of an agent, one for each event type: finding one is a field access.
 macro_rules! slots {
-    ($($field:ident: $event:ty, reversed: $reversed:literal;)+) => {
+    ($($field:ident: $event:ty, reversed: $reversed:literal $(, settle: $settle:expr)?;)+) => {
         /// All callbacks of an agent, by event type.
         #[derive(Debug, Default, Clone)]
         pub struct Slots {
@@ -222,9 +222,9 @@ macro_rules! slots {
                     &mut slots.$field
                 }
 
-                fn settle(&mut self) {
-                    Settle::settle(self);
-                }
+                $(fn settle(&mut self) {
+                    $settle(self);
+                })?
             }
         )+
     };
@@ -236,11 +236,11 @@ slots! {
     after_invocation: AfterInvocationEvent, reversed: true;
     message_added: MessageAddedEvent, reversed: false;
     before_model_call: BeforeModelCallEvent, reversed: false;
-    after_model_call: AfterModelCallEvent, reversed: true;
+    after_model_call: AfterModelCallEvent, reversed: true, settle: AfterModelCallEvent::drop_stale_delay;
     before_tools: BeforeToolsEvent, reversed: false;
     after_tools: AfterToolsEvent, reversed: true;
     before_tool_call: BeforeToolCallEvent, reversed: false;
-    after_tool_call: AfterToolCallEvent, reversed: true;
+    after_tool_call: AfterToolCallEvent, reversed: true, settle: AfterToolCallEvent::drop_stale_delay;
     throttle: EventLoopThrottleEvent, reversed: false;
     attempt_discarded: AttemptDiscardedEvent, reversed: false;
     force_stop: ForceStopEvent, reversed: false;
@@ -255,23 +255,6 @@ impl Slot for AgentEvent {
         &mut slots.agent_events
     }
 }
-
-/// What a callback can leave contradictory, such as a delay without a retry, is repaired here.
-pub(crate) trait Settle {
-    fn settle(&mut self) {}
-}
-
-impl Settle for AgentInitializedEvent {}
-impl Settle for BeforeInvocationEvent {}
-impl Settle for AfterInvocationEvent {}
-impl Settle for MessageAddedEvent {}
-impl Settle for BeforeModelCallEvent {}
-impl Settle for BeforeToolsEvent {}
-impl Settle for AfterToolsEvent {}
-impl Settle for BeforeToolCallEvent {}
-impl Settle for EventLoopThrottleEvent {}
-impl Settle for AttemptDiscardedEvent {}
-impl Settle for ForceStopEvent {}
 
 impl AsyncHookEvent for BeforeInvocationEvent {}
 impl AsyncHookEvent for AfterInvocationEvent {}

@@ -201,9 +201,3 @@ impl AfterModelCallEvent {
         }
     }
 }
-
-impl crate::hook::Settle for AfterModelCallEvent {
-    fn settle(&mut self) {
-        self.drop_stale_delay();
-    }
-}

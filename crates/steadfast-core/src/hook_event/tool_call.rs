@@ -132,10 +132,9 @@ impl AfterToolCallEvent {
         self.retry = true;
         self.delay = Some(delay);
     }
-}
 
-impl crate::hook::Settle for AfterToolCallEvent {
-    fn settle(&mut self) {
+    /// A delay belongs to the retry it was declared with.
+    pub(crate) const fn drop_stale_delay(&mut self) {
         if !self.retry {
             self.delay = None;
         }
