@@ -377,7 +377,11 @@ async fn run_tool(cx: &RunContext<'_>, call: ToolCall) -> Result<ToolOutcome, Br
         // A cancelled wait needs no outcome of its own: the call below sees the cancellation.
         sleep(cx, Some(call.cancel.clone()), unit, wait).await?;
     }
-    let work = Box::pin(async { StepOutcome::Tool(call.make(cx).await) });
+    let slot = call.step.slot;
+    let work = Box::pin(async {
+        let verdict = call.make(cx).await;
+        StepOutcome::Tool(ToolOutcome { slot, verdict })
+    });
     match record(cx, unit, work).await? {
         StepOutcome::Tool(outcome) => Ok(outcome),
         other => Err(Broken::Mismatch(StepMismatch {

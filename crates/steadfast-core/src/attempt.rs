@@ -61,19 +61,61 @@ struct Attempt<'a> {
 /// Why an attempt has neither an answer nor a model's error.
 type Outcome = Result<Result<ModelResponse, ModelError>, Interrupt>;
 
+/// An attempt that does not count: why, and what follows. Boxed, since most attempts count.
+struct Discard {
+    reason: DiscardReason,
+    error: Option<ModelError>,
+    then: Then,
+}
+
+enum Then {
+    Retry(Option<(WaitPlan, RecordedWait)>),
+    Fail(Failure),
+    Cancel,
+}
+
 impl Attempt<'_> {
     fn scope(&self) -> EventScope {
         self.cx.scope(self.run.turn(), self.number)
     }
 
+    /// Each step is a future of its own, so that one takes the place of the other in memory.
     async fn make(&mut self) -> AttemptVerdict {
+        let committed = match self.ask_and_call().await {
+            Ok(message) => self.commit(message).await,
+            Err(discard) => Err(discard),
+        };
+        let discard = match committed {
+            Ok(message) => return AttemptVerdict::Answered { message },
+            Err(discard) => discard,
+        };
+        let mut asked = self.take_back(&discard).await;
+        if let (Ok(()), Then::Retry(Some((plan, _)))) = (&asked, &discard.then) {
+            asked = self.tell_throttle(plan, &discard).await;
+        }
+        self.verdict(*discard, asked)
+    }
+
+    /// Asks the hooks, calls the model, asks the hooks.
+    async fn ask_and_call(&mut self) -> Result<Arc<Message>, Box<Discard>> {
         let outcome = match self.ask_before().await {
             Ok(Some(answer)) => Ok(Ok(self.answer_without_model(answer))),
             Ok(None) => self.call_model().await,
             Err(Unanswered::Interrupted(interrupt)) => Err(interrupt),
-            Err(failed) => return self.give_up_on(failed, None).await,
+            Err(failed) => return Err(self.cut_off(failed, None)),
         };
-        self.judge(outcome).await
+        let interrupt = outcome.as_ref().err().copied();
+        let mut event = self.after_model_call(outcome);
+        // What was cut short still gets its `After`, so that what a hook opened it can close.
+        let asked = self.cx.ask_after(&mut self.watch, &mut event).await;
+        let asked = match interrupt {
+            Some(interrupt) => asked.and(Err(interrupt.into())),
+            None => asked,
+        };
+        match asked {
+            Ok(()) => self.conclude(event),
+            Err(unanswered) => Err(self.cut_off(unanswered, event.outcome.and_then(Result::err))),
+        }
     }
 
     /// Asks the hooks before the call; one of them may answer in the model's place.
@@ -178,63 +220,16 @@ impl Attempt<'_> {
         ModelError::new(ModelErrorKind::Timeout, message)
     }
 
-    /// Asks the hooks after the call and draws the conclusion.
-    async fn judge(&mut self, outcome: Outcome) -> AttemptVerdict {
-        let (outcome, interrupt) = match outcome {
-            Ok(outcome) => (Some(outcome), None),
-            Err(interrupt) => (None, Some(interrupt)),
-        };
-        let mut event = AfterModelCallEvent {
+    fn after_model_call(&self, outcome: Outcome) -> AfterModelCallEvent {
+        let outcome = outcome.ok();
+        AfterModelCallEvent {
             scope: self.scope(),
             facts: self.facts(outcome.as_ref().is_some_and(Result::is_err)),
             outcome,
             retry: false,
             plan: None,
             gave_up: false,
-        };
-        // What was cut short still gets its `After`, so that what a hook opened it can close.
-        let asked = self.cx.ask_after(&mut self.watch, &mut event).await;
-        let asked = match interrupt {
-            Some(interrupt) => asked.and(Err(interrupt.into())),
-            None => asked,
-        };
-        match asked {
-            Ok(()) => self.conclude(event).await,
-            Err(unanswered) => {
-                let error = event.outcome.and_then(Result::err);
-                self.give_up_on(unanswered, error).await
-            }
         }
-    }
-
-    /// Ends an attempt whose hooks could not be asked to the end.
-    async fn give_up_on(
-        &mut self,
-        unanswered: Unanswered,
-        error: Option<ModelError>,
-    ) -> AttemptVerdict {
-        let (reason, failure) = match unanswered {
-            Unanswered::Interrupted(Interrupt::Cancelled) => {
-                return match self.discard(DiscardReason::Cancelled, error).await {
-                    Err(Unanswered::Failed(failure)) => AttemptVerdict::Failed(failure),
-                    Ok(()) | Err(Unanswered::Interrupted(_)) => AttemptVerdict::Cancelled,
-                };
-            }
-            Unanswered::Interrupted(_) => (DiscardReason::Deadline, self.cx.deadline_failure()),
-            Unanswered::Failed(failure) => (DiscardReason::HookError, failure),
-        };
-        let failure = failure.with_model_error(error.clone());
-        self.discard_and_fail(reason, error, failure).await
-    }
-
-    /// The verdict on an attempt that was discarded before its hooks were asked to the end.
-    fn verdict_on(&self, unanswered: Unanswered, error: Option<ModelError>) -> AttemptVerdict {
-        let failure = match unanswered {
-            Unanswered::Interrupted(Interrupt::Cancelled) => return AttemptVerdict::Cancelled,
-            Unanswered::Interrupted(_) => self.cx.deadline_failure(),
-            Unanswered::Failed(failure) => failure,
-        };
-        AttemptVerdict::Failed(failure.with_model_error(error))
     }
 
     fn facts(&self, failed: bool) -> AttemptFacts {
@@ -253,75 +248,118 @@ impl Attempt<'_> {
         }
     }
 
-    async fn conclude(&mut self, event: AfterModelCallEvent) -> AttemptVerdict {
+    /// Draws the conclusion from what the hooks have answered: a message that joins the history, or
+    /// an attempt that does not count.
+    fn conclude(&self, event: AfterModelCallEvent) -> Result<Arc<Message>, Box<Discard>> {
         match event.outcome {
-            Some(outcome) if event.retry => self.retry(outcome, event.plan).await,
-            Some(Ok(response)) => self.commit(response).await,
-            Some(Err(error)) => {
-                let failure = Failure::model(error.clone());
-                self.discard_and_fail(DiscardReason::ModelError, Some(error), failure)
-                    .await
-            }
+            Some(outcome) if event.retry => Err(self.retry(outcome.err(), event.plan)),
+            Some(Ok(response)) => Ok(response.message),
+            Some(Err(error)) => Err(Box::new(Discard {
+                reason: DiscardReason::ModelError,
+                then: Then::Fail(Failure::model(error.clone())),
+                error: Some(error),
+            })),
             // Only an interrupted attempt has no outcome, and that was handled before.
-            None => AttemptVerdict::Cancelled,
+            None => Err(self.cut_off(Interrupt::Cancelled.into(), None)),
         }
     }
 
-    async fn retry(
-        &mut self,
-        outcome: Result<ModelResponse, ModelError>,
-        plan: Option<WaitPlan>,
-    ) -> AttemptVerdict {
-        let error = outcome.err();
-        let reason = match error {
-            Some(_) => DiscardReason::ModelError,
-            None => DiscardReason::RetriedByHook,
-        };
-        let cap = self.run.max_attempts_per_turn();
-        if self.number >= cap {
-            let failure = Failure::of_loop(
-                RunErrorKind::AttemptCap,
-                format!("the model was called {cap} times in one turn, which is the hard cap"),
-            )
-            .with_model_error(error.clone());
-            return self.discard_and_fail(reason, error, failure).await;
-        }
+    /// Retries, unless the cap or the deadline is in the way.
+    fn retry(&self, error: Option<ModelError>, plan: Option<WaitPlan>) -> Box<Discard> {
         let now = self.cx.runtime.now();
-        let wait = plan.map(|plan| RecordedWait::from_now(now, plan.delay));
-        if let (Some(wait), Some(deadline)) = (wait, self.cx.deadline)
-            && wait.until >= deadline
-        {
-            let failure = Failure::of_loop(
-                RunErrorKind::Deadline,
-                format!(
-                    "the next try in {:?} would not come before the run's deadline",
-                    wait.delay
-                ),
-            )
-            .with_model_error(error.clone())
-            .with_retry_after(wait.delay);
-            return self.discard_and_fail(reason, error, failure).await;
-        }
-        let mut asked = self.discard(reason, error.clone()).await;
-        if let (Ok(()), Some(plan)) = (&asked, plan) {
-            asked = self.tell_throttle(plan, error.clone()).await;
-        }
-        match asked {
-            Ok(()) => AttemptVerdict::Retry { wait },
-            Err(unanswered) => self.verdict_on(unanswered, error),
+        let wait = plan.map(|plan| (plan, RecordedWait::from_now(now, plan.delay)));
+        let failure = self
+            .over_the_cap()
+            .or_else(|| self.too_late(wait.map(|(_, wait)| wait)));
+        Box::new(Discard {
+            reason: match error {
+                Some(_) => DiscardReason::ModelError,
+                None => DiscardReason::RetriedByHook,
+            },
+            then: match failure {
+                Some(failure) => Then::Fail(failure.with_model_error(error.clone())),
+                None => Then::Retry(wait),
+            },
+            error,
+        })
+    }
+
+    fn over_the_cap(&self) -> Option<Failure> {
+        let cap = self.run.max_attempts_per_turn();
+        (self.number >= cap).then(|| {
+            let problem =
+                format!("the model was called {cap} times in one turn, which is the hard cap");
+            Failure::of_loop(RunErrorKind::AttemptCap, problem)
+        })
+    }
+
+    /// The failure of a run whose deadline comes before its next try.
+    fn too_late(&self, wait: Option<RecordedWait>) -> Option<Failure> {
+        let (wait, deadline) = (wait?, self.cx.deadline?);
+        (wait.until >= deadline).then(|| {
+            let delay = wait.delay;
+            let problem =
+                format!("the next try in {delay:?} would not come before the run's deadline");
+            Failure::of_loop(RunErrorKind::Deadline, problem).with_retry_after(delay)
+        })
+    }
+
+    /// What becomes of an attempt whose hooks could not be asked to the end.
+    fn cut_off(&self, unanswered: Unanswered, error: Option<ModelError>) -> Box<Discard> {
+        let (reason, failure) = match unanswered {
+            Unanswered::Interrupted(Interrupt::Cancelled) => (DiscardReason::Cancelled, None),
+            Unanswered::Interrupted(_) => {
+                (DiscardReason::Deadline, Some(self.cx.deadline_failure()))
+            }
+            Unanswered::Failed(failure) => (DiscardReason::HookError, Some(failure)),
+        };
+        let failure = failure.map(|failure| failure.with_model_error(error.clone()));
+        Box::new(Discard {
+            reason,
+            error,
+            then: failure.map_or(Then::Cancel, Then::Fail),
+        })
+    }
+
+    /// Adds the answer to the history.
+    async fn commit(&mut self, message: Arc<Message>) -> Result<Arc<Message>, Box<Discard>> {
+        let mut added = MessageAddedEvent {
+            scope: self.scope(),
+            message,
+        };
+        match self.cx.ask_before(&mut self.watch, &mut added).await {
+            Ok(()) => {
+                let message = Arc::clone(&added.message);
+                self.cx.tell(AgentEvent::Message(added));
+                Ok(message)
+            }
+            Err(unanswered) => Err(self.cut_off(unanswered, None)),
         }
     }
 
+    /// Takes back what the attempt said: every attempt that is not committed ends here, once.
+    async fn take_back(&mut self, discard: &Discard) -> Result<(), Unanswered> {
+        let mut event = AttemptDiscardedEvent {
+            scope: self.scope(),
+            reason: discard.reason,
+            error: discard.error.clone(),
+        };
+        let asked = self.cx.ask_after(&mut self.watch, &mut event).await;
+        self.cx.tell(AgentEvent::AttemptDiscarded(event));
+        asked
+    }
+
+    /// Tells the wait before the next attempt.
     async fn tell_throttle(
         &mut self,
-        plan: WaitPlan,
-        error: Option<ModelError>,
+        plan: &WaitPlan,
+        discard: &Discard,
     ) -> Result<(), Unanswered> {
         let mut event = EventLoopThrottleEvent {
             scope: self.scope(),
             delay: plan.delay,
             max_attempts: plan.max_attempts,
-            error,
+            error: discard.error.clone(),
             decided_by: plan.decided_by,
         };
         tracing::warn!(
@@ -336,47 +374,21 @@ impl Attempt<'_> {
         Ok(())
     }
 
-    /// Takes back what the attempt said: every attempt that is not committed ends here, once.
-    async fn discard(
-        &mut self,
-        reason: DiscardReason,
-        error: Option<ModelError>,
-    ) -> Result<(), Unanswered> {
-        let mut event = AttemptDiscardedEvent {
-            scope: self.scope(),
-            reason,
-            error,
+    /// The verdict on an attempt that was taken back.
+    fn verdict(&self, discard: Discard, asked: Result<(), Unanswered>) -> AttemptVerdict {
+        let then = match (discard.then, asked) {
+            (Then::Retry(_), Err(unanswered)) => self.cut_off(unanswered, discard.error).then,
+            (Then::Cancel, Err(Unanswered::Failed(failure))) => Then::Fail(failure),
+            // The first failure is the one that ends the run; a hook that fails at the discard of an
+            // attempt that has already failed has nothing to add.
+            (then, _) => then,
         };
-        let asked = self.cx.ask_after(&mut self.watch, &mut event).await;
-        self.cx.tell(AgentEvent::AttemptDiscarded(event));
-        asked
-    }
-
-    async fn discard_and_fail(
-        &mut self,
-        reason: DiscardReason,
-        error: Option<ModelError>,
-        failure: Failure,
-    ) -> AttemptVerdict {
-        // The first failure is the one that ends the run; a hook that fails at the discard of an
-        // attempt that has already failed has nothing to add.
-        let _ = self.discard(reason, error).await;
-        AttemptVerdict::Failed(failure)
-    }
-
-    /// Adds the answer to the history.
-    async fn commit(&mut self, response: ModelResponse) -> AttemptVerdict {
-        let message = response.message;
-        let mut added = MessageAddedEvent {
-            scope: self.scope(),
-            message: Arc::clone(&message),
-        };
-        match self.cx.ask_before(&mut self.watch, &mut added).await {
-            Ok(()) => {
-                self.cx.tell(AgentEvent::Message(added));
-                AttemptVerdict::Answered { message }
-            }
-            Err(unanswered) => self.give_up_on(unanswered, None).await,
+        match then {
+            Then::Retry(wait) => AttemptVerdict::Retry {
+                wait: wait.map(|(_, wait)| wait),
+            },
+            Then::Fail(failure) => AttemptVerdict::Failed(failure),
+            Then::Cancel => AttemptVerdict::Cancelled,
         }
     }
 }

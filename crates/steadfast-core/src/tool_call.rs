@@ -12,7 +12,7 @@ use crate::{
     interrupt::{Interrupt, Watch},
     message::{ToolResult, ToolUse},
     millis,
-    run::{RecordedWait, ToolOutcome, ToolStep, ToolVerdict},
+    run::{RecordedWait, ToolStep, ToolVerdict},
     run_context::{RunContext, Unanswered},
     run_error::Failure,
     tool::{Tool, ToolContext, ToolError},
@@ -34,18 +34,7 @@ pub(crate) struct ToolCall {
 
 impl ToolCall {
     /// Makes the call and says what follows from it.
-    pub(crate) async fn make(self, cx: &RunContext<'_>) -> ToolOutcome {
-        ToolOutcome {
-            slot: self.step.slot,
-            verdict: self.verdict(cx).await,
-        }
-    }
-
-    fn scope(&self, cx: &RunContext<'_>) -> EventScope {
-        cx.scope(self.turn, self.attempt)
-    }
-
-    async fn verdict(&self, cx: &RunContext<'_>) -> ToolVerdict {
+    pub(crate) async fn make(&self, cx: &RunContext<'_>) -> ToolVerdict {
         let mut watch = cx.watch_with(self.cancel.clone());
         let mut before = BeforeToolCallEvent {
             scope: self.scope(cx),
@@ -67,17 +56,18 @@ impl ToolCall {
         let started = cx.runtime.now();
         let ran = self.run_tool(cx, &mut watch, &before).await;
         let took = cx.runtime.now().duration_since(started);
-        let duration = millis::to_micros(took.unwrap_or_default());
-        self.judge(
-            cx,
-            watch,
-            Ran {
-                before,
-                ran,
-                duration,
-            },
-        )
-        .await
+        let interrupt = ran.as_ref().err().copied();
+        let mut after = self.after(cx, before, ran, took.unwrap_or_default());
+        let asked = cx.ask_after(&mut watch, &mut after).await;
+        let asked = match interrupt {
+            Some(interrupt) => asked.and(Err(interrupt.into())),
+            None => asked,
+        };
+        self.conclude(cx, after, asked, interrupt)
+    }
+
+    fn scope(&self, cx: &RunContext<'_>) -> EventScope {
+        cx.scope(self.turn, self.attempt)
     }
 
     async fn run_tool(
@@ -120,33 +110,40 @@ impl ToolCall {
         })
     }
 
-    async fn judge(&self, cx: &RunContext<'_>, mut watch: Watch, ran: Ran) -> ToolVerdict {
-        let call = ran.before.tool_use;
-        let (result, error, interrupt) = match ran.ran {
-            Ok(Ok(result)) => (result, None, None),
-            Ok(Err(error)) => (
-                ToolResult::error(&call, error.to_string()),
-                Some(error),
-                None,
-            ),
-            Err(interrupt) => (ToolResult::error(&call, CANCELLED), None, Some(interrupt)),
+    fn after(
+        &self,
+        cx: &RunContext<'_>,
+        before: BeforeToolCallEvent,
+        ran: Result<Result<ToolResult, ToolError>, Interrupt>,
+        took: Duration,
+    ) -> AfterToolCallEvent {
+        let call = before.tool_use;
+        let (result, error) = match ran {
+            Ok(Ok(result)) => (result, None),
+            Ok(Err(error)) => (ToolResult::error(&call, error.to_string()), Some(error)),
+            Err(_) => (ToolResult::error(&call, CANCELLED), None),
         };
-        let mut after = AfterToolCallEvent {
+        AfterToolCallEvent {
             scope: self.scope(cx),
             tool_use: call,
             error,
-            cancelled: ran.before.cancel,
-            duration: ran.duration,
+            cancelled: before.cancel,
+            duration: millis::to_micros(took),
             tries: self.step.tries,
             result,
             retry: false,
             delay: None,
-        };
-        let asked = cx.ask_after(&mut watch, &mut after).await;
-        let asked = match interrupt {
-            Some(interrupt) => asked.and(Err(interrupt.into())),
-            None => asked,
-        };
+        }
+    }
+
+    /// Tells what the call came to and draws the conclusion.
+    fn conclude(
+        &self,
+        cx: &RunContext<'_>,
+        mut after: AfterToolCallEvent,
+        asked: Result<(), Unanswered>,
+        interrupt: Option<Interrupt>,
+    ) -> ToolVerdict {
         // Hooks may write what was answered, not what was asked: a result under another identity or
         // name would answer no call of the message.
         after.result.id.clone_from(&self.call.id);
@@ -155,7 +152,7 @@ impl ToolCall {
             self.scope(cx),
             &after.tool_use,
             &after.result,
-            ran.duration,
+            after.duration,
         )));
         match asked {
             Err(Unanswered::Failed(failure)) => {
@@ -207,11 +204,4 @@ impl ToolCall {
 /// The verdict that ends the run, with what the tool had answered by then.
 const fn failed(failure: Failure, result: Option<ToolResult>) -> ToolVerdict {
     ToolVerdict::Failed { failure, result }
-}
-
-/// A call that was made.
-struct Ran {
-    before: BeforeToolCallEvent,
-    ran: Result<Result<ToolResult, ToolError>, Interrupt>,
-    duration: Duration,
 }

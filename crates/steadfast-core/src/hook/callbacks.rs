@@ -314,7 +314,8 @@ impl Slots {
                 },
                 (Callback::Async(hook), Err(_)) => {
                     let until = *grace.get_or_insert_with(|| Instant::now() + GRACE);
-                    if let Ok(answer) = timeout_at(until, hook.call(event)).await {
+                    // Boxed, because a timer is large and this is rare.
+                    if let Ok(answer) = Box::pin(timeout_at(until, hook.call(event))).await {
                         answer?;
                     }
                 }
