@@ -20,8 +20,8 @@ use crate::{
     interrupt::{Interrupt, Watch},
     message::{Message, Role},
     run::{
-        Begun, RecordedWait, Run, Step, StepMismatch, StepName, StepOutcome, ToolOutcome, ToolStep,
-        ToolVerdict, ToolsBegun, ToolsFinished, Unit,
+        Begun, RUN_SCHEMA, RecordedWait, Run, Step, StepMismatch, StepName, StepOutcome,
+        ToolOutcome, ToolStep, ToolVerdict, ToolsBegun, ToolsFinished, Unit,
     },
     run_context::{RunContext, Unanswered},
     run_error::{Failure, RunErrorKind},
@@ -64,6 +64,7 @@ impl From<Broken> for Failure {
 pub(crate) async fn start(runtime: &dyn Runtime) -> Result<(RunId, SystemTime), Broken> {
     let draw = async {
         StepOutcome::Started {
+            schema: RUN_SCHEMA,
             id: RunId::from_bits(runtime.random(), runtime.random()),
             at: runtime.now(),
         }
@@ -78,7 +79,7 @@ pub(crate) async fn start(runtime: &dyn Runtime) -> Result<(RunId, SystemTime), 
         )
         .await?
     {
-        StepOutcome::Started { id, at } => Ok((id, at)),
+        StepOutcome::Started { id, at, .. } => Ok((id, at)),
         other => Err(Broken::Mismatch(StepMismatch {
             expected: "start",
             got: other.kind(),
@@ -449,6 +450,7 @@ async fn end(cx: &RunContext<'_>, run: &Run) -> StepOutcome {
     let mut event = AfterInvocationEvent {
         scope,
         outcome,
+        history: run.history().clone(),
         resume: None,
     };
     let asked = match cx.ask_after(&mut cx.watch(), &mut event).await {

@@ -8,13 +8,14 @@ use std::{
 };
 
 use futures_core::Stream;
+use futures_util::future::join_all;
 
 use crate::{
     event::{
         AgentEvent, AttemptDiscardedEvent, AttemptStartedEvent, DiscardReason,
         EventLoopThrottleEvent, EventScope, MessageAddedEvent, ReasoningDeltaEvent, TextDeltaEvent,
     },
-    hook_event::{AfterModelCallEvent, AttemptFacts, BeforeModelCallEvent, WaitPlan},
+    hook_event::{Admission, AfterModelCallEvent, AttemptFacts, BeforeModelCallEvent, WaitPlan},
     interrupt::{Interrupt, Watch},
     message::Message,
     model::{Assembly, ModelDelta, ModelError, ModelErrorKind, ModelRequest, ModelResponse},
@@ -35,6 +36,8 @@ pub(crate) async fn attempt(cx: &RunContext<'_>, run: &Run) -> AttemptOutcome {
         assembly: Assembly::default(),
         answer_began: false,
         output_started: false,
+        hopeless: None,
+        waited: Duration::ZERO,
     };
     cx.tell(AgentEvent::AttemptStarted(AttemptStartedEvent {
         scope: attempt.scope(),
@@ -43,6 +46,7 @@ pub(crate) async fn attempt(cx: &RunContext<'_>, run: &Run) -> AttemptOutcome {
     AttemptOutcome {
         started: attempt.started,
         usage: attempt.assembly.usage(),
+        waited: attempt.waited,
         verdict,
     }
 }
@@ -56,6 +60,10 @@ struct Attempt<'a> {
     assembly: Assembly,
     answer_began: bool,
     output_started: bool,
+    /// The declared wait that would have ended after the run's deadline.
+    hopeless: Option<RecordedWait>,
+    /// How long it waited before the call.
+    waited: Duration,
 }
 
 /// Why an attempt has neither an answer nor a model's error.
@@ -91,7 +99,7 @@ impl Attempt<'_> {
         };
         let mut asked = self.take_back(&discard).await;
         if let (Ok(()), Then::Retry(Some((plan, _)))) = (&asked, &discard.then) {
-            asked = self.tell_throttle(plan, &discard).await;
+            asked = self.tell_throttle(plan, discard.error.clone()).await;
         }
         self.verdict(*discard, asked)
     }
@@ -123,10 +131,40 @@ impl Attempt<'_> {
         let mut event = BeforeModelCallEvent {
             scope: self.scope(),
             history: self.run.history().clone(),
+            waits: Vec::new(),
             cancel: None,
         };
         self.cx.ask_before(&mut self.watch, &mut event).await?;
+        if event.cancel.is_none()
+            && let Some(delay) = event.delay()
+        {
+            // Boxed, because most calls do not wait here.
+            Box::pin(self.wait_for_admission(delay, event.waits)).await?;
+        }
         Ok(event.cancel)
+    }
+
+    /// Waits until everybody who limits the calls lets this one in.
+    async fn wait_for_admission(
+        &mut self,
+        delay: Duration,
+        waits: Vec<Admission>,
+    ) -> Result<(), Unanswered> {
+        let began = self.cx.runtime.now();
+        let expected = RecordedWait::from_now(began, delay);
+        if self.is_too_late(expected) {
+            self.hopeless = Some(expected);
+            return Err(Interrupt::Deadline.into());
+        }
+        self.tell_throttle(&WaitPlan::of_pacer(delay), None).await?;
+        let admitted = self
+            .watch
+            .race(join_all(waits.into_iter().map(Admission::pass)))
+            .await;
+        let took = self.cx.runtime.now().duration_since(began);
+        self.waited = took.unwrap_or_default();
+        admitted?;
+        Ok(())
     }
 
     fn answer_without_model(&self, text: String) -> ModelResponse {
@@ -268,9 +306,10 @@ impl Attempt<'_> {
     fn retry(&self, error: Option<ModelError>, plan: Option<WaitPlan>) -> Box<Discard> {
         let now = self.cx.runtime.now();
         let wait = plan.map(|plan| (plan, RecordedWait::from_now(now, plan.delay)));
-        let failure = self
-            .over_the_cap()
-            .or_else(|| self.too_late(wait.map(|(_, wait)| wait)));
+        let failure = self.over_the_cap().or_else(|| {
+            let (_, wait) = wait.filter(|(_, wait)| self.is_too_late(*wait))?;
+            Some(too_late(wait))
+        });
         Box::new(Discard {
             reason: match error {
                 Some(_) => DiscardReason::ModelError,
@@ -293,15 +332,10 @@ impl Attempt<'_> {
         })
     }
 
-    /// The failure of a run whose deadline comes before its next try.
-    fn too_late(&self, wait: Option<RecordedWait>) -> Option<Failure> {
-        let (wait, deadline) = (wait?, self.cx.deadline?);
-        (wait.until >= deadline).then(|| {
-            let delay = wait.delay;
-            let problem =
-                format!("the next try in {delay:?} would not come before the run's deadline");
-            Failure::of_loop(RunErrorKind::Deadline, problem).with_retry_after(delay)
-        })
+    fn is_too_late(&self, wait: RecordedWait) -> bool {
+        self.cx
+            .deadline
+            .is_some_and(|deadline| wait.until >= deadline)
     }
 
     /// What becomes of an attempt whose hooks could not be asked to the end.
@@ -309,7 +343,11 @@ impl Attempt<'_> {
         let (reason, failure) = match unanswered {
             Unanswered::Interrupted(Interrupt::Cancelled) => (DiscardReason::Cancelled, None),
             Unanswered::Interrupted(_) => {
-                (DiscardReason::Deadline, Some(self.cx.deadline_failure()))
+                let failure = match self.hopeless {
+                    Some(wait) => too_late(wait),
+                    None => self.cx.deadline_failure(),
+                };
+                (DiscardReason::Deadline, Some(failure))
             }
             Unanswered::Failed(failure) => (DiscardReason::HookError, Some(failure)),
         };
@@ -349,17 +387,17 @@ impl Attempt<'_> {
         asked
     }
 
-    /// Tells the wait before the next attempt.
+    /// Tells a wait before it is made.
     async fn tell_throttle(
         &mut self,
         plan: &WaitPlan,
-        discard: &Discard,
+        error: Option<ModelError>,
     ) -> Result<(), Unanswered> {
         let mut event = EventLoopThrottleEvent {
             scope: self.scope(),
             delay: plan.delay,
             max_attempts: plan.max_attempts,
-            error: discard.error.clone(),
+            error,
             decided_by: plan.decided_by,
         };
         tracing::warn!(
@@ -367,7 +405,7 @@ impl Attempt<'_> {
             attempt = self.number,
             delay = ?plan.delay,
             error = event.error.as_ref().map(tracing::field::display),
-            "model call failed, waiting before the next attempt"
+            "waiting before the model is called"
         );
         self.cx.ask_before(&mut self.watch, &mut event).await?;
         self.cx.tell(AgentEvent::EventLoopThrottle(event));
@@ -391,4 +429,11 @@ impl Attempt<'_> {
             Then::Cancel => AttemptVerdict::Cancelled,
         }
     }
+}
+
+/// The failure of a run whose deadline comes before its next try.
+fn too_late(wait: RecordedWait) -> Failure {
+    let delay = wait.delay;
+    let problem = format!("the next try in {delay:?} would not come before the run's deadline");
+    Failure::of_loop(RunErrorKind::Deadline, problem).with_retry_after(delay)
 }

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 pub use payload::{
     AttemptDiscardedEvent, AttemptStartedEvent, DecidedBy, DiscardReason, EventLoopThrottleEvent,
-    ForceStopEvent, MessageAddedEvent, ReasoningDeltaEvent, ResultEvent, RunStartedEvent,
-    TextDeltaEvent, ToolFinishedEvent, ToolStartedEvent,
+    ForceStopEvent, MessageAddedEvent, ReasoningDeltaEvent, ResultEvent, RunDroppedEvent,
+    RunStartedEvent, TextDeltaEvent, ToolFinishedEvent, ToolStartedEvent,
 };
 
 use crate::run_id::RunId;
@@ -71,7 +71,8 @@ pub(crate) use scoped;
 /// Deltas carry the attempt that they belong to, and every attempt ends in exactly one of
 /// [`AgentEvent::Message`] and [`AgentEvent::AttemptDiscarded`]. What a discarded attempt has said
 /// is taken back; the texts of the other attempts are exactly the texts of the history. The last
-/// event is exactly one of [`AgentEvent::Result`] and [`AgentEvent::ForceStop`].
+/// event is exactly one of [`AgentEvent::Result`] and [`AgentEvent::ForceStop`]; an observer of a run
+/// that is dropped on the way is told [`AgentEvent::RunDropped`] instead.
 ///
 /// The serde form, one JSON object with a `type`, is what `steadfast run --events jsonl` prints and
 /// what a stored trace holds. It is public and versioned: see `docs/events.md`.
@@ -115,6 +116,8 @@ pub enum AgentEvent {
     ToolStarted(ToolStartedEvent),
     /// A tool answered or failed.
     ToolFinished(ToolFinishedEvent),
+    /// The run was dropped before its end. Told to observers only, and the last event then.
+    RunDropped(RunDroppedEvent),
     /// The run ended with an error. The last event.
     ForceStop(ForceStopEvent),
     /// The run ended with a result. The last event.
@@ -135,6 +138,7 @@ impl AgentEvent {
             Self::Message(event) => &event.scope,
             Self::ToolStarted(event) => &event.scope,
             Self::ToolFinished(event) => &event.scope,
+            Self::RunDropped(event) => &event.scope,
             Self::ForceStop(event) => &event.scope,
             Self::Result(event) => &event.scope,
         }

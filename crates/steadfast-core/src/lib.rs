@@ -45,7 +45,8 @@ pub use conversation::Conversation;
 pub use event::{
     AgentEvent, AttemptDiscardedEvent, AttemptStartedEvent, DecidedBy, DiscardReason, EVENT_SCHEMA,
     EventLoopThrottleEvent, EventScope, ForceStopEvent, MessageAddedEvent, ReasoningDeltaEvent,
-    ResultEvent, RunStartedEvent, TextDeltaEvent, ToolFinishedEvent, ToolStartedEvent,
+    ResultEvent, RunDroppedEvent, RunStartedEvent, TextDeltaEvent, ToolFinishedEvent,
+    ToolStartedEvent,
 };
 pub use history::History;
 pub use hook::{

@@ -25,7 +25,7 @@ use crate::{
     input::Input,
     model::{ModelSettings, RequestFrame},
     run::Run,
-    run_context::RunContext,
+    run_context::{Progress, RunContext},
     run_error::{Failure, RunError, RunErrorKind},
     run_id::RunId,
     runtime::{Runtime, TokioRuntime},
@@ -212,6 +212,7 @@ impl<'a> Prompt<'a> {
             resumes: run.resumes(),
             started: run.started(),
             deadline: run.deadline(),
+            progress: Progress::default(),
         };
         if resumed || refusal.is_some() {
             tell_resumed(&cx, &run, refusal.is_some());
@@ -221,12 +222,16 @@ impl<'a> Prompt<'a> {
             Some(failure) => Err(failure),
         };
         match driven {
-            Ok(()) => settle(run, resumed, self.conversation, &cx),
+            Ok(()) => {
+                cx.end();
+                settle(run, resumed, self.conversation, &cx)
+            }
             Err(failure) => {
                 // A run that an engine stopped goes on elsewhere; any other is at its end.
                 if failure.kind() != RunErrorKind::Stopped {
                     tell_force_stop(&cx, &run, failure.clone()).await;
                 }
+                cx.end();
                 Err(RunError::new(failure, run))
             }
         }

@@ -6,14 +6,15 @@ mod step;
 
 use std::{sync::Arc, time::Duration, time::SystemTime};
 
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Serialize};
 
 use phase::{Ending, Phase, ToolSlot, Turn};
-pub(crate) use step::Unit;
+use step::known_schema;
 pub use step::{
     AttemptOutcome, AttemptVerdict, Begun, RecordedWait, Step, StepMismatch, StepName, StepOutcome,
     ToolOutcome, ToolStep, ToolVerdict, ToolsBegun, ToolsFinished,
 };
+pub(crate) use step::{RUN_SCHEMA, Unit};
 
 use crate::{
     history::History,
@@ -23,9 +24,6 @@ use crate::{
     run_id::RunId,
     usage::{StopReason, Usage},
 };
-
-/// The version of a run's stored form.
-const RUN_SCHEMA: u32 = 1;
 
 /// One prompt on its way to a result.
 ///
@@ -203,6 +201,7 @@ impl Run {
         self.turn.attempts = self.turn.attempts.saturating_add(1);
         self.turn.started.get_or_insert(outcome.started);
         self.usage += outcome.usage;
+        self.waited = self.waited.saturating_add(outcome.waited);
         match outcome.verdict {
             AttemptVerdict::Answered { message } => self.take_answer(message),
             AttemptVerdict::Retry { wait: None } => {}
@@ -463,15 +462,4 @@ fn tool_steps(slots: &[ToolSlot]) -> Vec<ToolStep> {
         })
     };
     slots.iter().enumerate().filter_map(pending).collect()
-}
-
-/// A run stored by another version may mean something else: it is refused, not guessed at.
-fn known_schema<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
-    let schema = u32::deserialize(deserializer)?;
-    if schema == RUN_SCHEMA {
-        return Ok(schema);
-    }
-    Err(de::Error::custom(format!(
-        "the run was stored in form {schema}, and this version reads form {RUN_SCHEMA}"
-    )))
 }

@@ -1,13 +1,20 @@
 //! What every unit of a run works with: hooks to ask, observers to tell, time, interrupts.
 
-use std::{sync::Arc, time::Duration, time::SystemTime};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     agent::AgentParts,
-    event::{AgentEvent, EventScope},
+    event::{AgentEvent, EventScope, RunDroppedEvent},
     event_queue::EventQueue,
     hook::{HookError, HookEvent},
     interrupt::{Interrupt, Watch},
@@ -30,6 +37,17 @@ pub(crate) struct RunContext<'a> {
     pub(crate) resumes: u32,
     pub(crate) started: SystemTime,
     pub(crate) deadline: Option<SystemTime>,
+    pub(crate) progress: Progress,
+}
+
+/// How far a run has come, for the notice of one that is dropped.
+#[derive(Default)]
+pub(crate) struct Progress {
+    /// The turn and the attempt of the latest event. Nobody waits for them, so they may be read in
+    /// any order.
+    turn: AtomicU32,
+    attempt: AtomicU32,
+    ended: AtomicBool,
 }
 
 /// Why asking hooks did not come to an end.
@@ -48,6 +66,8 @@ impl From<Interrupt> for Unanswered {
 impl RunContext<'_> {
     /// Returns the place in the run at this moment.
     pub(crate) fn scope(&self, turn: u32, attempt: u32) -> EventScope {
+        self.progress.turn.store(turn, Ordering::Relaxed);
+        self.progress.attempt.store(attempt, Ordering::Relaxed);
         EventScope {
             run: self.run,
             turn,
@@ -59,6 +79,11 @@ impl RunContext<'_> {
     fn elapsed(&self) -> Duration {
         let elapsed = self.runtime.now().duration_since(self.started);
         millis::to_micros(elapsed.unwrap_or_default())
+    }
+
+    /// Notes that the run has come to its end, so that it cannot be dropped on the way any more.
+    pub(crate) fn end(&self) {
+        self.progress.ended.store(true, Ordering::Relaxed);
     }
 
     /// Returns the name under which a unit of this run is recorded.
@@ -147,6 +172,25 @@ impl RunContext<'_> {
             RunErrorKind::Deadline,
             format!("the run's deadline of {limit:?} passed"),
         )
+    }
+}
+
+/// A run whose future is dropped before its end is told to observers, who may have shown half of it.
+impl Drop for RunContext<'_> {
+    fn drop(&mut self) {
+        let progress = &self.progress;
+        let turn = progress.turn.load(Ordering::Relaxed);
+        // Nobody was told that it began.
+        if progress.ended.load(Ordering::Relaxed) || turn == 0 {
+            return;
+        }
+        let scope = self.scope(turn, progress.attempt.load(Ordering::Relaxed));
+        let event = AgentEvent::RunDropped(RunDroppedEvent { scope });
+        // This may be the unwinding from another panic, and a second one would end the program.
+        let told = catch_unwind(AssertUnwindSafe(|| self.agent.hooks.tell(&event)));
+        if told.is_err() {
+            tracing::error!(run = %self.run, "an observer panicked when it was told of a dropped run");
+        }
     }
 }
 

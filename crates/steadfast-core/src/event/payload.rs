@@ -24,6 +24,7 @@ scoped!(
     MessageAddedEvent,
     ToolStartedEvent,
     ToolFinishedEvent,
+    RunDroppedEvent,
     ForceStopEvent,
     ResultEvent,
 );
@@ -294,6 +295,43 @@ impl ToolFinishedEvent {
     pub const fn duration(&self) -> Duration {
         self.duration
     }
+}
+
+/// The run was dropped before its end, with its future, stream or task; or a hook panicked.
+///
+/// No hook is asked about it. An attempt or a tool that was under way has no end of its own. The
+/// stream is gone, so only observers are told.
+///
+/// ```
+/// use std::sync::{Arc, Mutex};
+///
+/// use steadfast_core::{Agent, AgentEvent, testing::{Reply, ScriptedModel}};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let dropped = Arc::new(Mutex::new(0));
+/// let count = Arc::clone(&dropped);
+/// let agent = Agent::builder()
+///     .model(ScriptedModel::new([Reply::hang()]))
+///     .observe(move |event: &AgentEvent| {
+///         if let (AgentEvent::RunDropped(_), Ok(mut count)) = (event, count.lock()) {
+///             *count += 1;
+///         }
+///     })
+///     .build()?;
+///
+/// let mut events = agent.prompt("Umbrella?").stream();
+/// events.next().await;
+/// drop(events);
+///
+/// assert_eq!(dropped.lock().map(|count| *count).ok(), Some(1));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunDroppedEvent {
+    #[serde(flatten)]
+    pub(crate) scope: EventScope,
 }
 
 /// The run ended with an error.

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use crate::{
-    agent::Agent, agent_result::RunSummary, event::EventScope, event::scoped, input::Input,
-    message::Message, run_error::Failure,
+    agent::Agent, agent_result::RunSummary, event::EventScope, event::scoped, history::History,
+    input::Input, message::Message, run_error::Failure,
 };
 
 scoped!(BeforeInvocationEvent, AfterInvocationEvent);
@@ -36,6 +36,7 @@ pub struct BeforeInvocationEvent {
 pub struct AfterInvocationEvent {
     pub(crate) scope: EventScope,
     pub(crate) outcome: Result<RunSummary, Failure>,
+    pub(crate) history: History,
     /// Set to go on with another prompt in the same run.
     ///
     /// Ignored if the run failed or was cancelled; the limits of the run go on counting.
@@ -43,6 +44,15 @@ pub struct AfterInvocationEvent {
 }
 
 impl AfterInvocationEvent {
+    /// Returns all messages of the run, those that it began with included.
+    ///
+    /// After a run that failed or was cancelled, a conversation may keep fewer: see
+    /// [`AgentBuilder::keep_failed_turn`](crate::AgentBuilder::keep_failed_turn) and its like.
+    #[must_use]
+    pub const fn history(&self) -> &History {
+        &self.history
+    }
+
     /// Returns the result, if the run ends with one.
     #[must_use]
     pub const fn result(&self) -> Option<&RunSummary> {

@@ -1,6 +1,12 @@
 //! Events around a model call: the heart of retrying.
 
-use std::time::Duration;
+use std::{
+    fmt,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures_core::future::BoxFuture;
 
 use crate::{
     event::{DecidedBy, EventScope, scoped},
@@ -12,12 +18,41 @@ use crate::{
 scoped!(BeforeModelCallEvent, AfterModelCallEvent);
 
 /// The model is about to be called. Happens for every attempt.
+///
+/// A limiter that is shared by several agents has its calls wait their turn here: see
+/// [`wait_for`](Self::wait_for).
 #[derive(Debug)]
 pub struct BeforeModelCallEvent {
     pub(crate) scope: EventScope,
     pub(crate) history: History,
+    pub(crate) waits: Vec<Admission>,
     /// Set to a text to answer with it instead of calling the model.
     pub cancel: Option<String>,
+}
+
+/// What a call waits for, as a hook declared it.
+pub(crate) struct Admission {
+    pub(crate) expected: Duration,
+    /// Behind a lock that is never taken: events are shared with observers, and a future is not.
+    pub(crate) granted: Mutex<BoxFuture<'static, ()>>,
+}
+
+impl Admission {
+    /// Waits until the call is let in.
+    pub(crate) async fn pass(self) {
+        self.granted
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner)
+            .await;
+    }
+}
+
+impl fmt::Debug for Admission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admission")
+            .field("expected", &self.expected)
+            .finish_non_exhaustive()
+    }
 }
 
 impl BeforeModelCallEvent {
@@ -25,6 +60,44 @@ impl BeforeModelCallEvent {
     #[must_use]
     pub const fn history(&self) -> &History {
         &self.history
+    }
+
+    /// Has the loop wait before it calls the model, until `granted` is done.
+    ///
+    /// The loop tells it as a throttle event of a pacer, with the `expected` delay, and waits; a
+    /// cancelled run drops the future. If the expected delay does not end before the run's deadline,
+    /// the run ends at once. The time counts as waited. Whoever is not limited declares nothing.
+    ///
+    /// ```
+    /// use steadfast_core::{Agent, BeforeModelCallEvent, secs, testing::{Reply, ScriptedModel}};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let agent = Agent::builder()
+    ///     .model(ScriptedModel::new([Reply::text("Yes.")]))
+    ///     .on(|event: &mut BeforeModelCallEvent| {
+    ///         event.wait_for(secs(2), tokio::time::sleep(secs(2)));
+    ///     })
+    ///     .build()?;
+    /// assert_eq!(agent.prompt("Umbrella?").await?.waited(), secs(2));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn wait_for(
+        &mut self,
+        expected: Duration,
+        granted: impl Future<Output = ()> + Send + 'static,
+    ) {
+        self.waits.push(Admission {
+            expected,
+            granted: Mutex::new(Box::pin(granted)),
+        });
+    }
+
+    /// Returns the longest delay that was declared so far; none if the model is called at once.
+    #[must_use]
+    pub fn delay(&self) -> Option<Duration> {
+        self.waits.iter().map(|wait| wait.expected).max()
     }
 }
 
@@ -83,6 +156,17 @@ pub(crate) struct WaitPlan {
     pub(crate) delay: Duration,
     pub(crate) decided_by: DecidedBy,
     pub(crate) max_attempts: Option<u32>,
+}
+
+impl WaitPlan {
+    /// A wait before a call that nothing has failed yet.
+    pub(crate) const fn of_pacer(delay: Duration) -> Self {
+        Self {
+            delay,
+            decided_by: DecidedBy::Pacer,
+            max_attempts: None,
+        }
+    }
 }
 
 impl AfterModelCallEvent {

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration, time::SystemTime};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::{
     message::{Message, ToolResult},
@@ -10,6 +10,20 @@ use crate::{
     run_id::RunId,
     usage::Usage,
 };
+
+/// The version of the stored form of runs and of what is recorded of them.
+pub(crate) const RUN_SCHEMA: u32 = 1;
+
+/// What another version stored may mean something else: it is refused, not guessed at.
+pub(super) fn known_schema<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let schema = u32::deserialize(deserializer)?;
+    if schema == RUN_SCHEMA {
+        return Ok(schema);
+    }
+    Err(de::Error::custom(format!(
+        "the run was stored in form {schema}, and this version reads form {RUN_SCHEMA}"
+    )))
+}
 
 /// What is to be done next.
 #[derive(Debug, Clone, PartialEq)]
@@ -136,7 +150,12 @@ impl fmt::Display for StepName {
 #[non_exhaustive]
 pub enum StepOutcome {
     /// Of the start, before there is a run: what is drawn for it.
+    ///
+    /// The first record of every run, so it names the form of those that follow.
     Started {
+        /// The version of the stored form of outcomes and runs.
+        #[serde(deserialize_with = "known_schema")]
+        schema: u32,
         /// Its identity.
         id: RunId,
         /// When it began.
@@ -211,6 +230,9 @@ pub struct AttemptOutcome {
     pub started: SystemTime,
     /// What it cost, also if it was discarded.
     pub usage: Usage,
+    /// How long it waited before the call, as a hook had declared.
+    #[serde(default, skip_serializing_if = "Duration::is_zero")]
+    pub waited: Duration,
     /// What follows from it.
     pub verdict: AttemptVerdict,
 }

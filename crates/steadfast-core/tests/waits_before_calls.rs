@@ -1,0 +1,173 @@
+//! Waits before a call: a hook declares them, the loop tells and makes them.
+
+mod support;
+
+use std::{future::pending, sync::Arc, time::Duration};
+
+use steadfast_core::{
+    Agent, AgentBuilder, BeforeModelCallEvent, CancellationToken, DecidedBy,
+    EventLoopThrottleEvent, ModelError, ModelErrorKind, NoopRetryStrategy, RunErrorKind,
+    StopReason, millis, secs,
+    testing::{Journal, JournalRuntime, Reply, ScriptedModel},
+};
+use support::told;
+use tokio::{sync::Semaphore, time::sleep};
+
+/// An agent whose calls are let in after these delays, one for each hook.
+fn limited<const N: usize>(model: &ScriptedModel, delays: [Duration; N]) -> AgentBuilder {
+    let builder = Agent::builder().model(model.clone());
+    delays.into_iter().fold(builder, |builder, delay| {
+        builder.on(move |event: &mut BeforeModelCallEvent| event.wait_for(delay, sleep(delay)))
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn wait_is_told_before_it_is_made() {
+    let model = ScriptedModel::new([Reply::text("Yes.")]);
+    let agent = limited(&model, [secs(3)]).build().unwrap();
+
+    let told = told(agent.prompt("?")).await;
+
+    let expected = [
+        "run",
+        "user: ?",
+        "attempt 1.1",
+        "1.1 waits 3s by Pacer",
+        "+3s",
+        "1.1 says Yes.",
+        "assistant: Yes.",
+        "result EndTurn",
+    ];
+    assert_eq!(told.trace(), expected);
+    let result = told.outcome.unwrap();
+    assert_eq!((result.waited(), result.duration()), (secs(3), secs(3)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn several_hooks_wait_side_by_side() {
+    let model = ScriptedModel::new([Reply::text("Yes.")]);
+    let agent = limited(&model, [secs(3), secs(5), secs(1)])
+        .build()
+        .unwrap();
+
+    let told = told(agent.prompt("?")).await;
+
+    assert!(told.trace().contains(&"1.1 waits 5s by Pacer".to_owned()));
+    assert_eq!(told.outcome.unwrap().waited(), secs(5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn shared_limit_lets_agents_in_one_by_one() {
+    let gate = Arc::new(Semaphore::new(1));
+    let model = ScriptedModel::always(Reply::text("Yes.").after(millis(10)));
+    let agent = Agent::builder()
+        .model(model.clone())
+        .on(move |event: &mut BeforeModelCallEvent| {
+            let gate = Arc::clone(&gate);
+            event.wait_for(secs(1), async move {
+                let permit = gate.acquire().await;
+                sleep(secs(1)).await;
+                drop(permit);
+            });
+        })
+        .build()
+        .unwrap();
+
+    let runs: Vec<_> = (0..3).map(|_| agent.prompt("?").spawn()).collect();
+    let mut waited = Vec::new();
+    for run in runs {
+        waited.push(run.await.unwrap().waited());
+    }
+
+    assert_eq!(waited, [secs(1), secs(2), secs(3)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn cancelled_wait_makes_no_call() {
+    let model = ScriptedModel::new([Reply::text("never")]);
+    let agent = Agent::builder()
+        .model(model.clone())
+        .on(|event: &mut BeforeModelCallEvent| event.wait_for(secs(9), pending()))
+        .build()
+        .unwrap();
+    let token = CancellationToken::new();
+    let run = agent.prompt("?").cancel_on(token.clone()).spawn();
+    sleep(secs(2)).await;
+
+    token.cancel();
+    let result = run.await.unwrap();
+
+    assert_eq!(result.stop_reason(), StopReason::Cancelled);
+    assert_eq!((result.waited(), result.duration()), (secs(2), secs(2)));
+    assert_eq!(model.calls(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn wait_past_the_deadline_ends_the_run_at_once() {
+    let model = ScriptedModel::new([Reply::text("never")]);
+    let agent = limited(&model, [secs(60)]).build().unwrap();
+
+    let told = told(agent.prompt("?").deadline(secs(60))).await;
+
+    let expected = [
+        "run",
+        "user: ?",
+        "attempt 1.1",
+        "1.1 discarded Deadline",
+        "force_stop deadline",
+    ];
+    assert_eq!(told.trace(), expected);
+    let error = told.outcome.unwrap_err();
+    assert_eq!(error.kind(), RunErrorKind::Deadline);
+    assert_eq!(error.retry_after(), Some(secs(60)));
+    assert_eq!(model.calls(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn replay_does_not_wait_again() {
+    let model = ScriptedModel::new([Reply::text("Yes.")]);
+    let agent = limited(&model, [secs(3)]).build().unwrap();
+    let journal = Journal::new();
+    let first = JournalRuntime::new(&journal);
+    let first = agent.prompt("?").on_runtime(&first).await.unwrap();
+
+    let again = JournalRuntime::new(&journal);
+    let again = agent.prompt("?").on_runtime(&again).await.unwrap();
+
+    assert_eq!(again.summary(), first.summary());
+    assert_eq!(again.waited(), secs(3));
+    assert_eq!(model.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn wait_for_a_call_that_a_hook_answers_is_not_made() {
+    let model = ScriptedModel::new([Reply::text("never")]);
+    let agent = limited(&model, [secs(3)])
+        .on(|event: &mut BeforeModelCallEvent| event.cancel = Some("from the cache".into()))
+        .build()
+        .unwrap();
+
+    let result = agent.prompt("?").await.unwrap();
+
+    assert_eq!(
+        (result.text(), result.waited()),
+        ("from the cache", Duration::ZERO)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn hook_sees_the_wait_and_that_nothing_has_failed() {
+    let model = ScriptedModel::new([Reply::error(ModelError::new(ModelErrorKind::Auth, "no"))]);
+    let agent = limited(&model, [secs(3)])
+        .retry_strategy(NoopRetryStrategy)
+        .on(|event: &mut EventLoopThrottleEvent| {
+            assert_eq!(event.decided_by(), DecidedBy::Pacer);
+            assert_eq!((event.delay(), event.error()), (secs(3), None));
+        })
+        .build()
+        .unwrap();
+
+    let error = agent.prompt("?").await.unwrap_err();
+
+    assert_eq!(error.kind(), RunErrorKind::Model(ModelErrorKind::Auth));
+}
