@@ -1,67 +1,157 @@
-//! The agent loop: it asks the run what comes next, has it done and recorded, and hands the outcome
-//! back. All decisions are the run's and the hooks'.
+//! The agent loop, from a prompt to its outcome: it opens a run, asks it what comes next, has it done
+//! and recorded, hands the outcome back, and settles what is left. All decisions are the run's and the
+//! hooks'.
 
-use std::{mem, sync::Arc, time::SystemTime};
+mod invocation;
+mod tool_round;
+
+use std::sync::Arc;
 
 use futures_core::future::BoxFuture;
-use futures_util::{
-    FutureExt as _,
-    stream::{FuturesUnordered, StreamExt as _},
-};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    agent::AgentParts,
+    agent_result::AgentResult,
     attempt::attempt,
-    event::{
-        AgentEvent, EVENT_SCHEMA, ForceStopEvent, MessageAddedEvent, ResultEvent, RunStartedEvent,
-        TextDeltaEvent,
-    },
-    hook_event::{AfterInvocationEvent, AfterToolsEvent, BeforeInvocationEvent, BeforeToolsEvent},
+    conversation::Conversation,
+    event_queue::EventQueue,
+    history::History,
+    input::Input,
     interrupt::{Interrupt, Watch},
-    message::{Message, Role},
-    run::{
-        Begun, RUN_SCHEMA, RecordedWait, Run, Step, StepMismatch, StepName, StepOutcome,
-        ToolOutcome, ToolStep, ToolVerdict, ToolsBegun, ToolsFinished, Unit,
-    },
-    run_context::{RunContext, Unanswered},
-    run_error::{Failure, RunErrorKind},
+    limits::Limits,
+    model::{ModelSettings, RequestFrame},
+    prompt::{Prompt, Start},
+    run::{RUN_SCHEMA, RecordedWait, Run, Step, StepMismatch, StepName, StepOutcome, Unit},
+    run_context::{Progress, RunContext},
+    run_error::{Failure, RunError, RunErrorKind},
     run_id::RunId,
-    runtime::{Runtime, Stopped},
-    tool_call::ToolCall,
-    usage::StopReason,
+    runtime::{Runtime, Stopped, TokioRuntime},
 };
+use invocation::{begin, end, tell_force_stop, tell_resumed};
+use tool_round::{begin_tools, finish_tools, run_tools};
 
-/// Why a run could not be driven to its end.
-pub(crate) enum Broken {
-    Stopped(Stopped),
-    Mismatch(StepMismatch),
-}
-
-impl From<Stopped> for Broken {
-    fn from(stopped: Stopped) -> Self {
-        Self::Stopped(stopped)
-    }
-}
-
-impl From<StepMismatch> for Broken {
-    fn from(mismatch: StepMismatch) -> Self {
-        Self::Mismatch(mismatch)
-    }
-}
-
-impl From<Broken> for Failure {
-    fn from(broken: Broken) -> Self {
-        match broken {
-            Broken::Stopped(stopped) => Self::of_loop(RunErrorKind::Stopped, stopped.to_string()),
-            Broken::Mismatch(mismatch) => {
-                Self::of_loop(RunErrorKind::Mismatch, mismatch.to_string())
+/// Answers a prompt: opens its run, drives it to its end, and settles what is left.
+pub(crate) async fn answer(
+    prompt: Prompt<'_>,
+    queue: Arc<EventQueue>,
+) -> Result<AgentResult, RunError> {
+    let own_runtime;
+    let runtime = match prompt.runtime {
+        Some(runtime) => runtime,
+        None => {
+            own_runtime = TokioRuntime::new();
+            &own_runtime
+        }
+    };
+    let agent = &*prompt.agent.0;
+    let conversation = prompt.conversation;
+    let resumed = matches!(prompt.start, Start::Run(_));
+    let (frame, mut refusal) = frame(agent, prompt.settings);
+    let mut run = match prompt.start {
+        Start::Input(input) => {
+            refusal = refusal.or_else(|| refuse_input(&input));
+            let mut limits = agent.limits.clone();
+            limits.deadline = prompt.deadline.or(limits.deadline);
+            let base = conversation.as_ref().map(|c| c.history().clone());
+            open(runtime, limits, base.unwrap_or_default(), input).await?
+        }
+        Start::Run(mut run) => {
+            refusal = refusal.or_else(|| refuse_resume(conversation.as_deref(), &run));
+            // A run that is refused stays as it is, to be resumed elsewhere.
+            if refusal.is_none() {
+                run.reopen(runtime.now(), prompt.deadline);
             }
+            run
+        }
+    };
+    let cx = RunContext {
+        agent,
+        runtime,
+        queue: &queue,
+        cancel: prompt.cancel,
+        frame,
+        run: run.id(),
+        resumes: run.resumes(),
+        started: run.started(),
+        deadline: run.deadline(),
+        progress: Progress::default(),
+    };
+    if resumed || refusal.is_some() {
+        tell_resumed(&cx, &run, refusal.is_some());
+    }
+    let driven = match refusal {
+        None => drive(&cx, &mut run).await.map_err(Failure::from),
+        Some(failure) => Err(failure),
+    };
+    match driven {
+        Ok(()) => {
+            cx.end();
+            settle(run, resumed, conversation, &cx)
+        }
+        Err(failure) => {
+            // A run that an engine stopped goes on elsewhere; any other is at its end.
+            if failure.kind() != RunErrorKind::Stopped {
+                tell_force_stop(&cx, &run, failure.clone()).await;
+            }
+            cx.end();
+            Err(RunError::new(failure, run))
         }
     }
 }
 
-/// Draws what a new run needs: recorded like everything that a replay must not draw again.
-pub(crate) async fn start(runtime: &dyn Runtime) -> Result<(RunId, SystemTime), Broken> {
+/// What every call of a run is asked with, and why the run is refused if that is wrong.
+fn frame(
+    agent: &AgentParts,
+    settings: Option<ModelSettings>,
+) -> (Arc<RequestFrame>, Option<Failure>) {
+    let own = &agent.frame;
+    let Some(settings) = settings else {
+        return (Arc::clone(own), None);
+    };
+    let frame = RequestFrame {
+        settings,
+        ..RequestFrame::clone(own)
+    };
+    match frame.validate() {
+        Ok(()) => (Arc::new(frame), None),
+        Err(error) => {
+            let problem = "the prompt's settings are wrong";
+            let failure = Failure::of_loop(RunErrorKind::Config, problem);
+            (Arc::clone(own), Some(failure.with_cause(Arc::new(error))))
+        }
+    }
+}
+
+fn refuse_input(input: &Input) -> Option<Failure> {
+    let problem = "the prompt has no message";
+    input
+        .0
+        .is_empty()
+        .then(|| Failure::of_loop(RunErrorKind::Config, problem))
+}
+
+/// Why a run may not go on in a conversation.
+fn refuse_resume(conversation: Option<&Conversation>, run: &Run) -> Option<Failure> {
+    if conversation?.is_left_by(run) {
+        return None;
+    }
+    let problem =
+        "the conversation is not the one that the run left: it has gone on, or is another";
+    Some(Failure::of_loop(RunErrorKind::Mismatch, problem))
+}
+
+/// Opens a run. What is drawn for it is recorded, like everything that a replay must not draw again.
+async fn open(
+    runtime: &dyn Runtime,
+    limits: Limits,
+    base: History,
+    input: Input,
+) -> Result<Box<Run>, RunError> {
+    let name = StepName {
+        resumes: 0,
+        unit: Unit::Start,
+    };
     let draw = async {
         StepOutcome::Started {
             schema: RUN_SCHEMA,
@@ -69,32 +159,32 @@ pub(crate) async fn start(runtime: &dyn Runtime) -> Result<(RunId, SystemTime), 
             at: runtime.now(),
         }
     };
-    match runtime
-        .record(
-            StepName {
-                resumes: 0,
-                unit: Unit::Start,
-            },
-            Box::pin(draw),
-        )
-        .await?
-    {
-        StepOutcome::Started { id, at, .. } => Ok((id, at)),
-        other => Err(Broken::Mismatch(StepMismatch {
-            expected: "start",
-            got: other.kind(),
-        })),
-    }
+    let broken: Broken = match runtime.record(name, Box::pin(draw)).await {
+        Ok(StepOutcome::Started { id, at, .. }) => {
+            return Ok(Box::new(Run::new(id, at, limits, base, input.0)));
+        }
+        Ok(other) => StepMismatch::between("start", other.kind()).into(),
+        Err(stopped) => stopped.into(),
+    };
+    let run = Run::new(RunId::default(), runtime.now(), limits, base, input.0);
+    Err(RunError::new(broken.into(), Box::new(run)))
 }
 
 /// Drives a run until there is nothing left to do.
-pub(crate) async fn drive(cx: &RunContext<'_>, run: &mut Run) -> Result<(), Broken> {
+async fn drive(cx: &RunContext<'_>, run: &mut Run) -> Result<(), Broken> {
     loop {
         let outcome = match run.step() {
-            Step::Begin => record(cx, begin_unit(run), Box::pin(begin(cx, run))).await?,
-            Step::Attempt { .. } => {
+            Step::Begin => {
+                let round = run.rounds();
+                record(cx, Unit::Begin { round }, Box::pin(begin(cx, run))).await?
+            }
+            Step::Attempt { attempt: number } => {
+                let unit = Unit::Attempt {
+                    turn: run.turn(),
+                    attempt: number,
+                };
                 let work = async { StepOutcome::Attempt(Box::new(attempt(cx, run).await)) };
-                record(cx, attempt_unit(run), Box::pin(work)).await?
+                record(cx, unit, Box::pin(work)).await?
             }
             Step::Wait(wait) => wait_before_retry(cx, run, wait).await?,
             Step::BeginTools => {
@@ -110,31 +200,12 @@ pub(crate) async fn drive(cx: &RunContext<'_>, run: &mut Run) -> Result<(), Brok
                 record(cx, unit, Box::pin(finish_tools(cx, run))).await?
             }
             Step::End => {
-                record(
-                    cx,
-                    Unit::End {
-                        round: run.rounds(),
-                    },
-                    Box::pin(end(cx, run)),
-                )
-                .await?
+                let round = run.rounds();
+                record(cx, Unit::End { round }, Box::pin(end(cx, run))).await?
             }
             Step::Done => return Ok(()),
         };
         run.apply(outcome)?;
-    }
-}
-
-const fn begin_unit(run: &Run) -> Unit {
-    Unit::Begin {
-        round: run.rounds(),
-    }
-}
-
-const fn attempt_unit(run: &Run) -> Unit {
-    Unit::Attempt {
-        turn: run.turn(),
-        attempt: run.attempts_in_turn().saturating_add(1),
     }
 }
 
@@ -144,94 +215,6 @@ async fn record<'a>(
     work: BoxFuture<'_, StepOutcome>,
 ) -> Result<StepOutcome, Stopped> {
     cx.runtime.record(cx.step_name(unit), work).await
-}
-
-/// Asks the hooks of the invocation and makes messages of the prompt.
-async fn begin(cx: &RunContext<'_>, run: &Run) -> StepOutcome {
-    if run.rounds() == 1 {
-        tell_started(cx, run);
-    }
-    let mut begun = Begun::default();
-    let asked = ask_begin(cx, run, &mut begun).await;
-    (begun.cancelled, begun.failure) = cx.stopped_by(asked);
-    StepOutcome::Begun(begun)
-}
-
-fn tell_started(cx: &RunContext<'_>, run: &Run) {
-    cx.tell(AgentEvent::RunStarted(RunStartedEvent {
-        scope: cx.scope(run.turn(), run.attempts_in_turn()),
-        schema: EVENT_SCHEMA,
-        model: cx.agent.model.name().to_owned(),
-    }));
-}
-
-/// Tells a stream what every stream begins with, where the run itself does not: it has begun already,
-/// or is refused. A run that is done has nothing more to tell.
-pub(crate) fn tell_resumed(cx: &RunContext<'_>, run: &Run, is_refused: bool) {
-    match run.step() {
-        _ if is_refused => tell_started(cx, run),
-        Step::Done => {}
-        Step::Begin if run.rounds() == 1 => {}
-        _ => tell_started(cx, run),
-    }
-}
-
-/// Nothing is told before all hooks agree: what is told is in the history.
-async fn ask_begin(cx: &RunContext<'_>, run: &Run, begun: &mut Begun) -> Result<(), Unanswered> {
-    let mut watch = cx.watch();
-    let mut event = BeforeInvocationEvent {
-        scope: cx.scope(run.turn(), 0),
-        messages: run.prompt().to_vec(),
-        cancel: None,
-    };
-    cx.ask_before(&mut watch, &mut event).await?;
-    let mut added = Vec::with_capacity(event.messages.len());
-    for message in event.messages {
-        added.push(ask_added(cx, run, &mut watch, Arc::new(message)).await?);
-    }
-    let answer = match event.cancel {
-        Some(text) => Some(ask_added(cx, run, &mut watch, answer_of_hook(text)).await?),
-        None => None,
-    };
-    for event in added {
-        begun.messages.push(Arc::clone(&event.message));
-        cx.tell(AgentEvent::Message(event));
-    }
-    begun.answer = answer.map(|answer| tell_answer_of_hook(cx, answer));
-    Ok(())
-}
-
-/// An answer that a hook gives in the model's place.
-fn answer_of_hook(text: String) -> Arc<Message> {
-    let mut message = Message::assistant(text);
-    message.stop_reason = Some(StopReason::EndTurn);
-    Arc::new(message)
-}
-
-/// Tells such an answer like the model's own, so that a viewer who shows the deltas shows it too.
-fn tell_answer_of_hook(cx: &RunContext<'_>, added: MessageAddedEvent) -> Arc<Message> {
-    let message = Arc::clone(&added.message);
-    cx.tell(AgentEvent::TextDelta(TextDeltaEvent {
-        scope: added.scope,
-        text: message.text().into_owned(),
-    }));
-    cx.tell(AgentEvent::Message(added));
-    message
-}
-
-/// Asks the hooks about a message that is to join the history.
-async fn ask_added(
-    cx: &RunContext<'_>,
-    run: &Run,
-    watch: &mut Watch,
-    message: Arc<Message>,
-) -> Result<MessageAddedEvent, Unanswered> {
-    let mut event = MessageAddedEvent {
-        scope: cx.scope(run.turn(), run.attempts_in_turn()),
-        message,
-    };
-    cx.ask_before(watch, &mut event).await?;
-    Ok(event)
 }
 
 /// Waits out what the last attempt declared.
@@ -284,213 +267,63 @@ async fn sleep(
     }
 }
 
-/// Asks the hooks whether the tools of the turn may run.
-async fn begin_tools(cx: &RunContext<'_>, run: &Run) -> StepOutcome {
-    let mut begun = ToolsBegun::default();
-    if let Some(message) = run.history().last() {
-        let mut event = BeforeToolsEvent {
-            scope: cx.scope(run.turn(), run.attempts_in_turn()),
-            message: Arc::clone(message),
-            cancel: None,
-        };
-        let asked = cx.ask_before(&mut cx.watch(), &mut event).await;
-        (begun.cancelled, begun.failure) = cx.stopped_by(asked);
-        begun.refusal = event.cancel;
+/// Settles a run that has ended: the conversation in one step, then the result or the error.
+fn settle(
+    run: Box<Run>,
+    resumed: bool,
+    conversation: Option<&mut Conversation>,
+    cx: &RunContext<'_>,
+) -> Result<AgentResult, RunError> {
+    let kept = run.kept_messages(cx.agent.failed_turn);
+    let base = resumed.then(|| run.history().base());
+    let summary = run.result(cx.runtime.now());
+    // The run lets go of the history before the conversation adds to it, or it would be copied.
+    let run = if summary.is_some() && !run.may_go_on() {
+        drop(run);
+        None
+    } else {
+        Some(run)
+    };
+    if let Some(conversation) = conversation {
+        conversation.commit(base, kept.clone());
     }
-    StepOutcome::ToolsBegun(begun)
+    match (summary, run) {
+        (Some(summary), run) => Ok(AgentResult::new(summary, kept, run)),
+        (None, run) => {
+            let unknown = || Failure::of_loop(RunErrorKind::Mismatch, "the run has no ending");
+            let failure = run.as_ref().and_then(|run| run.failure().cloned());
+            let failure = failure.unwrap_or_else(unknown);
+            let run = run.unwrap_or_else(|| Box::new(Run::lost(failure.clone())));
+            Err(RunError::new(failure, run))
+        }
+    }
 }
 
-/// Runs the tool calls of a turn, concurrently, until all of them have an outcome that stands.
-async fn run_tools(cx: &RunContext<'_>, run: &mut Run) -> Result<(), Broken> {
-    // The calls' own token, so that a failure of one ends the others in good order.
-    let cancel = match &cx.cancel {
-        Some(token) => token.child_token(),
-        None => CancellationToken::new(),
-    };
-    // Whoever holds a call's context is told also if this future is dropped.
-    let guard = cancel.clone().drop_guard();
-    let mut flying = FuturesUnordered::new();
-    let mut started: Vec<usize> = Vec::new();
-    loop {
-        if let Step::Tools(steps) = run.step() {
-            for step in steps {
-                if !started.contains(&step.slot)
-                    && let Some(call) = prepare(run, step, &cancel)
-                {
-                    started.push(step.slot);
-                    flying.push(run_tool(cx, call));
-                }
+/// Why a run could not be driven to its end.
+enum Broken {
+    Stopped(Stopped),
+    Mismatch(StepMismatch),
+}
+
+impl From<Stopped> for Broken {
+    fn from(stopped: Stopped) -> Self {
+        Self::Stopped(stopped)
+    }
+}
+
+impl From<StepMismatch> for Broken {
+    fn from(mismatch: StepMismatch) -> Self {
+        Self::Mismatch(mismatch)
+    }
+}
+
+impl From<Broken> for Failure {
+    fn from(broken: Broken) -> Self {
+        match broken {
+            Broken::Stopped(stopped) => Self::of_loop(RunErrorKind::Stopped, stopped.to_string()),
+            Broken::Mismatch(mismatch) => {
+                Self::of_loop(RunErrorKind::Mismatch, mismatch.to_string())
             }
         }
-        let Some(outcome) = flying.next().await else {
-            guard.disarm();
-            // A call has failed and the others have come to rest, or nothing can be run at all.
-            if matches!(run.step(), Step::Tools(_)) {
-                run.apply(StepOutcome::ToolsStopped)?;
-            }
-            return Ok(());
-        };
-        take_outcome(run, outcome?, &mut started, &cancel)?;
-        // What is there at once is taken at once, before anything new begins: a replay then begins
-        // what the run began that it replays.
-        while let Some(Some(outcome)) = flying.next().now_or_never() {
-            take_outcome(run, outcome?, &mut started, &cancel)?;
-        }
     }
-}
-
-fn take_outcome(
-    run: &mut Run,
-    outcome: ToolOutcome,
-    started: &mut Vec<usize>,
-    cancel: &CancellationToken,
-) -> Result<(), StepMismatch> {
-    started.retain(|slot| *slot != outcome.slot);
-    if matches!(outcome.verdict, ToolVerdict::Failed { .. }) {
-        // Nothing more is asked for: what is under way only ends itself.
-        cancel.cancel();
-    }
-    run.apply(StepOutcome::Tool(outcome))
-}
-
-fn prepare(run: &Run, step: ToolStep, cancel: &CancellationToken) -> Option<ToolCall> {
-    let message = run
-        .history()
-        .last()
-        .filter(|message| message.role == Role::Assistant)?;
-    Some(ToolCall {
-        call: message.tool_uses().nth(step.slot)?.clone(),
-        step,
-        turn: run.turn(),
-        attempt: run.attempts_in_turn(),
-        max_tries: run.max_tool_tries(),
-        cancel: cancel.clone(),
-    })
-}
-
-async fn run_tool(cx: &RunContext<'_>, call: ToolCall) -> Result<ToolOutcome, Broken> {
-    let unit = Unit::Tool {
-        turn: call.turn,
-        slot: call.step.slot,
-        tries: call.step.tries,
-    };
-    if let Some(wait) = call.step.wait {
-        // A cancelled wait needs no outcome of its own: the call below sees the cancellation.
-        sleep(cx, Some(call.cancel.clone()), unit, wait).await?;
-    }
-    let slot = call.step.slot;
-    let work = Box::pin(async {
-        let verdict = call.make(cx).await;
-        StepOutcome::Tool(ToolOutcome { slot, verdict })
-    });
-    match record(cx, unit, work).await? {
-        StepOutcome::Tool(outcome) => Ok(outcome),
-        other => Err(Broken::Mismatch(StepMismatch {
-            expected: "tool",
-            got: other.kind(),
-        })),
-    }
-}
-
-/// Asks the hooks of the tools and makes one message of the results.
-async fn finish_tools(cx: &RunContext<'_>, run: &Run) -> StepOutcome {
-    let (results, asked_before) = run.tool_results();
-    let message = Arc::new(Message::tool_results(results.iter().cloned()));
-    let scope = cx.scope(run.turn(), run.attempts_in_turn());
-    let mut watch = cx.watch();
-    let mut end_turn = None;
-    let (mut cancelled, mut failure) = (false, None);
-    if asked_before {
-        let mut event = AfterToolsEvent {
-            scope,
-            results: Arc::clone(&message),
-            end_turn: None,
-        };
-        let asked = cx.ask_after(&mut watch, &mut event).await;
-        (cancelled, failure) = cx.stopped_by(asked);
-        end_turn = event.end_turn;
-    }
-    let mut added = MessageAddedEvent { scope, message };
-    if failure.is_none() {
-        // Results join the history also if the run is cancelled: an open call would spoil it.
-        let asked = cx.ask_after(&mut watch, &mut added).await;
-        (cancelled, failure) = cx.stopped_by(asked);
-    }
-    let mut answer = None;
-    if let (false, None, Some(text)) = (cancelled, &failure, end_turn) {
-        match ask_added(cx, run, &mut watch, answer_of_hook(text)).await {
-            Ok(added) => answer = Some(added),
-            Err(unanswered) => (cancelled, failure) = cx.stopped_by(Err(unanswered)),
-        }
-    }
-    let message = Arc::clone(&added.message);
-    if failure.is_none() {
-        cx.tell(AgentEvent::Message(added));
-    }
-    StepOutcome::ToolsFinished(ToolsFinished {
-        message,
-        end_turn: answer.map(|answer| tell_answer_of_hook(cx, answer)),
-        cancelled,
-        failure,
-    })
-}
-
-/// Asks the hooks of the invocation and tells how the run ended: exactly one last event.
-async fn end(cx: &RunContext<'_>, run: &Run) -> StepOutcome {
-    let scope = cx.scope(run.turn(), run.attempts_in_turn());
-    let at = cx.runtime.now();
-    let outcome = match (run.failure(), run.result(at)) {
-        (None, Some(result)) => Ok(result),
-        (Some(failure), _) => Err(failure.clone()),
-        (None, None) => Err(Failure::of_loop(
-            RunErrorKind::Mismatch,
-            "the run ends without an ending",
-        )),
-    };
-    let mut event = AfterInvocationEvent {
-        scope,
-        outcome,
-        history: run.history().clone(),
-        resume: None,
-    };
-    let asked = match cx.ask_after(&mut cx.watch(), &mut event).await {
-        Err(Unanswered::Failed(failure)) => Err(failure),
-        // The run has ended already: there is nothing left to cut short.
-        Ok(()) | Err(Unanswered::Interrupted(_)) => Ok(()),
-    };
-    let resume = mem::take(&mut event.resume).filter(|_| run.may_resume());
-    let failure = match (asked, event.outcome) {
-        (Ok(()), Ok(_)) if resume.is_some() => None,
-        (Ok(()), Ok(result)) => {
-            cx.tell(AgentEvent::Result(ResultEvent { scope, result }));
-            None
-        }
-        // The failure that ended the run stands; one of the closing hooks only joins a success.
-        (_, Err(failure)) => {
-            tell_force_stop(cx, run, failure).await;
-            None
-        }
-        (Err(failure), Ok(_)) => {
-            tell_force_stop(cx, run, failure.clone()).await;
-            Some(failure)
-        }
-    };
-    let resume = resume.filter(|_| failure.is_none()).map(|input| input.0);
-    StepOutcome::Ended {
-        at,
-        resume,
-        failure,
-    }
-}
-
-pub(crate) async fn tell_force_stop(cx: &RunContext<'_>, run: &Run, failure: Failure) {
-    tracing::warn!(run = %cx.run, error = %failure, "run ended with an error");
-    let mut event = ForceStopEvent {
-        scope: cx.scope(run.turn(), run.attempts_in_turn()),
-        failure,
-    };
-    if let Err(Unanswered::Failed(late)) = cx.ask_after(&mut cx.watch(), &mut event).await {
-        tracing::warn!(run = %cx.run, error = %late, "a hook failed while the run was ending with an error");
-    }
-    cx.tell(AgentEvent::ForceStop(event));
 }

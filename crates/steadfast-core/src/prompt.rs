@@ -16,19 +16,9 @@ use tokio_util::sync::CancellationToken;
 pub use run_stream::RunStream;
 
 use crate::{
-    ConfigError,
-    agent::Agent,
-    agent_loop::{drive, start, tell_force_stop, tell_resumed},
-    agent_result::AgentResult,
-    conversation::Conversation,
-    event_queue::EventQueue,
-    input::Input,
-    model::{ModelSettings, RequestFrame},
-    run::Run,
-    run_context::{Progress, RunContext},
-    run_error::{Failure, RunError, RunErrorKind},
-    run_id::RunId,
-    runtime::{Runtime, TokioRuntime},
+    agent::Agent, agent_loop::answer, agent_result::AgentResult, conversation::Conversation,
+    event_queue::EventQueue, input::Input, model::ModelSettings, run::Run, run_error::RunError,
+    runtime::Runtime,
 };
 
 /// A prompt that has not run yet.
@@ -56,17 +46,17 @@ use crate::{
 /// ```
 #[must_use = "a prompt does nothing until it is awaited, streamed or spawned"]
 pub struct Prompt<'a> {
-    agent: Agent,
-    start: Start,
-    conversation: Option<&'a mut Conversation>,
-    settings: Option<ModelSettings>,
-    deadline: Option<Duration>,
-    cancel: Option<CancellationToken>,
-    runtime: Option<&'a dyn Runtime>,
+    pub(crate) agent: Agent,
+    pub(crate) start: Start,
+    pub(crate) conversation: Option<&'a mut Conversation>,
+    pub(crate) settings: Option<ModelSettings>,
+    pub(crate) deadline: Option<Duration>,
+    pub(crate) cancel: Option<CancellationToken>,
+    pub(crate) runtime: Option<&'a dyn Runtime>,
 }
 
 /// Where a prompt starts from.
-enum Start {
+pub(crate) enum Start {
     Input(Input),
     Run(Box<Run>),
 }
@@ -145,151 +135,7 @@ impl<'a> Prompt<'a> {
     /// Runs the prompt and streams its events.
     pub fn stream(self) -> RunStream<'a> {
         let queue = Arc::new(EventQueue::default());
-        RunStream::new(Box::pin(self.answer(Arc::clone(&queue))), queue)
-    }
-
-    /// Drives the run to its end and settles what is left: the result, the error, the conversation.
-    async fn answer(self, queue: Arc<EventQueue>) -> Result<AgentResult, RunError> {
-        let own_runtime;
-        let runtime = match self.runtime {
-            Some(runtime) => runtime,
-            None => {
-                own_runtime = TokioRuntime::new();
-                &own_runtime
-            }
-        };
-        let agent = &*self.agent.0;
-        let mut limits = agent.limits.clone();
-        limits.deadline = self.deadline.or(limits.deadline);
-        let (frame, mut refusal) = match frame(&self.agent, self.settings) {
-            Ok(frame) => (frame, None),
-            Err(error) => {
-                let problem = "the prompt's settings are wrong";
-                let failure = Failure::of_loop(RunErrorKind::Config, problem);
-                (
-                    Arc::clone(&agent.frame),
-                    Some(failure.with_cause(Arc::new(error))),
-                )
-            }
-        };
-        let resumed = matches!(self.start, Start::Run(_));
-        let mut run = match self.start {
-            Start::Run(mut run) => {
-                refusal = refusal.or_else(|| refuse_resume(self.conversation.as_deref(), &run));
-                // A run that is refused stays as it is, to be resumed elsewhere.
-                if refusal.is_none() {
-                    run.reopen(runtime.now(), self.deadline);
-                }
-                run
-            }
-            Start::Input(input) => {
-                if input.0.is_empty() {
-                    let problem = "the prompt has no message";
-                    refusal = refusal.or(Some(Failure::of_loop(RunErrorKind::Config, problem)));
-                }
-                let base = self
-                    .conversation
-                    .as_ref()
-                    .map(|c| c.history().clone())
-                    .unwrap_or_default();
-                let (id, started) = match start(runtime).await {
-                    Ok(identity) => identity,
-                    Err(broken) => {
-                        let run = Run::new(RunId::default(), runtime.now(), limits, base, input.0);
-                        return Err(RunError::new(broken.into(), Box::new(run)));
-                    }
-                };
-                Box::new(Run::new(id, started, limits, base, input.0))
-            }
-        };
-        let cx = RunContext {
-            agent,
-            runtime,
-            queue: &queue,
-            cancel: self.cancel,
-            frame,
-            run: run.id(),
-            resumes: run.resumes(),
-            started: run.started(),
-            deadline: run.deadline(),
-            progress: Progress::default(),
-        };
-        if resumed || refusal.is_some() {
-            tell_resumed(&cx, &run, refusal.is_some());
-        }
-        let driven = match refusal {
-            None => drive(&cx, &mut run).await.map_err(Failure::from),
-            Some(failure) => Err(failure),
-        };
-        match driven {
-            Ok(()) => {
-                cx.end();
-                settle(run, resumed, self.conversation, &cx)
-            }
-            Err(failure) => {
-                // A run that an engine stopped goes on elsewhere; any other is at its end.
-                if failure.kind() != RunErrorKind::Stopped {
-                    tell_force_stop(&cx, &run, failure.clone()).await;
-                }
-                cx.end();
-                Err(RunError::new(failure, run))
-            }
-        }
-    }
-}
-
-/// Why a run may not go on in a conversation.
-fn refuse_resume(conversation: Option<&Conversation>, run: &Run) -> Option<Failure> {
-    if conversation?.is_left_by(run) {
-        return None;
-    }
-    let problem =
-        "the conversation is not the one that the run left: it has gone on, or is another";
-    Some(Failure::of_loop(RunErrorKind::Mismatch, problem))
-}
-
-fn frame(agent: &Agent, settings: Option<ModelSettings>) -> Result<Arc<RequestFrame>, ConfigError> {
-    let own = &agent.0.frame;
-    let Some(settings) = settings else {
-        return Ok(Arc::clone(own));
-    };
-    let frame = RequestFrame {
-        settings,
-        ..RequestFrame::clone(own)
-    };
-    frame.validate()?;
-    Ok(Arc::new(frame))
-}
-
-/// Settles a run that has ended: the conversation in one step, then the result or the error.
-fn settle(
-    run: Box<Run>,
-    resumed: bool,
-    conversation: Option<&mut Conversation>,
-    cx: &RunContext<'_>,
-) -> Result<AgentResult, RunError> {
-    let kept = run.kept_messages(cx.agent.failed_turn);
-    let base = resumed.then(|| run.history().base());
-    let summary = run.result(cx.runtime.now());
-    // The run lets go of the history before the conversation adds to it, or it would be copied.
-    let run = if summary.is_some() && !run.may_go_on() {
-        drop(run);
-        None
-    } else {
-        Some(run)
-    };
-    if let Some(conversation) = conversation {
-        conversation.commit(base, kept.clone());
-    }
-    match (summary, run) {
-        (Some(summary), run) => Ok(AgentResult::new(summary, kept, run)),
-        (None, run) => {
-            let unknown = || Failure::of_loop(RunErrorKind::Mismatch, "the run has no ending");
-            let failure = run.as_ref().and_then(|run| run.failure().cloned());
-            let failure = failure.unwrap_or_else(unknown);
-            let run = run.unwrap_or_else(|| Box::new(Run::lost(failure.clone())));
-            Err(RunError::new(failure, run))
-        }
+        RunStream::new(Box::pin(answer(self, Arc::clone(&queue))), queue)
     }
 }
 

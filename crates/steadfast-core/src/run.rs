@@ -149,10 +149,9 @@ impl Run {
             (Phase::BeginTools, StepOutcome::ToolsBegun(begun)) => self.begin_tools(begun),
             (Phase::Tools { .. }, StepOutcome::Tool(outcome)) => return self.take_tool(outcome),
             (Phase::Tools { slots }, StepOutcome::ToolsStopped) => {
-                let failure = ToolSlot::failure(slots).cloned().ok_or(StepMismatch {
-                    expected: "tool",
-                    got: "tools without an outcome",
-                })?;
+                let failure = ToolSlot::failure(slots)
+                    .cloned()
+                    .ok_or(StepMismatch::between("tool", "tools without an outcome"))?;
                 self.end(Ending::Failed(failure));
             }
             (Phase::FinishTools { .. }, StepOutcome::ToolsFinished(finished)) => {
@@ -167,10 +166,7 @@ impl Run {
                 },
             ) => self.close(at, resume, failure),
             (_, outcome) => {
-                return Err(StepMismatch {
-                    expected: self.step().kind(),
-                    got: outcome.kind(),
-                });
+                return Err(StepMismatch::between(self.step().kind(), outcome.kind()));
             }
         }
         Ok(())
@@ -279,10 +275,7 @@ impl Run {
     ///
     /// Outcomes lead to the same run in whatever order they come.
     fn take_tool(&mut self, outcome: ToolOutcome) -> Result<(), StepMismatch> {
-        let mismatch = StepMismatch {
-            expected: self.step().kind(),
-            got: "tool",
-        };
+        let mismatch = StepMismatch::between(self.step().kind(), "tool");
         let max_tries = self.limits.max_tool_tries;
         let Phase::Tools { slots } = &mut self.phase else {
             return Err(mismatch);

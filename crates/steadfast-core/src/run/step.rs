@@ -326,3 +326,9 @@ pub struct StepMismatch {
     pub(crate) expected: &'static str,
     pub(crate) got: &'static str,
 }
+
+impl StepMismatch {
+    pub(crate) const fn between(expected: &'static str, got: &'static str) -> Self {
+        Self { expected, got }
+    }
+}
