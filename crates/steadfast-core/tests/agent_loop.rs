@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 use steadfast_core::{
     AfterInvocationEvent, AfterModelCallEvent, Agent, AgentBuilder, AgentEvent,
-    BeforeInvocationEvent, BeforeModelCallEvent, FunctionTool, Message, ModelDelta, ModelErrorKind,
-    ModelSettings, RunErrorKind, StopReason, ToolChoice, ToolError, Usage, secs,
+    BeforeInvocationEvent, BeforeModelCallEvent, FunctionTool, Message, ModelDelta, ModelError,
+    ModelErrorKind, ModelSettings, RunErrorKind, StopReason, ToolChoice, ToolError, Usage, secs,
     testing::{Reply, ScriptedModel},
 };
 use support::{message_line, told};
@@ -119,6 +119,7 @@ async fn awaited_streamed_and_spawned_prompts_are_the_same_run() {
     assert_eq!(awaited, spawned);
 }
 
+/// Strands 62.
 #[tokio::test(start_paused = true)]
 async fn stop_reasons_of_the_model_are_results() {
     for stop in [
@@ -155,9 +156,9 @@ async fn refusal_is_shown_as_text_and_ends_as_refusal() {
     assert_eq!(told.outcome.unwrap().stop_reason(), StopReason::Refusal);
 }
 
+/// Strands 71.
 #[tokio::test(start_paused = true)]
 async fn limits_end_with_results_after_the_tools_of_the_turn() {
-    // Scenario 71. Retries are no turns.
     let cost = Usage::new(40, 10);
     let endless = || ScriptedModel::always(look().with_usage(cost));
     let check = async |builder: AgentBuilder, stop, turns| {
@@ -280,9 +281,9 @@ async fn hook_may_answer_the_prompt_without_the_model() {
     assert_eq!(model.calls(), 0);
 }
 
+/// Strands 46: a retry repeats the whole attempt.
 #[tokio::test(start_paused = true)]
 async fn hook_may_answer_in_place_of_a_model_call() {
-    // Scenario 46; a retry repeats the whole attempt.
     let model = ScriptedModel::new([]);
     let agent = builder(&model)
         .on(|event: &mut BeforeModelCallEvent| {
@@ -354,9 +355,61 @@ async fn failed_run_does_not_go_on_with_another_prompt() {
     assert_eq!(model.calls(), 1);
 }
 
+/// Strands 60: one force stop, which `told` checks, and the same error.
+#[tokio::test(start_paused = true)]
+async fn failure_ends_a_run_the_same_way_in_every_turn() {
+    for turns in 0..4 {
+        let overflow =
+            ModelError::new(ModelErrorKind::ContextOverflow, "too long").with_status(400);
+        let looks = (0..turns).map(|_| look());
+        let model = ScriptedModel::new(looks.chain([Reply::error(overflow.clone())]));
+        let agent = builder(&model).build().unwrap();
+
+        let told = told(agent.prompt("Go.")).await;
+
+        assert_eq!(told.trace().last().unwrap(), "force_stop context_overflow");
+        let error = told.outcome.unwrap_err();
+        assert_eq!(
+            error.kind(),
+            RunErrorKind::Model(ModelErrorKind::ContextOverflow)
+        );
+        assert_eq!(error.model_error(), Some(&overflow));
+        assert_eq!(error.to_string(), overflow.to_string());
+    }
+}
+
+/// Strands 71.
+#[tokio::test(start_paused = true)]
+async fn retries_are_no_turns() {
+    let throttled = || [Reply::throttled(), Reply::throttled()];
+    let replies = throttled().into_iter().chain([look()]);
+    let replies = replies.chain(throttled()).chain([look(), look()]);
+    let model = ScriptedModel::new(replies);
+    let agent = builder(&model).max_turns(2).build().unwrap();
+
+    let result = told(agent.prompt("Go.")).await.outcome.unwrap();
+
+    assert_eq!(result.stop_reason(), StopReason::LimitTurns);
+    assert_eq!((result.turns(), result.attempts()), (2, 6));
+}
+
+#[tokio::test(start_paused = true)]
+async fn thousand_tool_turns_are_one_run() {
+    let replies = (0..1_000).map(|_| look()).chain([Reply::text("Rain.")]);
+    let agent = builder(&ScriptedModel::new(replies))
+        .max_turns(1_001)
+        .build()
+        .unwrap();
+
+    let answer = agent.prompt("Weather?").await.unwrap();
+
+    assert_eq!((answer.text(), answer.turns()), ("Rain.", 1_001));
+    assert_eq!(answer.messages().len(), 2_002);
+}
+
+/// Strands 63.
 #[tokio::test(start_paused = true)]
 async fn dropped_prompt_leaves_the_agent_usable() {
-    // Scenario 63.
     let model = ScriptedModel::new([Reply::text("half").then_hang(), Reply::text("Yes.")]);
     let agent = builder(&model).build().unwrap();
     let mut abandoned = agent.prompt("One?").stream();

@@ -3,21 +3,24 @@
 mod support;
 
 use std::{
-    future::pending,
-    sync::atomic::{AtomicUsize, Ordering},
+    future::{IntoFuture as _, pending},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use serde_json::{Value, json};
 use steadfast_core::{
     AfterInvocationEvent, AfterModelCallEvent, AfterToolCallEvent, AfterToolsEvent, Agent,
-    AgentBuilder, AsyncHookEvent, AttemptDiscardedEvent, BeforeInvocationEvent,
+    AgentBuilder, AgentEvent, AsyncHookEvent, AttemptDiscardedEvent, BeforeInvocationEvent,
     BeforeModelCallEvent, BeforeToolCallEvent, BeforeToolsEvent, CancellationToken, ContentBlock,
     Conversation, EventLoopThrottleEvent, FunctionTool, MessageAddedEvent, ModelRetryStrategy,
     RunErrorKind, StopReason, ToolError, millis, secs,
     testing::{Reply, ScriptedModel},
 };
-use support::told;
+use support::{message_line, told};
 use tokio::time::Instant;
 
 /// What ends the run one second after its beginning.
@@ -132,9 +135,9 @@ fn open_calls(conversation: &Conversation) -> usize {
     open.len()
 }
 
+/// Strands 68.
 #[tokio::test(start_paused = true)]
 async fn silent_model_is_cut_short() {
-    // Scenario 68.
     for by in [By::Cancelling, By::Deadline] {
         check(place([Reply::hang()]), by).await.unwrap();
         check(place([Reply::text("half").then_hang()]), by)
@@ -148,9 +151,10 @@ async fn silent_model_is_cut_short() {
     }
 }
 
+/// Strands 66. (A deadline is not waited for: see `retry_waits.rs`.)
 #[tokio::test(start_paused = true)]
 async fn backoff_is_cut_short_by_cancelling() {
-    // Scenario 66; AT-15, AE-29. (A deadline is not waited for: see retry.rs.)
+    // AT-15, AE-29.
     check(place([Reply::throttled()]), By::Cancelling)
         .await
         .unwrap();
@@ -161,9 +165,9 @@ async fn backoff_is_cut_short_by_cancelling() {
     check(place(turn_two), By::Cancelling).await.unwrap();
 }
 
+/// Strands 69, 70.
 #[tokio::test(start_paused = true)]
 async fn tools_are_cut_short() {
-    // Scenarios 69, 70.
     for by in [By::Cancelling, By::Deadline] {
         let calls = [
             ("look", json!({})),
@@ -172,6 +176,60 @@ async fn tools_are_cut_short() {
         ];
         check(place([Reply::tool_calls(calls)]), by).await.unwrap();
     }
+}
+
+/// Strands 49.
+#[tokio::test(start_paused = true)]
+async fn tool_is_not_retried_once_the_run_is_cancelled() {
+    let (builder, model) = place([Reply::tool_call("look", json!({}))]);
+    let token = CancellationToken::new();
+    let cancelling = token.clone();
+    let agent = builder
+        .on(move |event: &mut AfterToolCallEvent| {
+            cancelling.cancel();
+            event.retry = true;
+        })
+        .build()
+        .unwrap();
+
+    let told = told(agent.prompt("Go.").cancel_on(token)).await;
+
+    let runs = told
+        .trace()
+        .into_iter()
+        .filter(|line| line.contains(" runs "));
+    assert_eq!((runs.count(), model.calls()), (1, 1));
+    assert_eq!(told.outcome.unwrap().stop_reason(), StopReason::Cancelled);
+}
+
+/// Strands 70.
+#[tokio::test(start_paused = true)]
+async fn calls_of_a_run_that_is_cancelled_before_its_tools_are_answered() {
+    let (builder, model) = place([Reply::tool_calls([
+        ("look", json!({})),
+        ("hang", json!({})),
+    ])]);
+    let token = CancellationToken::new();
+    let cancelling = token.clone();
+    let agent = builder
+        .on(move |_: &mut BeforeToolsEvent| cancelling.cancel())
+        .build()
+        .unwrap();
+    let mut conversation = agent.conversation();
+
+    let told = told(conversation.prompt("Go.").cancel_on(token)).await;
+    conversation.prompt("Again.").await.unwrap();
+
+    assert!(!told.trace().iter().any(|line| line.contains(" runs ")));
+    assert_eq!(told.outcome.unwrap().stop_reason(), StopReason::Cancelled);
+    let asked = model.requests().last().unwrap().history().clone();
+    let asked: Vec<_> = asked.iter().map(|message| message_line(message)).collect();
+    assert_eq!(asked.len(), 4);
+    assert_eq!(asked[1], "assistant: call_1=look call_2=hang");
+    assert!(asked[2].starts_with("user: call_1!"), "{asked:?}");
+    assert!(asked[2].contains(" call_2!"), "{asked:?}");
+    assert_eq!(asked[3], "user: Again.");
+    assert_eq!(open_calls(&conversation), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -230,9 +288,9 @@ async fn hook_at_the_end_is_cut_short_and_the_result_stands() {
     }
 }
 
+/// Strands 65.
 #[tokio::test(start_paused = true)]
 async fn prompt_cancelled_before_it_begins_calls_nothing() {
-    // Scenario 65.
     let (builder, model) = place([]);
     let agent = builder.build().unwrap();
     let token = CancellationToken::new();
@@ -276,4 +334,28 @@ async fn spawned_run_is_cancelled_by_its_handle_and_aborted_by_its_drop() {
     assert_eq!(cancelled.duration(), secs(1));
     assert_eq!(agent.prompt("Again.").await.unwrap().text(), "Again.");
     assert_eq!(model.calls(), 3);
+}
+
+/// Strands 10, 67.
+#[tokio::test(start_paused = true)]
+async fn run_that_is_dropped_in_its_backoff_leaves_nothing_behind() {
+    let (builder, model) = place([Reply::throttled(), Reply::throttled()]);
+    let seen: Arc<Mutex<Vec<AgentEvent>>> = Arc::default();
+    let seeing = Arc::clone(&seen);
+    let agent = builder
+        .observe(move |event: &AgentEvent| seeing.lock().unwrap().push(event.clone()))
+        .build()
+        .unwrap();
+    let mut conversation = agent.conversation();
+    let began = Instant::now();
+
+    let dropped = tokio::time::timeout(secs(1), conversation.prompt("Go.").into_future()).await;
+
+    assert!(dropped.is_err());
+    assert_eq!((began.elapsed(), model.calls()), (secs(1), 1));
+    assert!(conversation.history().is_empty());
+    let stopped = |event: &AgentEvent| matches!(event, AgentEvent::ForceStop(_));
+    assert!(!seen.lock().unwrap().iter().any(stopped));
+    let next = conversation.prompt("Again.").await.unwrap();
+    assert_eq!((next.waited(), next.attempts()), (secs(4), 2));
 }

@@ -53,6 +53,7 @@ impl HookProvider for Unready {
     }
 }
 
+/// Strands 16, 71.
 #[test]
 fn every_wrong_value_is_refused_by_the_name_of_its_field() {
     let settings = ModelSettings::new;

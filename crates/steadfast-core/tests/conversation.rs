@@ -80,9 +80,10 @@ async fn left_behind(turns: usize, policy: fn(AgentBuilder) -> AgentBuilder) -> 
     lines(&conversation).split_off(2)
 }
 
+/// Strands 59.
 #[tokio::test(start_paused = true)]
 async fn failed_run_leaves_what_the_policy_says() {
-    // AG2-18; scenario 59.
+    // AG2-18.
     let one_turn = [
         "user: Weather?",
         "assistant: call_1=look",
@@ -104,9 +105,9 @@ async fn failed_run_leaves_what_the_policy_says() {
     assert_eq!(left_behind(1, AgentBuilder::roll_back_all).await, nothing);
 }
 
+/// Strands 50.
 #[tokio::test(start_paused = true)]
 async fn kept_failed_turn_has_all_its_calls_answered() {
-    // Scenario 50.
     let calls = Reply::tool_calls([("look", json!({})), ("nobody", json!({}))]);
     let (builder, _) = builder([calls]);
     let agent = builder
@@ -152,9 +153,9 @@ async fn message_that_was_told_is_kept_when_the_tools_may_not_begin() {
     assert_eq!(count.load(Ordering::Relaxed), 0);
 }
 
+/// Strands 70.
 #[tokio::test(start_paused = true)]
 async fn cancelled_answer_leaves_nothing_and_cancelled_tools_are_answered() {
-    // Scenarios 65, 70.
     let (builder, _) = builder([
         Reply::text("half").then_hang(),
         Reply::tool_call("sleep", json!({})),

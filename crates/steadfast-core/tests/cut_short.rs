@@ -161,6 +161,7 @@ async fn tool_that_answered_keeps_its_answer_and_its_hooks() {
     assert_eq!(asked.load(Ordering::Relaxed), ran);
 }
 
+/// Strands 69.
 #[tokio::test(start_paused = true)]
 async fn work_of_a_tool_is_told_when_its_run_stops_and_only_then() {
     let seen =

@@ -63,6 +63,7 @@ fn closing_hooks(builder: AgentBuilder, asked: &Arc<AtomicUsize>) -> AgentBuilde
         .on(move |_: &mut ForceStopEvent| d())
 }
 
+/// Strands 63.
 #[tokio::test(start_paused = true)]
 async fn dropped_stream_asks_no_hook_and_observers_see_it() {
     let endings = Endings::default();
@@ -83,6 +84,7 @@ async fn dropped_stream_asks_no_hook_and_observers_see_it() {
     assert_eq!(endings.seen(), ["1.1 dropped", "1.1 result"]);
 }
 
+/// Strands 63.
 #[tokio::test(start_paused = true)]
 async fn dropped_future_and_aborted_task_are_seen_too() {
     let endings = Endings::default();
@@ -149,4 +151,28 @@ async fn panic_of_an_observer_at_the_drop_stays_there() {
 
     let message = panicked.downcast_ref::<&str>();
     assert_eq!(message, Some(&"a bug in a hook"));
+}
+
+/// Strands 63: nobody who leaves holds up anybody else.
+#[tokio::test(start_paused = true)]
+async fn abandoned_stream_holds_no_other_run_up() {
+    let model = ScriptedModel::new([
+        Reply::text("half").then_hang(),
+        Reply::text("Two.").after(secs(2)),
+        Reply::text("Three."),
+    ]);
+    let agent = Agent::builder().model(model).build().unwrap();
+    let mut abandoned = agent.prompt("One?").stream();
+    for _ in 0..4 {
+        abandoned.next().await.unwrap();
+    }
+    let under_way = agent.prompt("Two?").spawn();
+    sleep(secs(1)).await;
+
+    let beside = agent.prompt("Three?").await.unwrap();
+    drop(abandoned);
+    let under_way = under_way.await.unwrap();
+
+    assert_eq!((beside.text(), beside.duration()), ("Three.", secs(0)));
+    assert_eq!((under_way.text(), under_way.duration()), ("Two.", secs(2)));
 }

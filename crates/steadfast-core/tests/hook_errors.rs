@@ -16,7 +16,8 @@ use steadfast_core::{
     AfterInvocationEvent, AfterModelCallEvent, AfterToolCallEvent, AfterToolsEvent, Agent,
     AgentBuilder, AttemptDiscardedEvent, BeforeInvocationEvent, BeforeModelCallEvent,
     BeforeToolCallEvent, BeforeToolsEvent, EventLoopThrottleEvent, ForceStopEvent, FunctionTool,
-    HookError, HookEvent, MessageAddedEvent, ModelErrorKind, RunErrorKind, ToolError,
+    HookError, HookEvent, MessageAddedEvent, ModelErrorKind, ModelRetryStrategy, RunErrorKind,
+    ToolError,
     testing::{Reply, ScriptedModel},
 };
 use support::told;
@@ -66,9 +67,9 @@ async fn check_failure<E: HookEvent>(builder: AgentBuilder) -> Vec<String> {
     trace
 }
 
+/// Strands 44, 45, 50.
 #[tokio::test(start_paused = true)]
 async fn hook_error_ends_the_run_once_at_every_event() {
-    // Scenarios 43, 44, 45, 50, 60.
     let lengths = [
         check_failure::<BeforeInvocationEvent>(eventful())
             .await
@@ -97,9 +98,9 @@ async fn hook_error_ends_the_run_once_at_every_event() {
     assert_eq!(lengths, [2, 2, 5, 5, 5, 5, 9, 9, 11, 11, 15]);
 }
 
+/// Strands 44.
 #[tokio::test(start_paused = true)]
 async fn hook_error_on_a_model_error_carries_both() {
-    // Scenario 44.
     let agent = eventful()
         .on(|_: &mut AfterModelCallEvent| Err(HookError::new("boom")))
         .build()
@@ -164,4 +165,74 @@ async fn panic_in_a_hook_unwinds_and_leaves_the_agent_usable() {
     assert!(awaited.is_err() && spawned.is_err());
     assert!(conversation.history().is_empty());
     assert_eq!(conversation.prompt("?").await.unwrap().text(), "Yes.");
+}
+
+/// Strands 43.
+#[tokio::test(start_paused = true)]
+async fn hook_error_on_an_answer_is_met_once() {
+    let model = ScriptedModel::new([Reply::text("Yes."), Reply::text("never")]);
+    let builder = Agent::builder()
+        .model(model.clone())
+        .retry_strategy(ModelRetryStrategy::new().retry_if(|_| true));
+
+    let trace = check_failure::<AfterModelCallEvent>(builder).await;
+
+    let expected = [
+        "run",
+        "user: Weather?",
+        "attempt 1.1",
+        "1.1 says Yes.",
+        "1.1 discarded HookError",
+        "force_stop hook",
+    ];
+    assert_eq!(trace, expected);
+    assert_eq!(model.calls(), 1);
+}
+
+/// Strands 45: a strategy that would retry everything does not retry this.
+#[tokio::test(start_paused = true)]
+async fn hook_error_before_a_call_is_not_the_models() {
+    let model = ScriptedModel::new([Reply::text("never")]);
+    let builder = Agent::builder()
+        .model(model.clone())
+        .retry_strategy(ModelRetryStrategy::new().retry_if(|_| true));
+
+    let trace = check_failure::<BeforeModelCallEvent>(builder).await;
+
+    let expected = [
+        "run",
+        "user: Weather?",
+        "attempt 1.1",
+        "1.1 discarded HookError",
+        "force_stop hook",
+    ];
+    assert_eq!(trace, expected);
+    assert_eq!(model.calls(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn hook_error_after_the_tools_does_not_run_them_again() {
+    let (looks, failures) = (Arc::new(AtomicUsize::new(0)), AtomicUsize::new(0));
+    let looking = Arc::clone(&looks);
+    let model = ScriptedModel::new([Reply::tool_call("look", json!({})), Reply::text("Rain.")]);
+    let agent = Agent::builder()
+        .model(model)
+        .tool(FunctionTool::new("look", "Looks.", move |_: Value| {
+            looking.fetch_add(1, Ordering::Relaxed);
+            async { Ok::<_, ToolError>("seen") }
+        }))
+        .on(
+            move |_: &mut AfterToolsEvent| match failures.fetch_add(1, Ordering::Relaxed) {
+                0 => Err(HookError::new("boom")),
+                _ => Ok(()),
+            },
+        )
+        .build()
+        .unwrap();
+    let error = told(agent.prompt("?")).await.outcome.unwrap_err();
+
+    let answer = agent.resume(error.into_run()).await.unwrap();
+
+    assert_eq!(answer.text(), "Rain.");
+    assert_eq!(looks.load(Ordering::Relaxed), 1);
 }

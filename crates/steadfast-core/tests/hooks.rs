@@ -107,9 +107,9 @@ async fn hooks_are_asked_in_the_order_of_a_tool_turn() {
     assert_eq!(log.lines(), expected);
 }
 
+/// Strands 34.
 #[tokio::test(start_paused = true)]
 async fn before_runs_forward_after_runs_backward_and_numbers_win() {
-    // Scenario 34.
     let log = Log::default();
     let mut hooks = HookRegistry::new();
     for (order, name) in [(100, "last"), (0, "a"), (0, "b"), (-100, "first")] {
@@ -194,6 +194,7 @@ impl HookProvider for Log {
     }
 }
 
+/// Strands 47.
 #[tokio::test(start_paused = true)]
 async fn all_forms_of_registration_are_asked_and_observers_told_last() {
     let log = Log::default();
@@ -291,9 +292,9 @@ async fn hook_that_sleeps_by_itself_and_retries_works() {
     assert_eq!(told.outcome.unwrap().waited(), Duration::ZERO);
 }
 
+/// Strands 40: one for the prompt, the answer, the results, the answer; none for a retry.
 #[tokio::test(start_paused = true)]
 async fn message_hook_sees_every_message_once() {
-    // Scenario 40: one for the prompt, the answer, the results, the answer; none for a retry.
     let log = Log::default();
     let noted = log.clone();
     let agent = eventful()
@@ -312,6 +313,7 @@ async fn message_hook_sees_every_message_once() {
     assert_eq!(log.lines(), expected);
 }
 
+/// Strands 52.
 #[tokio::test(start_paused = true)]
 async fn observers_of_all_events_are_told_what_the_stream_tells() {
     let log = Log::default();
@@ -328,4 +330,42 @@ async fn observers_of_all_events_are_told_what_the_stream_tells() {
     }
 
     assert_eq!(log.lines(), streamed);
+}
+
+/// Strands 6, 40.
+#[tokio::test(start_paused = true)]
+async fn each_attempt_asks_its_hooks_once_and_shows_what_was_decided() {
+    let log = Log::default();
+    let (before, after, added) = (log.clone(), log.clone(), log.clone());
+    let replies = (0..3).map(|_| Reply::throttled());
+    let agent = Agent::builder()
+        .model(ScriptedModel::new(replies.chain([Reply::text("Yes.")])))
+        .on(move |event: &mut BeforeModelCallEvent| before.note(format!("{}", event.attempt())))
+        .observe(move |event: &AfterModelCallEvent| {
+            let (attempt, waits) = (event.attempt(), event.waits());
+            after.note(format!(
+                "{attempt} {} {:?} {waits}",
+                event.retry,
+                event.delay()
+            ));
+        })
+        .on(move |event: &mut MessageAddedEvent| added.note(message_line(event.message())))
+        .build()
+        .unwrap();
+
+    agent.prompt("?").await.unwrap();
+
+    let expected = [
+        "user: ?",
+        "1",
+        "1 true Some(4s) 0",
+        "2",
+        "2 true Some(8s) 1",
+        "3",
+        "3 true Some(16s) 2",
+        "4",
+        "4 false None 3",
+        "assistant: Yes.",
+    ];
+    assert_eq!(log.lines(), expected);
 }

@@ -5,11 +5,11 @@ mod support;
 use std::{sync::Arc, time::Duration};
 
 use steadfast_core::{
-    Agent, AgentBuilder, HookProvider, ModelDelta, ModelError, ModelErrorKind, ModelRetryStrategy,
-    NoopRetryStrategy, RetryStrategy, RunErrorKind, StopReason, Usage, secs,
+    AfterModelCallEvent, Agent, AgentBuilder, HookProvider, ModelDelta, ModelError, ModelErrorKind,
+    ModelRetryStrategy, NoopRetryStrategy, RetryStrategy, RunErrorKind, StopReason, Usage, secs,
     testing::{Reply, ScriptedModel},
 };
-use support::{Told, told};
+use support::{Told, message_line, told};
 
 fn builder(replies: impl IntoIterator<Item = Reply>) -> AgentBuilder {
     Agent::builder().model(ScriptedModel::new(replies))
@@ -35,9 +35,10 @@ fn throttles(count: usize) -> impl Iterator<Item = Reply> {
     std::iter::repeat_with(Reply::throttled).take(count)
 }
 
+/// Strands 4, 53, 54.
 #[tokio::test(start_paused = true)]
 async fn default_strategy_waits_4_8_16_32_64_and_stops_once() {
-    // ST-1, ST-5; scenarios 4, 19, 53, 54.
+    // ST-1, ST-5.
     let told = run(ModelRetryStrategy::new(), throttles(7)).await.unwrap();
 
     let expected = [
@@ -71,6 +72,7 @@ async fn default_strategy_waits_4_8_16_32_64_and_stops_once() {
     assert_eq!(told.outcome.unwrap_err().attempts(), 6);
 }
 
+/// Strands 24.
 #[tokio::test(start_paused = true)]
 async fn agent_without_a_strategy_has_the_default_one() {
     let agent = builder(throttles(2).chain([Reply::text("Yes.")]))
@@ -87,10 +89,48 @@ async fn agent_without_a_strategy_has_the_default_one() {
     ];
     assert_eq!(waits(&told), expected);
     let result = told.outcome.unwrap();
+    assert_eq!(result.stop_reason(), StopReason::EndTurn);
     assert_eq!(
         (result.attempts(), result.waited(), result.duration()),
         (3, secs(12), secs(12))
     );
+}
+
+/// Strands 19.
+#[tokio::test(start_paused = true)]
+async fn agent_without_a_strategy_gives_up_when_the_default_one_does() {
+    let without = builder(throttles(7)).build().unwrap();
+
+    let without = told(without.prompt("?")).await;
+    let default = run(ModelRetryStrategy::new(), throttles(7)).await.unwrap();
+
+    assert_eq!(without.trace(), default.trace());
+    assert_eq!(without.outcome.unwrap_err().attempts(), 6);
+}
+
+/// Strands 7, 25.
+#[tokio::test(start_paused = true)]
+async fn two_attempts_make_one_wait() {
+    let strategy = ModelRetryStrategy::new()
+        .max_attempts(2)
+        .initial_delay(secs(1));
+
+    let told = run(strategy, throttles(3)).await.unwrap();
+
+    let expected = [
+        "run",
+        "user: ?",
+        "attempt 1.1",
+        "1.1 discarded ModelError",
+        "1.1 waits 1s by Backoff",
+        "+1s",
+        "attempt 1.2",
+        "1.2 discarded ModelError",
+        "force_stop throttled",
+    ];
+    assert_eq!(told.trace(), expected);
+    let kind = told.outcome.unwrap_err().kind();
+    assert_eq!(kind, RunErrorKind::Model(ModelErrorKind::Throttled));
 }
 
 #[tokio::test(start_paused = true)]
@@ -113,9 +153,10 @@ async fn three_attempts_from_two_seconds_wait_two_and_four() {
     assert_eq!(told.outcome.unwrap_err().attempts(), 3);
 }
 
+/// Strands 20, 21, 22.
 #[tokio::test(start_paused = true)]
 async fn noop_strategy_and_one_attempt_call_once() {
-    // ST-3; scenarios 20, 21, 22.
+    // ST-3.
     let expected = [
         "run",
         "user: ?",
@@ -133,9 +174,9 @@ async fn noop_strategy_and_one_attempt_call_once() {
     assert_eq!(one.trace(), expected);
 }
 
+/// Strands 11, 59.
 #[tokio::test(start_paused = true)]
 async fn what_is_not_transient_ends_at_once_with_its_kind() {
-    // Scenario 59.
     for kind in [
         ModelErrorKind::Auth,
         ModelErrorKind::ContextOverflow,
@@ -150,9 +191,9 @@ async fn what_is_not_transient_ends_at_once_with_its_kind() {
     }
 }
 
+/// Strands 14: same delays, same throttle event.
 #[tokio::test(start_paused = true)]
 async fn predicate_chooses_what_is_retried() {
-    // Scenario 14: same delays, same throttle event.
     let strategy = ModelRetryStrategy::new().retry_if(|error| error.code() == Some("odd"));
     let odd = || Reply::error(ModelError::new(ModelErrorKind::Protocol, "").with_code("odd"));
 
@@ -171,9 +212,38 @@ async fn predicate_chooses_what_is_retried() {
     assert_eq!(kind, RunErrorKind::Model(ModelErrorKind::Throttled));
 }
 
+/// Strands 38.
+#[tokio::test(start_paused = true)]
+async fn backoff_begins_anew_in_every_turn() {
+    let call = Reply::tool_call("nobody", serde_json::json!({}));
+    let replies = throttles(3).chain([call]).chain(throttles(2));
+
+    let told = run(
+        ModelRetryStrategy::new(),
+        replies.chain([Reply::text("Yes.")]),
+    )
+    .await
+    .unwrap();
+
+    let expected = [
+        "1.1 waits 4s by Backoff",
+        "+4s",
+        "1.2 waits 8s by Backoff",
+        "+8s",
+        "1.3 waits 16s by Backoff",
+        "+16s",
+        "2.1 waits 4s by Backoff",
+        "+4s",
+        "2.2 waits 8s by Backoff",
+        "+8s",
+    ];
+    assert_eq!(waits(&told), expected);
+    assert_eq!(told.outcome.unwrap().text(), "Yes.");
+}
+
+/// Strands 38, 60: one force stop, in whatever turn.
 #[tokio::test(start_paused = true)]
 async fn every_turn_has_a_budget_of_its_own() {
-    // Scenarios 38, 60: one force stop at whatever depth.
     let call = Reply::tool_call("nobody", serde_json::json!({}));
     let replies = throttles(2).chain([call]).chain(throttles(3));
 
@@ -196,9 +266,9 @@ async fn every_turn_has_a_budget_of_its_own() {
     assert_eq!(kind, RunErrorKind::Model(ModelErrorKind::Throttled));
 }
 
+/// Strands 56.
 #[tokio::test(start_paused = true)]
 async fn partial_output_is_taken_back_before_the_wait() {
-    // Scenario 56; deltas carry their attempt.
     let replies = [
         Reply::text("Once upon").then_fail(ModelErrorKind::Overloaded),
         Reply::text("Once").then_cut(),
@@ -224,11 +294,14 @@ async fn partial_output_is_taken_back_before_the_wait() {
         "result EndTurn",
     ];
     assert_eq!(told.trace()[2..], expected);
+    let result = told.outcome.unwrap();
+    let kept: Vec<_> = result.messages().iter().map(|m| message_line(m)).collect();
+    assert_eq!(kept, ["user: ?", "assistant: Once upon a time."]);
 }
 
+/// Strands 58.
 #[tokio::test(start_paused = true)]
 async fn usage_counts_all_attempts() {
-    // Scenario 58.
     let cost = || Usage::new(10, 5);
     let replies = [
         Reply::text("half").with_usage(cost()).then_cut(),
@@ -254,9 +327,9 @@ async fn zero_delay_does_not_sleep() {
     assert_eq!((result.attempts(), result.waited()), (6, Duration::ZERO));
 }
 
+/// Strands 27: nothing is shared between their runs.
 #[tokio::test(start_paused = true)]
 async fn one_strategy_serves_a_thousand_agents_at_once() {
-    // Scenario 27: nothing is shared between their runs.
     let strategy: Arc<dyn RetryStrategy> = Arc::new(ModelRetryStrategy::new().max_attempts(3));
     let runs: Vec<_> = (0..1_000)
         .map(|_| {
@@ -290,4 +363,55 @@ async fn answer_without_end_marker_is_truncated_and_retried() {
         (result.attempts(), result.stop_reason()),
         (3, StopReason::EndTurn)
     );
+}
+
+/// Strands 58: also the time that a discarded attempt took.
+#[tokio::test(start_paused = true)]
+async fn duration_counts_all_attempts() {
+    let replies = [
+        Reply::text("half").then_cut().after(secs(3)),
+        Reply::text("Yes.").after(secs(5)),
+    ];
+
+    let told = run(ModelRetryStrategy::new(), replies).await.unwrap();
+
+    let result = told.outcome.unwrap();
+    assert_eq!(
+        (result.duration(), result.waited()),
+        (secs(3 + 4 + 5), secs(4))
+    );
+}
+
+/// Strands 41: after an error and after an answer.
+#[tokio::test(start_paused = true)]
+async fn retried_call_asks_the_same_again() {
+    let model = ScriptedModel::new([
+        Reply::throttled(),
+        Reply::text("no"),
+        Reply::fail(ModelErrorKind::Protocol),
+        Reply::text("Take one."),
+    ]);
+    let agent = Agent::builder()
+        .model(model.clone())
+        .on(|event: &mut AfterModelCallEvent| {
+            let refused = event.response().is_some_and(|r| r.text() == "no");
+            let odd = event.error().is_some_and(|error| !error.is_transient());
+            event.retry = refused || odd;
+        })
+        .build()
+        .unwrap();
+    let mut conversation = agent.conversation();
+
+    let result = told(conversation.prompt("Umbrella?"))
+        .await
+        .outcome
+        .unwrap();
+
+    assert_eq!((result.text(), model.calls()), ("Take one.", 4));
+    for request in model.requests() {
+        let asked = request.history().iter();
+        let asked: Vec<_> = asked.map(|message| message_line(message)).collect();
+        assert_eq!(asked, ["user: Umbrella?"]);
+    }
+    assert_eq!(conversation.history().len(), 2);
 }

@@ -2,14 +2,21 @@
 
 mod support;
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use steadfast_core::{
     AfterModelCallEvent, Agent, AgentBuilder, EventLoopThrottleEvent, HookProvider, HookRegistry,
-    ModelErrorKind, ModelRetryStrategy, NoopRetryStrategy, RunErrorKind, Usage, millis, secs,
+    ModelError, ModelErrorKind, ModelRetryStrategy, NoopRetryStrategy, RunErrorKind, Usage, millis,
+    secs,
     testing::{Reply, ScriptedModel},
 };
-use support::{Told, told};
+use support::{Told, message_line, told};
 
 fn builder(replies: impl IntoIterator<Item = Reply>) -> AgentBuilder {
     Agent::builder().model(ScriptedModel::new(replies))
@@ -36,9 +43,10 @@ fn retry_below(attempt: u32) -> impl Fn(&mut AfterModelCallEvent) + Send + Sync 
     }
 }
 
+/// Strands 22, 29, 55.
 #[tokio::test(start_paused = true)]
 async fn hook_that_sets_retry_has_the_model_called_again_at_once() {
-    // ST-4; scenarios 22, 29, 41.
+    // ST-4.
     let model = ScriptedModel::new([odd(), Reply::text("Yes.")]);
     let agent = Agent::builder()
         .model(model.clone())
@@ -66,6 +74,7 @@ async fn hook_that_sets_retry_has_the_model_called_again_at_once() {
     );
 }
 
+/// Strands 55: whichever strategy declared it.
 #[tokio::test(start_paused = true)]
 async fn hook_that_retries_after_a_wait_has_it_shown_and_waited() {
     // ST-5: whichever strategy declared it.
@@ -86,15 +95,18 @@ async fn hook_that_retries_after_a_wait_has_it_shown_and_waited() {
     assert_eq!(trace[1..5], expected);
 }
 
+/// Strands 28, 58.
 #[tokio::test(start_paused = true)]
 async fn hook_may_retry_an_answer_it_does_not_like() {
-    // Scenarios 28, 30, 58.
     let replies = [
         Reply::text("no").with_usage(Usage::new(10, 5)),
         Reply::text("Take one.").with_usage(Usage::new(10, 5)),
     ];
+    let asked = Arc::new(AtomicUsize::new(0));
+    let asking = Arc::clone(&asked);
     let agent = builder(replies)
-        .on(|event: &mut AfterModelCallEvent| {
+        .on(move |event: &mut AfterModelCallEvent| {
+            asking.fetch_add(1, Ordering::Relaxed);
             event.retry = event
                 .response()
                 .is_some_and(|response| response.text().len() < 5);
@@ -116,13 +128,37 @@ async fn hook_may_retry_an_answer_it_does_not_like() {
     ];
     assert_eq!(told.trace()[2..], expected);
     assert_eq!(told.outcome.unwrap().usage(), Usage::new(20, 10));
-    assert_eq!(conversation.history().len(), 2);
+    assert_eq!(asked.load(Ordering::Relaxed), 2);
+    let kept = conversation.history().iter();
+    let kept: Vec<_> = kept.map(|message| message_line(message)).collect();
+    assert_eq!(kept, ["user: ?", "assistant: Take one."]);
 }
 
+/// Strands 30.
+#[tokio::test(start_paused = true)]
+async fn hook_that_never_retries_is_asked_once() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let asking = Arc::clone(&asked);
+    let model = ScriptedModel::new([Reply::text("no"), Reply::text("Take one.")]);
+    let agent = Agent::builder()
+        .model(model.clone())
+        .on(move |_: &mut AfterModelCallEvent| {
+            asking.fetch_add(1, Ordering::Relaxed);
+        })
+        .build()
+        .unwrap();
+
+    let result = told(agent.prompt("?")).await.outcome.unwrap();
+
+    assert_eq!(result.text(), "no");
+    assert_eq!((asked.load(Ordering::Relaxed), model.calls()), (1, 1));
+}
+
+/// Strands 31.
 #[tokio::test(start_paused = true)]
 async fn hook_with_its_own_limit_leaves_the_last_error() {
-    // Scenario 31.
-    let agent = builder([odd(), odd(), odd(), odd()])
+    let failure = |nth| ModelError::new(ModelErrorKind::Protocol, format!("failure {nth}"));
+    let agent = builder((1..=4).map(|nth| Reply::error(failure(nth))))
         .on(retry_below(3))
         .build()
         .unwrap();
@@ -131,11 +167,12 @@ async fn hook_with_its_own_limit_leaves_the_last_error() {
 
     assert_eq!(error.attempts(), 3);
     assert_eq!(error.kind(), RunErrorKind::Model(ModelErrorKind::Protocol));
+    assert_eq!(error.model_error(), Some(&failure(3)));
 }
 
+/// Strands 32.
 #[tokio::test(start_paused = true)]
 async fn two_hooks_that_retry_make_one_retry() {
-    // Scenario 32.
     let agent = builder([odd(), Reply::text("Yes.")])
         .on(retry_below(3))
         .on(retry_below(3))
@@ -147,9 +184,9 @@ async fn two_hooks_that_retry_make_one_retry() {
     assert_eq!(result.attempts(), 2);
 }
 
+/// Strands 33: After hooks are asked in reverse, so the one registered first has the last word.
 #[tokio::test(start_paused = true)]
 async fn last_writer_wins() {
-    // Scenario 33: After hooks are asked in reverse, so the one registered first has the last word.
     let disable = |event: &mut AfterModelCallEvent| event.retry = false;
 
     let refused = trace(
@@ -165,13 +202,18 @@ async fn last_writer_wins() {
     )
     .await;
 
-    assert_eq!(refused.last().unwrap(), "force_stop protocol");
+    let once = [
+        "attempt 1.1",
+        "1.1 discarded ModelError",
+        "force_stop protocol",
+    ];
+    assert_eq!(refused, once);
     assert_eq!(retried.last().unwrap(), "result EndTurn");
 }
 
+/// Strands 35.
 #[tokio::test(start_paused = true)]
 async fn retries_of_hooks_do_not_lengthen_the_backoff() {
-    // Scenario 35.
     let replies = [
         odd(),
         Reply::throttled(),
@@ -189,18 +231,28 @@ async fn retries_of_hooks_do_not_lengthen_the_backoff() {
     }))
     .await;
 
-    assert_eq!(told, ["1.2 waits 4s by Backoff", "1.3 waits 8s by Backoff"]);
+    let expected = [
+        "1.2 waits 4s by Backoff",
+        "+4s",
+        "1.3 waits 8s by Backoff",
+        "+8s",
+        "result EndTurn",
+    ];
+    assert_eq!(told, expected);
 }
 
+/// The waits of a run, declared and then passed, and its end.
 async fn waits(builder: AgentBuilder) -> Vec<String> {
-    let trace = trace(builder).await;
-    let waits = trace.into_iter().filter(|line| line.contains(" waits "));
+    let trace = trace(builder).await.into_iter();
+    let waits = trace.filter(|line| {
+        line.starts_with('+') || line.contains(" waits ") || line.starts_with("result ")
+    });
     waits.collect()
 }
 
+/// Strands 12, 36.
 #[tokio::test(start_paused = true)]
 async fn strategy_leaves_alone_what_a_hook_claimed() {
-    // Scenarios 12, 36.
     let replies = [
         Reply::throttled(),
         Reply::throttled(),
@@ -210,15 +262,19 @@ async fn strategy_leaves_alone_what_a_hook_claimed() {
 
     let waits = waits(builder(replies).on(retry_below(2))).await;
 
-    assert_eq!(
-        waits,
-        ["1.2 waits 4s by Backoff", "1.3 waits 8s by Backoff"]
-    );
+    let expected = [
+        "1.2 waits 4s by Backoff",
+        "+4s",
+        "1.3 waits 8s by Backoff",
+        "+8s",
+        "result EndTurn",
+    ];
+    assert_eq!(waits, expected);
 }
 
+/// Strands 37: the turn goes on, and with it its counts.
 #[tokio::test(start_paused = true)]
 async fn discarded_answer_does_not_reset_the_backoff() {
-    // Scenario 37: the turn goes on, and with it its counts.
     let replies = [
         Reply::throttled(),
         Reply::throttled(),
@@ -236,8 +292,12 @@ async fn discarded_answer_does_not_reset_the_backoff() {
 
     let expected = [
         "1.1 waits 4s by Backoff",
+        "+4s",
         "1.2 waits 8s by Backoff",
+        "+8s",
         "1.4 waits 16s by Backoff",
+        "+16s",
+        "result EndTurn",
     ];
     assert_eq!(waits, expected);
 }
@@ -258,9 +318,9 @@ async fn giving_up_is_a_no_that_the_strategy_respects() {
     assert_eq!(trace, expected);
 }
 
+/// Strands 39: no throttle event without a retry; a changed delay is the one that is shown.
 #[tokio::test(start_paused = true)]
 async fn hook_asked_after_the_strategy_may_overrule_it() {
-    // Scenario 39: no throttle event without a retry; a changed delay is the one that is shown.
     let last = |hook: fn(&mut AfterModelCallEvent)| {
         let mut hooks = HookRegistry::new();
         hooks.order(100).on(hook);
@@ -283,7 +343,8 @@ async fn hook_asked_after_the_strategy_may_overrule_it() {
             "force_stop throttled"
         ]
     );
-    assert_eq!(changed, ["1.1 waits 40s by Hook"]);
+    let expected = ["1.1 waits 40s by Hook", "+40s", "result EndTurn"];
+    assert_eq!(changed, expected);
 }
 
 #[tokio::test(start_paused = true)]
@@ -312,9 +373,9 @@ async fn cleared_retry_clears_its_delay() {
     assert_eq!(trace[..4], expected);
 }
 
+/// Strands 42.
 #[tokio::test(start_paused = true)]
 async fn hook_that_retries_for_ever_is_stopped_by_the_hard_cap() {
-    // Scenario 42.
     let forever = |event: &mut AfterModelCallEvent| event.retry = true;
     for (replies, cap) in [(Reply::text("no"), None), (odd(), None), (odd(), Some(7))] {
         let fails = replies.clone();
@@ -348,6 +409,7 @@ impl HookProvider for Patient {
     }
 }
 
+/// Strands 55.
 #[tokio::test(start_paused = true)]
 async fn hook_provider_takes_the_strategys_place() {
     let replies = [
@@ -359,9 +421,17 @@ async fn hook_provider_takes_the_strategys_place() {
 
     let waits = waits(builder(replies).retry_strategy(Patient).on(retry_below(2))).await;
 
-    assert_eq!(waits, ["1.2 waits 1s by Hook", "1.3 waits 1s by Hook"]);
+    let expected = [
+        "1.2 waits 1s by Hook",
+        "+1s",
+        "1.3 waits 1s by Hook",
+        "+1s",
+        "result EndTurn",
+    ];
+    assert_eq!(waits, expected);
 }
 
+/// Strands 54.
 #[tokio::test(start_paused = true)]
 async fn throttle_hook_is_asked_before_the_wait_with_all_it_needs() {
     let (sender, receiver) = std::sync::mpsc::channel();

@@ -8,8 +8,8 @@ use std::{
 };
 
 use steadfast_core::{
-    Agent, AgentBuilder, FailedAttempt, HookProvider, Jitter, ModelError, ModelErrorKind,
-    ModelRetryStrategy, RetryDecision, RetryStrategy, TokioRuntime, millis, secs,
+    AfterModelCallEvent, Agent, AgentBuilder, FailedAttempt, HookProvider, Jitter, ModelError,
+    ModelErrorKind, ModelRetryStrategy, RetryDecision, RetryStrategy, TokioRuntime, millis, secs,
     testing::{Reply, ScriptedModel},
 };
 use support::{Told, told};
@@ -118,9 +118,9 @@ async fn wait_that_ends_before_the_deadline_is_waited() {
     assert_eq!(result.waited(), secs(4));
 }
 
+/// Strands 18: at the loop. Design section 5: jitter, then the cap.
 #[tokio::test(start_paused = true)]
 async fn jittered_waits_keep_their_bounds_and_follow_the_seed() {
-    // Scenario 18 at the loop; design section 5: jitter, then the cap.
     let delays = async |jitter, seed| {
         let strategy = ModelRetryStrategy::new()
             .max_attempts(20)
@@ -215,9 +215,9 @@ impl RetryStrategy for Seen {
     }
 }
 
+/// Strands 15.
 #[tokio::test(start_paused = true)]
 async fn strategy_is_told_what_the_loop_counted() {
-    // Scenario 15.
     let seen = Seen::of(ModelRetryStrategy::new().initial_delay(secs(1)));
     let slow_failure = Reply::text("half")
         .then_fail(ModelErrorKind::Server)
@@ -236,5 +236,25 @@ async fn strategy_is_told_what_the_loop_counted() {
         "attempt 2 after 1 waits and 11s, last Some(1s), output true",
         "attempt 3 after 2 waits and 13s, last Some(2s), output false",
     ];
+    assert_eq!(*seen.facts.lock().unwrap(), expected);
+}
+
+/// Strands 15: a hook that claims the first attempt changes nothing of what is counted.
+#[tokio::test(start_paused = true)]
+async fn strategy_that_is_asked_late_is_told_what_came_before() {
+    let seen = Seen::of(ModelRetryStrategy::new());
+    let agent = builder([
+        Reply::throttled().after(secs(2)),
+        Reply::throttled().after(secs(3)),
+        Reply::text("Yes."),
+    ])
+    .retry_strategy(seen.clone())
+    .on(|event: &mut AfterModelCallEvent| event.retry = event.attempt() == 1)
+    .build()
+    .unwrap();
+
+    told(agent.prompt("?")).await.outcome.unwrap();
+
+    let expected = ["attempt 2 after 0 waits and 5s, last None, output false"];
     assert_eq!(*seen.facts.lock().unwrap(), expected);
 }

@@ -3,7 +3,7 @@
 mod support;
 
 use std::sync::{
-    Arc,
+    Arc, Mutex,
     atomic::{AtomicUsize, Ordering},
 };
 
@@ -155,6 +155,7 @@ async fn calls_that_cannot_work_are_answered_with_errors() {
     );
 }
 
+/// Strands 62.
 #[tokio::test(start_paused = true)]
 async fn call_of_an_incomplete_answer_is_answered_but_not_run() {
     // Design section 5: a cut tool call is not run, and neither is a whole one in a cut answer.
@@ -194,9 +195,9 @@ async fn call_of_an_incomplete_answer_is_answered_but_not_run() {
     }
 }
 
+/// Strands 57.
 #[tokio::test(start_paused = true)]
 async fn call_of_a_discarded_attempt_is_not_run() {
-    // Scenario 57.
     let model = ScriptedModel::new([
         Reply::tool_call("weather", oslo()).then_fail(ModelErrorKind::Throttled),
         Reply::text("Done."),
@@ -205,7 +206,19 @@ async fn call_of_a_discarded_attempt_is_not_run() {
 
     let told = told(builder(&model, &count).build().unwrap().prompt("Go.")).await;
 
-    assert_eq!(told.outcome.unwrap().text(), "Done.");
+    let expected = [
+        "run",
+        "user: Go.",
+        "attempt 1.1",
+        "1.1 discarded ModelError",
+        "1.1 waits 4s by Backoff",
+        "+4s",
+        "attempt 1.2",
+        "1.2 says Done.",
+        "assistant: Done.",
+        "result EndTurn",
+    ];
+    assert_eq!(told.trace(), expected);
     assert_eq!(count.get(), 0);
 }
 
@@ -333,9 +346,10 @@ async fn hook_may_end_the_run_after_the_tools() {
     assert_eq!(conversation.history().len(), 4);
 }
 
+/// Strands 49.
 #[tokio::test(start_paused = true)]
 async fn retried_tool_waits_and_only_its_last_result_counts() {
-    // Scenario 49; AT-10.
+    // AT-10.
     let model = ScriptedModel::new([Reply::tool_call("broken", json!({})), Reply::text("Done.")]);
     let count = Count::default();
     let agent = builder(&model, &count)
@@ -416,4 +430,43 @@ async fn cleared_tool_retry_clears_its_delay() {
     .await;
 
     assert_eq!(answered, ("user: call_1!out of order (1)".to_owned(), 1));
+}
+
+/// Strands 49.
+#[tokio::test(start_paused = true)]
+async fn retried_tool_is_asked_about_anew_and_answers_once() {
+    let model = ScriptedModel::new([Reply::tool_call("broken", json!({})), Reply::text("Done.")]);
+    let count = Count::default();
+    let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+    let (before, after) = (Arc::clone(&asked), Arc::clone(&asked));
+    let agent = builder(&model, &count)
+        .on(move |event: &mut BeforeToolCallEvent| {
+            before.lock().unwrap().push(event.tool_use.id.clone());
+        })
+        .on(|event: &mut AfterToolCallEvent| event.retry = event.tries() < 3)
+        .on(move |event: &mut AfterToolsEvent| {
+            after.lock().unwrap().push(message_line(event.results()));
+        })
+        .build()
+        .unwrap();
+    let mut conversation = agent.conversation();
+
+    told(conversation.prompt("Go.")).await.outcome.unwrap();
+
+    let answered = "user: call_1!out of order (3)";
+    let expected = ["call_1", "call_1", "call_1", answered];
+    assert_eq!(*asked.lock().unwrap(), expected);
+    let kept: Vec<_> = conversation
+        .history()
+        .iter()
+        .map(|message| message_line(message))
+        .collect();
+    let expected = [
+        "user: Go.",
+        "assistant: call_1=broken",
+        answered,
+        "assistant: Done.",
+    ];
+    assert_eq!(kept, expected);
+    assert_eq!(count.get(), 3);
 }
