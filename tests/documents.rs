@@ -1,6 +1,11 @@
 //! The documents are true: their code compiles and runs, their numbers and names exist.
 
-use std::{collections::BTreeSet, fs, path::Path, process::Command};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+    process::Command,
+};
 
 use serde_json::json;
 use steadfast::AgentEvent;
@@ -104,6 +109,7 @@ fn links_between_documents_lead_somewhere() {
         "docs/architecture.md",
         "docs/events.md",
         "docs/benchmarks.md",
+        "docs/strands.md",
     ] {
         let text = read(file);
         let folder = Path::new(ROOT).join(file).parent().unwrap().to_owned();
@@ -150,6 +156,122 @@ fn events_page_lists_every_event() {
     let (_, known) = sentence.split_once("expected one of ").unwrap();
     let known: BTreeSet<&str> = known.split('`').skip(1).step_by(2).collect();
     assert_eq!(rows, known);
+}
+
+/// Where the tests are that `docs/strands.md` names.
+const CORE_TESTS: &str = "crates/steadfast-core/tests";
+
+/// The scenarios of Strands that wait for a later version.
+const LATER: [u32; 2] = [51, 61];
+
+/// Reads `Strands 24, 25.` or `Strands 24: why` into its numbers.
+fn citation(comment: &str) -> Option<BTreeSet<u32>> {
+    let numbers = comment.strip_prefix("Strands ")?.split(['.', ':']).next()?;
+    let numbers = numbers.split(", ").map(|number| number.parse().ok());
+    numbers.collect()
+}
+
+/// The tests of the core as `file.rs::name`, and its programs that must not compile, with the scenarios
+/// that each cites.
+fn scenarios_of_tests() -> BTreeMap<String, BTreeSet<u32>> {
+    let mut tests = BTreeMap::new();
+    for file in files_in(CORE_TESTS) {
+        let (mut cited, mut is_test) = (BTreeSet::new(), false);
+        for line in read(&format!("{CORE_TESTS}/{file}")).lines() {
+            let function = line.trim_start_matches("async ").strip_prefix("fn ");
+            if let Some(numbers) = line.strip_prefix("/// ").and_then(citation) {
+                cited = numbers;
+            } else if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
+                is_test = true;
+            } else if let Some(function) = function {
+                let name = function.split('(').next().unwrap();
+                if std::mem::take(&mut is_test) {
+                    tests.insert(format!("{file}::{name}"), std::mem::take(&mut cited));
+                }
+                assert!(cited.is_empty(), "`{name}` in {file} is no test");
+            }
+        }
+    }
+    for program in files_in(&format!("{CORE_TESTS}/compile_fail")) {
+        let text = read(&format!("{CORE_TESTS}/compile_fail/{program}"));
+        let first = text
+            .lines()
+            .next()
+            .and_then(|line| line.strip_prefix("//! "));
+        let cited = first.and_then(citation).unwrap_or_default();
+        tests.insert(format!("compile_fail/{program}"), cited);
+    }
+    tests
+}
+
+/// The names of the Rust files of a folder.
+fn files_in(folder: &str) -> Vec<String> {
+    let entries = fs::read_dir(Path::new(ROOT).join(folder)).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.ends_with(".rs")).collect()
+}
+
+/// The rows of the tables of `docs/strands.md`: first cell, what Steadfast does, the tests that show it.
+fn rows(page: &str) -> Vec<(String, String, BTreeSet<String>)> {
+    let mut rows = Vec::new();
+    for line in page.lines().filter(|line| line.starts_with('|')) {
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let [first, _there, here, shown] = cells[..] else {
+            panic!("not four cells: {line}");
+        };
+        if first != "#" && first != "issue" && first != "---" {
+            let names = shown.split('`').skip(1).step_by(2).map(str::to_owned);
+            rows.push((first.to_owned(), here.to_owned(), names.collect()));
+        }
+    }
+    rows
+}
+
+#[test]
+fn scenarios_of_strands_have_a_row_each_and_tests_that_cite_them() {
+    let tests = scenarios_of_tests();
+    let page = read("docs/strands.md");
+    let rows = rows(&page).into_iter();
+    let rows: Vec<(u32, String, BTreeSet<String>)> = rows
+        .filter_map(|(number, here, shown)| Some((number.parse().ok()?, here, shown)))
+        .collect();
+
+    let numbers: Vec<u32> = rows.iter().map(|(number, ..)| *number).collect();
+    assert_eq!(numbers, (1..=71).collect::<Vec<_>>());
+    for (number, here, shown) in &rows {
+        let word = here.trim_start_matches("**").split("**").next().unwrap();
+        let words = ["same", "better", "by type", "different", "later"];
+        assert!(words.contains(&word), "{number}: {here}");
+        assert_eq!(word == "later", LATER.contains(number), "{number}");
+        assert_eq!(shown.is_empty(), LATER.contains(number), "{number}");
+        let by_type = shown.iter().any(|name| name.starts_with("compile_fail/"));
+        assert!(word != "by type" || by_type, "{number}");
+        let citing = tests.iter().filter(|(_, cited)| cited.contains(number));
+        let citing: BTreeSet<String> = citing.map(|(name, _)| name.clone()).collect();
+        assert_eq!(
+            shown, &citing,
+            "{number}: the page, and the tests that cite it"
+        );
+    }
+    let known = |number: &u32| (1..=71).contains(number);
+    assert!(tests.values().flatten().all(known));
+}
+
+#[test]
+fn reports_of_strands_users_name_tests_that_exist() {
+    let tests = scenarios_of_tests();
+    let page = read("docs/strands.md");
+    let reports = page.split("## What their users report").nth(1).unwrap();
+
+    let rows = rows(reports);
+
+    assert!(rows.len() > 10);
+    for (issue, here, shown) in rows {
+        assert!(!shown.is_empty(), "{issue}: {here}");
+        for name in shown {
+            assert!(tests.contains_key(&name), "{issue}: there is no `{name}`");
+        }
+    }
 }
 
 #[test]

@@ -354,6 +354,8 @@ async fn run_that_is_dropped_in_its_backoff_leaves_nothing_behind() {
     assert!(dropped.is_err());
     assert_eq!((began.elapsed(), model.calls()), (secs(1), 1));
     assert!(conversation.history().is_empty());
+    let last = seen.lock().unwrap().pop();
+    assert!(matches!(last, Some(AgentEvent::RunDropped(_))), "{last:?}");
     let stopped = |event: &AgentEvent| matches!(event, AgentEvent::ForceStop(_));
     assert!(!seen.lock().unwrap().iter().any(stopped));
     let next = conversation.prompt("Again.").await.unwrap();

@@ -12,8 +12,6 @@ fn minor_version() -> Option<u32> {
     version.split('.').nth(1)?.parse().ok()
 }
 
-/// Strands 8, 9, 10, 13, 16, 23, 27, 47, 48, 63, 71.
-///
 /// A newer compiler may find other words: `TRYBUILD=overwrite cargo test -p steadfast-core --test
 /// compile_fail` takes them over, and the difference is then to be read.
 #[test]

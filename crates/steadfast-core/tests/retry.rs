@@ -191,6 +191,25 @@ async fn what_is_not_transient_ends_at_once_with_its_kind() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn every_transient_kind_is_retried() {
+    for kind in [
+        ModelErrorKind::Throttled,
+        ModelErrorKind::Overloaded,
+        ModelErrorKind::Server,
+        ModelErrorKind::Network,
+        ModelErrorKind::Timeout,
+        ModelErrorKind::Truncated,
+    ] {
+        let replies = [Reply::fail(kind), Reply::text("Yes.")];
+
+        let told = run(ModelRetryStrategy::new(), replies).await.unwrap();
+
+        assert_eq!(waits(&told), ["1.1 waits 4s by Backoff", "+4s"], "{kind:?}");
+        assert_eq!(told.outcome.unwrap().text(), "Yes.");
+    }
+}
+
 /// Strands 14: same delays, same throttle event.
 #[tokio::test(start_paused = true)]
 async fn predicate_chooses_what_is_retried() {
