@@ -85,10 +85,7 @@ pub(crate) async fn answer(
         Some(failure) => Err(failure),
     };
     match driven {
-        Ok(()) => {
-            cx.end();
-            settle(run, resumed, conversation, &cx)
-        }
+        Ok(()) => settle(run, resumed, conversation, &cx),
         Err(failure) => {
             // A run that an engine stopped goes on elsewhere; any other is at its end.
             if failure.kind() != RunErrorKind::Stopped {

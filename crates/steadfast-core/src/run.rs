@@ -63,7 +63,7 @@ pub struct Run {
 /// What the model reads in place of a result when a call was not run.
 const NOT_RUN_CUT: &str = "not run: the answer was cut at the output limit";
 const NOT_RUN_FILTERED: &str = "not run: the answer was stopped before it was complete";
-const NOT_RUN_STOPPED: &str = "not run: the run was stopped";
+pub(crate) const NOT_RUN_STOPPED: &str = "not run: the run was stopped";
 
 impl Run {
     pub(crate) fn new(

@@ -81,7 +81,7 @@ impl RunContext<'_> {
         millis::to_micros(elapsed.unwrap_or_default())
     }
 
-    /// Notes that the run has come to its end, so that it cannot be dropped on the way any more.
+    /// Notes that nothing more is told of the run, also if its future is then dropped.
     pub(crate) fn end(&self) {
         self.progress.ended.store(true, Ordering::Relaxed);
     }
@@ -96,6 +96,9 @@ impl RunContext<'_> {
 
     /// Tells observers and the stream.
     pub(crate) fn tell(&self, event: AgentEvent) {
+        if matches!(event, AgentEvent::Result(_) | AgentEvent::ForceStop(_)) {
+            self.end();
+        }
         self.agent.hooks.tell(&event);
         self.queue.push(event);
     }

@@ -12,7 +12,7 @@ use crate::{
     interrupt::{Interrupt, Watch},
     message::{ToolResult, ToolUse},
     millis,
-    run::{RecordedWait, ToolStep, ToolVerdict},
+    run::{NOT_RUN_STOPPED, RecordedWait, ToolStep, ToolVerdict},
     run_context::{RunContext, Unanswered},
     run_error::Failure,
     tool::{Tool, ToolContext, ToolError},
@@ -194,7 +194,7 @@ impl ToolCall {
     fn interrupted(&self, cx: &RunContext<'_>, interrupt: Interrupt) -> ToolVerdict {
         match interrupt {
             Interrupt::Cancelled => {
-                ToolVerdict::Cancelled(ToolResult::error(&self.call, CANCELLED))
+                ToolVerdict::Cancelled(ToolResult::error(&self.call, NOT_RUN_STOPPED))
             }
             Interrupt::Deadline | Interrupt::Silence => failed(cx.deadline_failure(), None),
         }

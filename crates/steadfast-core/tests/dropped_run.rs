@@ -6,12 +6,15 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
+    time::SystemTime,
 };
 
+use futures_core::future::BoxFuture;
 use futures_util::FutureExt as _;
 use steadfast_core::{
     AfterInvocationEvent, AfterModelCallEvent, Agent, AgentBuilder, AgentEvent,
-    AttemptDiscardedEvent, BeforeModelCallEvent, ForceStopEvent, millis, secs,
+    AttemptDiscardedEvent, BeforeModelCallEvent, ForceStopEvent, Runtime, StepName, StepOutcome,
+    Stopped, TokioRuntime, millis, secs,
     testing::{Reply, ScriptedModel},
 };
 use tokio::time::sleep;
@@ -175,4 +178,52 @@ async fn abandoned_stream_holds_no_other_run_up() {
 
     assert_eq!((beside.text(), beside.duration()), ("Three.", secs(0)));
     assert_eq!((under_way.text(), under_way.duration()), ("Two.", secs(2)));
+}
+
+/// A runtime whose journal takes a while to write.
+struct SlowJournal(TokioRuntime);
+
+impl Runtime for SlowJournal {
+    fn record<'a>(
+        &'a self,
+        _name: StepName,
+        work: BoxFuture<'a, StepOutcome>,
+    ) -> BoxFuture<'a, Result<StepOutcome, Stopped>> {
+        Box::pin(async move {
+            let outcome = work.await;
+            sleep(secs(1)).await;
+            Ok(outcome)
+        })
+    }
+
+    fn sleep_until<'a>(
+        &'a self,
+        name: StepName,
+        until: SystemTime,
+    ) -> BoxFuture<'a, Result<(), Stopped>> {
+        self.0.sleep_until(name, until)
+    }
+
+    fn now(&self) -> SystemTime {
+        self.0.now()
+    }
+
+    fn random(&self) -> u64 {
+        self.0.random()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_told_after_the_result() {
+    let endings = Endings::default();
+    let model = ScriptedModel::always(Reply::text("Yes."));
+    let agent = endings.observe(Agent::builder().model(model));
+    let agent = agent.build().unwrap();
+    let runtime = SlowJournal(TokioRuntime::new());
+    let mut stream = agent.prompt("?").on_runtime(&runtime).stream();
+    while !matches!(stream.next().await, Some(AgentEvent::Result(_))) {}
+
+    drop(stream);
+
+    assert_eq!(endings.seen(), ["1.1 result"]);
 }
