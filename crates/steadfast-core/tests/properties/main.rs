@@ -1,0 +1,199 @@
+//! What holds for every run, tried on runs of every shape: each property states its law.
+//!
+//! Runs are drawn from a fixed seed, so that only a change of the code can make a test fail.
+//! `PROPTEST_RNG_SEED` draws others, and `PROPTEST_CASES` more of them.
+
+#[path = "../support/laws.rs"]
+mod laws;
+mod replay;
+mod scenario;
+mod stored;
+mod watched;
+mod world;
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use proptest::{
+    prelude::Strategy,
+    test_runner::{Config, RngSeed, TestCaseError, TestRunner},
+};
+use scenario::{At, EVERYWHERE, Policy, Scenario, Stop};
+use steadfast_core::{AgentEvent, CancellationToken, Message, Role, StopReason, millis};
+use world::{World, stream};
+
+/// What became of a property on one value: an assertion that fails panics, which is caught.
+type Held = Result<(), TestCaseError>;
+
+fn broken(law: &str) -> TestCaseError {
+    TestCaseError::fail(law.to_owned())
+}
+
+/// Tries a property on so many values.
+///
+/// Nothing is written to disk when it fails: the shrunk value is printed, and the seed is known.
+fn holds<S: Strategy>(cases: u32, strategy: S, property: impl Fn(&S::Value) -> Held) {
+    let mut config = Config {
+        failure_persistence: None,
+        ..Config::default()
+    };
+    if std::env::var_os("PROPTEST_CASES").is_none() {
+        config.cases = cases;
+    }
+    if matches!(config.rng_seed, RngSeed::Random) {
+        config.rng_seed = RngSeed::Fixed(2_026);
+    }
+    let outcome = TestRunner::new(config).run(&strategy, |value| property(&value));
+    assert!(
+        outcome.is_ok(),
+        "{}",
+        outcome.err().map(|e| e.to_string()).unwrap_or_default()
+    );
+}
+
+/// Runs in paused time.
+fn paused<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(work),
+        Err(error) => std::panic::resume_unwind(Box::new(error.to_string())),
+    }
+}
+
+/// Design 2.3 and 5: the deltas of the attempts that were not discarded are the text of the messages
+/// in the history; every attempt ends in exactly one of message and discard, with numbers without
+/// gaps; every wait is told, and only if a retry follows; tools start after a complete message and
+/// every call is answered directly after; exactly one of result and force stop is told, last.
+/// Section 3: what a conversation keeps of it.
+#[test]
+fn every_run_obeys_the_laws() {
+    holds(
+        400,
+        (scenario::scenario(), scenario::stop()),
+        |(scenario, stop)| paused(obeys(scenario, *stop)),
+    );
+}
+
+async fn obeys(scenario: &Scenario, stop: Stop) -> Held {
+    let world = World::new(scenario)?;
+    let mut conversation = world.agent.conversation();
+    for _ in 0..2 {
+        let before: Vec<Arc<Message>> = conversation.history().iter().cloned().collect();
+        let told_before = world.log.told_count();
+        let token = CancellationToken::new();
+        let later = token.clone();
+        let cancel = stop.cancel;
+        let canceller = tokio::spawn(async move {
+            match cancel {
+                Some(cancel) => tokio::time::sleep(cancel).await,
+                None => std::future::pending().await,
+            }
+            later.cancel();
+        });
+        let mut prompt = conversation.prompt("Go.").cancel_on(token);
+        if let Some(deadline) = stop.deadline {
+            prompt = prompt.deadline(deadline);
+        }
+
+        let (seen, outcome) = stream(prompt).await;
+
+        canceller.abort();
+        laws::check_events(&seen);
+        let events = laws::events(&seen);
+        let observed = world.log.told().split_off(told_before);
+        assert_eq!(observed, events, "observers and stream");
+        let told = laws::told_messages(&events);
+        let stopped = match (&outcome, events.last()) {
+            (Ok(result), Some(AgentEvent::Result(told))) => {
+                assert_eq!(told.result(), result.summary());
+                result.stop_reason() == StopReason::Cancelled
+            }
+            (Err(error), Some(AgentEvent::ForceStop(last))) => {
+                assert_eq!(last.failure(), error.failure());
+                let tail = error.run().history().tail();
+                assert_eq!(tail, told, "what is told is history");
+                true
+            }
+            _ => return Err(broken("the last event tells the outcome")),
+        };
+        let mut after: Vec<Arc<Message>> = conversation.history().iter().cloned().collect();
+        laws::check_history(&after);
+        let mut left = after.split_off(before.len().min(after.len()));
+        assert_eq!(after, before, "what was before stays");
+        if let Ok(result) = &outcome {
+            assert_eq!(result.messages(), left);
+        }
+        assert_eq!(left.len(), kept(scenario.policy, stopped, &told));
+        // What a policy closes an open turn with is told to nobody.
+        left.truncate(told.len());
+        assert_eq!(told.get(..left.len()), Some(&*left));
+        check_time(&seen, scenario, stop);
+    }
+    Ok(())
+}
+
+/// How many messages a conversation keeps of a run (design section 3).
+fn kept(policy: Policy, stopped: bool, told: &[Arc<Message>]) -> usize {
+    match policy {
+        _ if !stopped => told.len(),
+        Policy::RollBackAll => 0,
+        Policy::RollBackTurn => laws::finished(told),
+        Policy::KeepTurn => {
+            let open =
+                |last: &Arc<Message>| last.role == Role::Assistant && laws::calls_tools(last);
+            told.len() + usize::from(told.last().is_some_and(open))
+        }
+    }
+}
+
+/// A stop ends a run within milliseconds (design section 5): at once, but for the hooks of each event,
+/// which together have a few.
+fn check_time(seen: &[laws::Seen], scenario: &Scenario, stop: Stop) {
+    let ended = seen.last().map(|(at, _)| *at).unwrap_or_default();
+    let stopped = [stop.deadline, stop.cancel].into_iter().flatten().min();
+    let sleeping = |at: &At| {
+        let mut plans = scenario.hooks.iter().filter(|plan| plan.at == *at);
+        plans.any(|plan| plan.awaits.is_some_and(|awaits| !awaits.is_zero()))
+    };
+    let events = EVERYWHERE.iter().filter(|at| sleeping(at)).count();
+    let grace = GRACE * u32::try_from(events).unwrap_or_default() + TICK;
+    if let Some(stopped) = stopped {
+        assert!(
+            ended <= stopped + grace,
+            "{ended:?} after {stopped:?}: {seen:#?}"
+        );
+    }
+}
+
+/// What the hooks of one event may await after a stop.
+const GRACE: Duration = millis(5);
+
+/// The step of tokio's clock.
+const TICK: Duration = millis(1);
+
+/// Design 2: a hook that would retry for ever is stopped by the caps, whatever the others answer.
+#[test]
+fn no_answers_of_hooks_make_the_loop_spin() {
+    holds(400, scenario::stubborn(), |scenario| {
+        paused(async {
+            let world = World::new(scenario)?;
+            let limits = &scenario.limits;
+
+            let (seen, _) = stream(world.agent.prompt("Go.")).await;
+
+            laws::check_events(&seen);
+            let [calls, ..] = world.log.done();
+            let cap = usize::try_from(limits.max_turns * limits.max_attempts).unwrap_or_default();
+            assert!(calls <= cap, "{calls} calls, at most {cap}");
+            let attempts = |seen: &&laws::Seen| matches!(seen.1, AgentEvent::AttemptStarted(_));
+            assert!(seen.iter().filter(attempts).count() <= cap);
+            for (_, event) in &seen {
+                assert!(event.scope().turn <= limits.max_turns, "{event:?}");
+                assert!(event.scope().attempt <= limits.max_attempts, "{event:?}");
+            }
+            Ok(())
+        })
+    });
+}

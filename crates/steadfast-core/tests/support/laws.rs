@@ -1,0 +1,256 @@
+//! The laws of every run, as design sections 2.3, 2.4, 3 and 5 state them: checked on what was told
+//! and on what stays. How the run came about is not known here.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use steadfast_core::{AgentEvent, ContentBlock, EventScope, Message, Role};
+
+/// An attempt's place in its run: turn and number.
+type Place = (u32, u32);
+
+const fn place(scope: &EventScope) -> Place {
+    (scope.turn, scope.attempt)
+}
+
+/// An event, and when a viewer saw it.
+pub(crate) type Seen = (Duration, AgentEvent);
+
+/// The events alone.
+pub(crate) fn events(seen: &[Seen]) -> Vec<AgentEvent> {
+    seen.iter().map(|(_, event)| event.clone()).collect()
+}
+
+/// Checks all that was told of one run, from its beginning to its end.
+pub(crate) fn check_events(seen: &[Seen]) {
+    let events = events(seen);
+    check_ends(&events);
+    let mut ledger = Ledger::default();
+    for (at, event) in seen {
+        ledger.take(*at, event);
+    }
+    ledger.close();
+    check_texts(&events);
+}
+
+/// The first event is the run's beginning; exactly one of `result` and `force_stop` is the last.
+fn check_ends(events: &[AgentEvent]) {
+    let is_start = |event: &&AgentEvent| matches!(event, AgentEvent::RunStarted(_));
+    let is_end =
+        |event: &&AgentEvent| matches!(event, AgentEvent::Result(_) | AgentEvent::ForceStop(_));
+    assert!(events.first().as_ref().is_some_and(is_start), "{events:#?}");
+    assert!(events.last().as_ref().is_some_and(is_end), "{events:#?}");
+    assert_eq!(events.iter().filter(is_start).count(), 1, "{events:#?}");
+    assert_eq!(events.iter().filter(is_end).count(), 1, "{events:#?}");
+}
+
+/// What is open while a run is told.
+#[derive(Default)]
+struct Ledger {
+    clock: Duration,
+    turn: u32,
+    /// The latest attempt of the turn, and when it began.
+    attempts: u32,
+    attempt_began: Duration,
+    open: bool,
+    /// When the latest attempt was taken back, and the wait that was told since.
+    discarded: Option<Duration>,
+    throttle: Option<(Duration, Duration)>,
+    /// The calls of the turn's message that have no result in the history yet.
+    calls: Vec<String>,
+    running: BTreeMap<String, u32>,
+}
+
+impl Ledger {
+    fn take(&mut self, at: Duration, event: &AgentEvent) {
+        let scope = event.scope();
+        assert!(scope.at >= self.clock, "time goes back: {event:?}");
+        self.clock = scope.at;
+        if self.throttle.is_some() {
+            let follows = matches!(
+                event,
+                AgentEvent::AttemptStarted(_) | AgentEvent::Result(_) | AgentEvent::ForceStop(_)
+            );
+            assert!(follows, "after a throttle event comes the retry: {event:?}");
+        }
+        match event {
+            AgentEvent::RunStarted(_) => {}
+            AgentEvent::AttemptStarted(_) => self.start(at, scope),
+            AgentEvent::TextDelta(_) | AgentEvent::ReasoningDelta(_) => {
+                // Outside of an attempt only a hook says something, and then says it whole.
+                assert!(
+                    !self.open || place(scope) == (self.turn, self.attempts),
+                    "{event:?}"
+                );
+            }
+            AgentEvent::AttemptDiscarded(_) => {
+                assert!(self.open, "an attempt ends once: {event:?}");
+                assert_eq!(place(scope), (self.turn, self.attempts), "{event:?}");
+                self.open = false;
+                self.discarded = Some(at);
+            }
+            AgentEvent::EventLoopThrottle(throttle) => {
+                assert!(!self.open && self.discarded.is_some(), "{event:?}");
+                assert_eq!(place(scope), (self.turn, self.attempts), "{event:?}");
+                self.throttle = Some((at, throttle.delay()));
+            }
+            AgentEvent::Message(added) => self.add(scope, added.message()),
+            AgentEvent::ToolStarted(tool) => {
+                let id = &tool.tool_use().id;
+                assert!(!self.open, "tools start after the message: {event:?}");
+                assert!(self.calls.contains(id), "no call of the message: {event:?}");
+                let running = self.running.entry(id.clone()).or_default();
+                *running += 1;
+                assert_eq!(*running, 1, "a call runs once at a time: {event:?}");
+            }
+            AgentEvent::ToolFinished(tool) => {
+                let running = self.running.entry(tool.id().to_owned()).or_default();
+                assert_eq!(*running, 1, "it finishes what started: {event:?}");
+                *running = 0;
+            }
+            AgentEvent::Result(_) => {
+                assert!(
+                    self.calls.is_empty(),
+                    "a result leaves no open call: {event:?}"
+                );
+            }
+            AgentEvent::ForceStop(_) => {
+                // What is told before a wait is told only if the retry follows.
+                assert!(self.throttle.is_none(), "{event:?}");
+            }
+            other => assert_eq!(format!("{other:?}"), "an event that this law knows"),
+        }
+    }
+
+    /// Attempts are numbered from 1 without gaps, in turns that do not go back.
+    fn start(&mut self, at: Duration, scope: &EventScope) {
+        assert!(!self.open, "one attempt at a time: {scope:?}");
+        assert!(self.calls.is_empty(), "calls are answered first: {scope:?}");
+        if scope.turn == self.turn {
+            assert_eq!(scope.attempt, self.attempts + 1, "{scope:?}");
+            let since = at - self.discarded.unwrap_or_default();
+            match self.throttle {
+                // A wait ends on a millisecond of tokio's clock.
+                Some((told, delay)) => {
+                    assert!(at - told <= delay + Duration::from_millis(1), "{scope:?}");
+                    assert!(at - self.attempt_began >= delay, "{scope:?}");
+                }
+                None => assert_eq!(since, Duration::ZERO, "a wait that nobody told: {scope:?}"),
+            }
+        } else {
+            assert!(scope.turn > self.turn && scope.attempt == 1, "{scope:?}");
+        }
+        (self.turn, self.attempts) = place(scope);
+        self.attempt_began = at;
+        self.open = true;
+        self.discarded = None;
+        self.throttle = None;
+    }
+
+    fn add(&mut self, scope: &EventScope, message: &Message) {
+        if message.role == Role::Assistant {
+            assert!(
+                self.calls.is_empty(),
+                "calls are answered first: {message:?}"
+            );
+            if self.open {
+                assert_eq!(place(scope), (self.turn, self.attempts), "{message:?}");
+            }
+            self.open = false;
+            self.discarded = None;
+            self.calls = message.tool_uses().map(|call| call.id.clone()).collect();
+        } else {
+            assert!(!self.open, "{message:?}");
+            let answered = result_ids(message);
+            if !answered.is_empty() {
+                assert_eq!(answered, self.calls, "results in the model's order");
+                assert!(
+                    self.running.values().all(|count| *count == 0),
+                    "{message:?}"
+                );
+                self.calls.clear();
+            }
+        }
+    }
+
+    fn close(&self) {
+        assert!(!self.open, "every attempt ends");
+        assert!(
+            self.running.values().all(|count| *count == 0),
+            "every tool that started finished: {:?}",
+            self.running
+        );
+    }
+}
+
+/// The deltas that were not taken back are the texts of the messages.
+fn check_texts(events: &[AgentEvent]) {
+    let mut shown: Vec<(Place, &str)> = Vec::new();
+    let mut said = String::new();
+    for event in events {
+        match event {
+            AgentEvent::TextDelta(delta) => shown.push((place(event.scope()), delta.text())),
+            AgentEvent::AttemptDiscarded(_) => {
+                shown.retain(|(shown, _)| *shown != place(event.scope()));
+            }
+            AgentEvent::Message(added) if added.message().role == Role::Assistant => {
+                said += &added.message().text();
+            }
+            _ => {}
+        }
+    }
+    let shown: String = shown.into_iter().map(|(_, text)| text).collect();
+    assert_eq!(shown, said, "{events:#?}");
+}
+
+/// The messages that were told, in order: what the run has added to the history.
+pub(crate) fn told_messages(events: &[AgentEvent]) -> Vec<Arc<Message>> {
+    let told = events.iter().filter_map(|event| match event {
+        AgentEvent::Message(added) => Some(Arc::clone(added.message())),
+        _ => None,
+    });
+    told.collect()
+}
+
+fn result_ids(message: &Message) -> Vec<String> {
+    let results = message.content.iter().filter_map(|block| match block {
+        ContentBlock::ToolResult(result) => Some(result.id.clone()),
+        _ => None,
+    });
+    results.collect()
+}
+
+/// Whether a message asks for tools.
+pub(crate) fn calls_tools(message: &Message) -> bool {
+    message.tool_uses().next().is_some()
+}
+
+/// A history that providers accept: every call is answered directly after, in the model's order, and
+/// nothing is answered that was not asked.
+pub(crate) fn check_history<'a>(messages: impl IntoIterator<Item = &'a Arc<Message>>) {
+    let mut open: Vec<String> = Vec::new();
+    for (number, message) in messages.into_iter().enumerate() {
+        let answered = result_ids(message);
+        assert!(number > 0 || message.role == Role::User, "{message:?}");
+        assert_eq!(answered, open, "message {number}: {message:?}");
+        match message.role {
+            Role::Assistant => open = message.tool_uses().map(|call| call.id.clone()).collect(),
+            _ => {
+                assert!(!calls_tools(message), "{message:?}");
+                open.clear();
+            }
+        }
+    }
+    assert!(open.is_empty(), "calls without results: {open:?}");
+}
+
+/// How many messages of a stopped run belong to turns that were finished.
+pub(crate) fn finished(messages: &[Arc<Message>]) -> usize {
+    let ends_turn = |message: &Arc<Message>| match message.role {
+        Role::Assistant => !calls_tools(message),
+        _ => !result_ids(message).is_empty(),
+    };
+    messages
+        .iter()
+        .rposition(ends_turn)
+        .map_or(0, |last| last + 1)
+}
