@@ -101,6 +101,7 @@ async fn obeys(scenario: &Scenario, stop: Stop) -> Held {
 
         canceller.abort();
         laws::check_events(&seen);
+        check_waits(&seen);
         let events = laws::events(&seen);
         let observed = world.log.told().split_off(told_before);
         assert_eq!(observed, events, "observers and stream");
@@ -132,6 +133,29 @@ async fn obeys(scenario: &Scenario, stop: Stop) -> Held {
         check_time(&seen, scenario, stop);
     }
     Ok(())
+}
+
+/// Every wait before a retry was told, and is as long as it was told to be.
+fn check_waits(seen: &[laws::Seen]) {
+    let (mut began, mut discarded, mut throttle) = (Duration::ZERO, None, None);
+    for (at, event) in seen {
+        match event {
+            AgentEvent::AttemptStarted(_) => {
+                match (discarded, throttle) {
+                    (Some(_), Some((told, delay))) => {
+                        assert!(*at - told <= delay + TICK, "a longer wait: {event:?}");
+                        assert!(*at - began >= delay, "a shorter wait: {event:?}");
+                    }
+                    (Some(discarded), None) => assert_eq!(*at, discarded, "{event:?}"),
+                    (None, _) => {}
+                }
+                (began, discarded, throttle) = (*at, None, None);
+            }
+            AgentEvent::AttemptDiscarded(_) => discarded = Some(*at),
+            AgentEvent::EventLoopThrottle(event) => throttle = Some((*at, event.delay())),
+            _ => {}
+        }
+    }
 }
 
 /// How many messages a conversation keeps of a run (design section 3).
@@ -184,6 +208,7 @@ fn no_answers_of_hooks_make_the_loop_spin() {
             let (seen, _) = stream(world.agent.prompt("Go.")).await;
 
             laws::check_events(&seen);
+            check_waits(&seen);
             let [calls, ..] = world.log.done();
             let cap = usize::try_from(limits.max_turns * limits.max_attempts).unwrap_or_default();
             assert!(calls <= cap, "{calls} calls, at most {cap}");
