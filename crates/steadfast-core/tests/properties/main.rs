@@ -11,7 +11,7 @@ mod stored;
 mod watched;
 mod world;
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{cell::RefCell, collections::BTreeSet, future::Future, sync::Arc, time::Duration};
 
 use proptest::{
     prelude::Strategy,
@@ -36,7 +36,7 @@ fn holds<S: Strategy>(cases: u32, strategy: S, property: impl Fn(&S::Value) -> H
         failure_persistence: None,
         ..Config::default()
     };
-    if std::env::var_os("PROPTEST_CASES").is_none() {
+    if !cases_are_set() {
         config.cases = cases;
     }
     if matches!(config.rng_seed, RngSeed::Random) {
@@ -48,6 +48,10 @@ fn holds<S: Strategy>(cases: u32, strategy: S, property: impl Fn(&S::Value) -> H
         "{}",
         outcome.err().map(|e| e.to_string()).unwrap_or_default()
     );
+}
+
+fn cases_are_set() -> bool {
+    std::env::var_os("PROPTEST_CASES").is_some()
 }
 
 /// Runs in paused time.
@@ -69,14 +73,71 @@ fn paused<T>(work: impl Future<Output = T>) -> T {
 /// Section 3: what a conversation keeps of it.
 #[test]
 fn every_run_obeys_the_laws() {
-    holds(
-        400,
-        (scenario::scenario(), scenario::stop()),
-        |(scenario, stop)| paused(obeys(scenario, *stop)),
+    let met = RefCell::new(BTreeSet::new());
+    let cases = (scenario::scenario(), scenario::stop());
+    holds(1_500, cases, |(scenario, stop)| {
+        let mut met = met.borrow_mut();
+        paused(obeys(scenario, *stop, &mut met))
+    });
+
+    // Or the runs above prove little.
+    let met = met.into_inner();
+    let missing: Vec<_> = TO_BE_MET
+        .iter()
+        .filter(|kind| !met.contains(**kind))
+        .collect();
+    assert!(
+        missing.is_empty() || cases_are_set(),
+        "{missing:?} in {met:?}"
     );
 }
 
-async fn obeys(scenario: &Scenario, stop: Stop) -> Held {
+/// What so many runs must have come across.
+const TO_BE_MET: [&str; 26] = [
+    "reasoning_delta",
+    "event_loop_throttle hint",
+    "event_loop_throttle backoff",
+    "event_loop_throttle hook",
+    "tool_finished true",
+    "tool_finished false",
+    "attempt_discarded model_error",
+    "attempt_discarded retried_by_hook",
+    "attempt_discarded hook_error",
+    "attempt_discarded deadline",
+    "attempt_discarded cancelled",
+    "result end_turn",
+    "result stop_sequence",
+    "result max_tokens",
+    "result refusal",
+    "result content_filtered",
+    "result guardrail_intervened",
+    "result limit_turns",
+    "result limit_tokens",
+    "result cancelled",
+    "force_stop hook",
+    "force_stop deadline",
+    "force_stop attempt_cap",
+    "force_stop timeout",
+    "force_stop protocol",
+    "force_stop quota_exhausted",
+];
+
+/// An event by its stored type and what tells it from others of the type.
+fn kind(event: &AgentEvent) -> Option<String> {
+    let stored = serde_json::to_value(event).ok()?;
+    let details = [
+        "/reason",
+        "/decided_by",
+        "/ok",
+        "/error/kind",
+        "/stop_reason",
+    ];
+    let detail = details.iter().find_map(|detail| stored.pointer(detail));
+    let kind = format!("{} {}", stored.get("type")?, detail.unwrap_or_default());
+    Some(kind.replace('"', "").replace(" null", ""))
+}
+
+async fn obeys(scenario: &Scenario, stop: Stop, met: &mut BTreeSet<String>) -> Held {
     let world = World::new(scenario)?;
     let mut conversation = world.agent.conversation();
     for _ in 0..2 {
@@ -103,6 +164,7 @@ async fn obeys(scenario: &Scenario, stop: Stop) -> Held {
         laws::check_events(&seen);
         check_waits(&seen);
         let events = laws::events(&seen);
+        met.extend(events.iter().filter_map(kind));
         let observed = world.log.told().split_off(told_before);
         assert_eq!(observed, events, "observers and stream");
         let told = laws::told_messages(&events);
@@ -200,7 +262,7 @@ const TICK: Duration = millis(1);
 /// Design 2: a hook that would retry for ever is stopped by the caps, whatever the others answer.
 #[test]
 fn no_answers_of_hooks_make_the_loop_spin() {
-    holds(400, scenario::stubborn(), |scenario| {
+    holds(1_500, scenario::stubborn(), |scenario| {
         paused(async {
             let world = World::new(scenario)?;
             let limits = &scenario.limits;

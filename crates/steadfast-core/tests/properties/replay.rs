@@ -54,7 +54,7 @@ fn timeless(event: &AgentEvent) -> Option<Value> {
 /// prefix is done, asked or told again, and which goes on from there as the whole run did.
 #[test]
 fn any_prefix_of_outcomes_replays_to_the_same_run() {
-    holds(100, scenario::scenario(), |scenario| {
+    holds(300, scenario::scenario(), |scenario| {
         paused(replays_from_every_prefix(scenario))
     });
 }
@@ -124,7 +124,7 @@ async fn replays_from_every_prefix(scenario: &Scenario) -> Held {
 #[test]
 fn whole_record_replays_to_the_very_same_result() {
     let cases = (scenario::scenario(), scenario::stop(), any::<bool>());
-    holds(150, cases, |(scenario, stop, cancelled)| {
+    holds(600, cases, |(scenario, stop, cancelled)| {
         paused(replays_whole(scenario, *stop, *cancelled))
     });
 }
@@ -184,7 +184,7 @@ async fn replays_whole(scenario: &Scenario, stop: Stop, cancelled: bool) -> Held
 #[test]
 fn run_ends_the_same_however_often_it_is_stopped() {
     holds(
-        150,
+        600,
         (scenario::scenario(), 1..4_usize),
         |(scenario, records)| paused(lives_on(scenario, *records)),
     );

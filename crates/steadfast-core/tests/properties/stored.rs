@@ -90,7 +90,7 @@ fn loads_back_equal<T: Serialize + DeserializeOwned + PartialEq>(value: &T) {
 #[test]
 fn run_and_outcomes_load_back_equal_at_every_step() {
     holds(
-        200,
+        600,
         (scenario::scenario(), scenario::stop()),
         |(scenario, stop)| {
             paused(async {
@@ -214,7 +214,7 @@ fn harmed_run_is_refused_or_ends() {
         any::<Index>(),
         harms,
     );
-    holds(300, cases, |(scenario, stop, which, harms)| {
+    holds(1_000, cases, |(scenario, stop, which, harms)| {
         paused(async {
             let steps = steps(scenario, *stop).await.ok_or_else(lost)?;
             let text = stored(which.get(&steps.runs));
