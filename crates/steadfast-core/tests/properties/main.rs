@@ -8,6 +8,7 @@ mod laws;
 mod replay;
 mod scenario;
 mod stored;
+mod strategy;
 mod watched;
 mod world;
 

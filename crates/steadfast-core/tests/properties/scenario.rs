@@ -265,7 +265,7 @@ fn fault() -> impl Strategy<Value = Fault> {
     })
 }
 
-const KINDS: [ModelErrorKind; 15] = [
+pub(crate) const KINDS: [ModelErrorKind; 15] = [
     ModelErrorKind::Throttled,
     ModelErrorKind::Overloaded,
     ModelErrorKind::Server,
