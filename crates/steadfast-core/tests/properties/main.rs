@@ -201,6 +201,7 @@ async fn obeys(scenario: &Scenario, stop: Stop, met: &mut BTreeSet<String>) -> H
 /// Every wait before a retry was told, and is as long as it was told to be.
 fn check_waits(seen: &[laws::Seen]) {
     let (mut began, mut discarded, mut throttle) = (Duration::ZERO, None, None);
+    let mut waited = Duration::ZERO;
     for (at, event) in seen {
         match event {
             AgentEvent::AttemptStarted(_) => {
@@ -208,6 +209,7 @@ fn check_waits(seen: &[laws::Seen]) {
                     (Some(_), Some((told, delay))) => {
                         assert!(*at - told <= delay + TICK, "a longer wait: {event:?}");
                         assert!(*at - began >= delay, "a shorter wait: {event:?}");
+                        waited += delay;
                     }
                     (Some(discarded), None) => assert_eq!(*at, discarded, "{event:?}"),
                     (None, _) => {}
@@ -216,6 +218,16 @@ fn check_waits(seen: &[laws::Seen]) {
             }
             AgentEvent::AttemptDiscarded(_) => discarded = Some(*at),
             AgentEvent::EventLoopThrottle(event) => throttle = Some((*at, event.delay())),
+            AgentEvent::Result(end) => {
+                // The last wait may have been cut short.
+                let cut = throttle.map_or(Duration::ZERO, |(told, delay)| delay.min(*at - told));
+                let most = throttle.map_or(waited, |(_, delay)| waited + delay);
+                let told = end.result().waited();
+                assert!(
+                    told <= most && told + GRACE + TICK >= waited + cut,
+                    "{event:?}"
+                );
+            }
             _ => {}
         }
     }

@@ -376,7 +376,10 @@ hears! {
         Say::Retry => event.retry = true,
         Say::RetryAfter(delay) => event.retry_after(*delay),
         Say::ClearRetry => event.retry = false,
-        Say::Rename(name) => event.result.name = (*name).into(),
+        Say::Rename(name) => {
+            event.result.name = (*name).into();
+            event.result.id = "another".into();
+        }
         _ => {}
     };
     EventLoopThrottleEvent: |event| event.attempt(), |_, _| {};

@@ -50,6 +50,7 @@ struct Ledger {
     turn: u32,
     /// The latest attempt of the turn.
     attempts: u32,
+    attempts_of_run: u32,
     open: bool,
     /// Whether the latest attempt was taken back, and whether a wait was told since.
     discarded: bool,
@@ -106,7 +107,8 @@ impl Ledger {
                 assert_eq!(*running, 1, "it finishes what started: {event:?}");
                 *running = 0;
             }
-            AgentEvent::Result(_) => {
+            AgentEvent::Result(end) => {
+                assert_eq!(end.result().attempts(), self.attempts_of_run, "{event:?}");
                 assert!(
                     self.calls.is_empty(),
                     "a result leaves no open call: {event:?}"
@@ -131,6 +133,7 @@ impl Ledger {
             assert!(scope.turn > self.turn && scope.attempt == 1, "{scope:?}");
         }
         (self.turn, self.attempts) = place(scope);
+        self.attempts_of_run += 1;
         self.open = true;
         self.discarded = false;
         self.throttle = false;
