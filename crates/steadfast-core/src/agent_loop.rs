@@ -18,7 +18,7 @@ use crate::{
     event_queue::EventQueue,
     history::History,
     input::Input,
-    interrupt::{Interrupt, Watch},
+    interrupt::{Grace, Interrupt, Watch},
     limits::Limits,
     model::{ModelSettings, RequestFrame},
     prompt::{Prompt, Start},
@@ -75,6 +75,7 @@ pub(crate) async fn answer(
         resumes: run.resumes(),
         started: run.started(),
         deadline: run.deadline(),
+        grace: Grace::default(),
         progress: Progress::default(),
     };
     if resumed || refusal.is_some() {

@@ -3,6 +3,7 @@
 use std::{
     future::{Future, poll_fn},
     pin::{Pin, pin},
+    sync::OnceLock,
     task::{Context, Poll},
     time::Duration,
 };
@@ -16,6 +17,19 @@ pub(crate) enum Interrupt {
     Cancelled,
     Deadline,
     Silence,
+}
+
+/// How long hooks may still await once an interrupt has come: 5 ms, for all hooks of a run together.
+#[derive(Default)]
+pub(crate) struct Grace(OnceLock<Instant>);
+
+impl Grace {
+    const LENGTH: Duration = Duration::from_millis(5);
+
+    /// Returns when it ends; it begins when this is asked first.
+    pub(crate) fn end(&self) -> Instant {
+        *self.0.get_or_init(|| Instant::now() + Self::LENGTH)
+    }
 }
 
 /// Watches for interrupts while work is pending.

@@ -437,11 +437,12 @@ impl Run {
     }
 }
 
-/// The calls that are to be made: none any more once one of them has failed.
+/// The calls that are to be made.
+///
+/// Also once one of them has failed: the others then begin only to be cancelled, and are recorded as
+/// such. Whether a retry had begun before the failure came would otherwise depend on the order in
+/// which outcomes arrive, and a replay could come to another run.
 fn tool_steps(slots: &[ToolSlot]) -> Vec<ToolStep> {
-    if ToolSlot::failure(slots).is_some() {
-        return Vec::new();
-    }
     let pending = |(slot, state): (usize, &ToolSlot)| {
         let (tries, wait) = match state {
             ToolSlot::Ready { tries } => (*tries, None),

@@ -17,7 +17,7 @@ use crate::{
     event::{AgentEvent, EventScope, RunDroppedEvent},
     event_queue::EventQueue,
     hook::{HookError, HookEvent},
-    interrupt::{Interrupt, Watch},
+    interrupt::{Grace, Interrupt, Watch},
     millis,
     model::RequestFrame,
     run::{StepName, Unit},
@@ -37,6 +37,7 @@ pub(crate) struct RunContext<'a> {
     pub(crate) resumes: u32,
     pub(crate) started: SystemTime,
     pub(crate) deadline: Option<SystemTime>,
+    pub(crate) grace: Grace,
     pub(crate) progress: Progress,
 }
 
@@ -128,7 +129,7 @@ impl RunContext<'_> {
         if !self.agent.hooks.has::<E>() {
             return Ok(watch.check()?);
         }
-        conclude::<E>(self.agent.hooks.ask_after(event, watch).await)
+        conclude::<E>(self.agent.hooks.ask_after(event, watch, &self.grace).await)
     }
 
     /// Says how asking hooks ended a run, if it did: cancelled, or with a failure.

@@ -15,10 +15,11 @@ use steadfast_core::{
     AfterInvocationEvent, AfterModelCallEvent, AfterToolCallEvent, AfterToolsEvent, Agent,
     AgentBuilder, CancellationToken, FunctionTool, Model, ModelError, ModelRequest,
     ModelRetryStrategy, ModelStream, Prompt, StopReason, Tool, ToolContext, ToolError, ToolOutput,
-    ToolSpec, async_trait, secs,
+    ToolSpec, async_trait, millis, secs,
     testing::{Reply, ScriptedModel},
 };
 use support::told;
+use tokio::time::Instant;
 
 /// An agent that follows this script, with the tool `hang`.
 fn builder(replies: impl IntoIterator<Item = Reply>) -> AgentBuilder {
@@ -154,7 +155,7 @@ async fn tool_that_answered_keeps_its_answer_and_its_hooks() {
     let told = told(agent.prompt("Go.").cancel_on(token)).await;
 
     let trace = told.trace();
-    let results = "user: call_1=begun call_2!cancelled before it finished: the run was stopped";
+    let results = "user: call_1=begun call_2!not run: the run was stopped";
     assert!(trace.contains(&results.to_owned()), "{trace:#?}");
     assert_eq!(told.outcome.unwrap().stop_reason(), StopReason::Cancelled);
     let ran = trace.iter().filter(|line| line.contains(" runs ")).count();
@@ -196,4 +197,35 @@ async fn work_of_a_tool_is_told_when_its_run_stops_and_only_then() {
         [finished, cancelled, late, dropped],
         [false, true, true, true]
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn hooks_of_a_whole_run_share_the_few_milliseconds() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let slowly = || {
+        let asked = Arc::clone(&asked);
+        move || {
+            asked.fetch_add(1, Ordering::Relaxed);
+            tokio::time::sleep(secs(60))
+        }
+    };
+    let (after_call, after_tools, at_end) = (slowly(), slowly(), slowly());
+    let agent = builder([Reply::tool_call("hang", json!({}))])
+        .on_async(move |_: &mut AfterToolCallEvent| Box::pin(after_call()))
+        .on_async(move |_: &mut AfterToolsEvent| Box::pin(after_tools()))
+        .on_async(move |_: &mut AfterInvocationEvent| Box::pin(at_end()))
+        .build()
+        .unwrap();
+    let token = CancellationToken::new();
+    let run = agent.prompt("Go.").cancel_on(token.clone()).spawn();
+    tokio::time::sleep(secs(1)).await;
+    let began = Instant::now();
+
+    token.cancel();
+    let result = run.await.unwrap();
+
+    assert_eq!(result.stop_reason(), StopReason::Cancelled);
+    assert_eq!(asked.load(Ordering::Relaxed), 3);
+    // Five, and the step of tokio's clock.
+    assert!(began.elapsed() <= millis(6), "{:?}", began.elapsed());
 }

@@ -157,40 +157,81 @@ async fn resuming_uses_up_no_turn() {
 
 #[tokio::test(start_paused = true)]
 async fn deadline_of_a_resumed_run_cuts_its_wait() {
-    let asked = Arc::new(AtomicUsize::new(0));
-    let counting = Arc::clone(&asked);
-    let slow = FunctionTool::new("slow", "Fails.", |_: Value| async {
+    let failing = FunctionTool::new("failing", "Fails.", |_: Value| async {
         Err::<(), _>(ToolError::new("later"))
     });
+    let slow = FunctionTool::new("slow", "Takes a second.", |_: Value| async {
+        tokio::time::sleep(secs(1)).await;
+        Ok::<_, ToolError>("done")
+    });
+    let calls = [("failing", json!({})), ("slow", json!({}))];
     let agent = Agent::builder()
-        .model(ScriptedModel::new([Reply::tool_calls([
-            ("slow", json!({})),
-            ("bad", json!({})),
-        ])]))
+        .model(ScriptedModel::new([Reply::tool_calls(calls)]))
+        .tool(failing)
         .tool(slow)
         .on(|event: &mut AfterToolCallEvent| {
             if event.error().is_some() {
                 event.retry_after(secs(60));
             }
         })
-        .on(move |event: &mut BeforeToolCallEvent| {
-            let first =
-                event.tool_use.name == "bad" && counting.fetch_add(1, Ordering::Relaxed) == 0;
+        .build()
+        .unwrap();
+    // Stopped while the first call waits for its retry and the second has just been recorded.
+    let stopping = JournalRuntime::new(&Journal::new()).stop_after(6);
+    let stopped = agent.prompt("Go.").on_runtime(&stopping).await.unwrap_err();
+    assert_eq!(stopped.kind(), RunErrorKind::Stopped);
+    let began = Instant::now();
+
+    let resumed = agent.resume(stopped.into_run()).deadline(secs(5));
+    let error = resumed.await.unwrap_err();
+
+    assert_eq!(error.kind(), RunErrorKind::Deadline);
+    assert_eq!(began.elapsed(), secs(5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn call_that_waits_when_another_fails_is_made_at_once_on_resume() {
+    let tries = Arc::new(AtomicUsize::new(0));
+    let counting = Arc::clone(&tries);
+    let flaky = FunctionTool::new("flaky", "Fails once.", move |_: Value| {
+        let first = counting.fetch_add(1, Ordering::Relaxed) == 0;
+        async move {
             if first {
-                Err(HookError::new("boom"))
+                Err(ToolError::new("later"))
             } else {
-                Ok(())
+                Ok("done")
             }
+        }
+    });
+    let armed = AtomicUsize::new(0);
+    let calls = [("flaky", json!({})), ("flaky", json!({}))];
+    let agent = Agent::builder()
+        .model(ScriptedModel::new([
+            Reply::tool_calls(calls),
+            Reply::text("Yes."),
+        ]))
+        .tool(flaky)
+        .on(|event: &mut AfterToolCallEvent| {
+            if event.error().is_some() {
+                event.retry_after(secs(60));
+            }
+        })
+        .on(move |event: &mut BeforeToolCallEvent| {
+            let is_second = event.tool_use.id == "call_2";
+            if is_second && armed.fetch_add(1, Ordering::Relaxed) == 0 {
+                return Err(HookError::new("boom"));
+            }
+            Ok(())
         })
         .build()
         .unwrap();
     let run = agent.prompt("Go.").await.unwrap_err().into_run();
     let began = Instant::now();
 
-    let error = agent.resume(run).deadline(secs(5)).await.unwrap_err();
+    let answer = agent.resume(run).await.unwrap();
 
-    assert_eq!(error.kind(), RunErrorKind::Deadline);
-    assert_eq!(began.elapsed(), secs(5));
+    assert_eq!((answer.text(), began.elapsed()), ("Yes.", Duration::ZERO));
+    assert_eq!(tries.load(Ordering::Relaxed), 3);
 }
 
 #[tokio::test(start_paused = true)]

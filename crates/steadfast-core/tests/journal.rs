@@ -1,14 +1,17 @@
 //! The runtime seam, proved: a run is stopped at every record and goes on as if nothing had happened.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    future::pending,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use serde_json::{Value, json};
 use steadfast_core::{
     AfterToolCallEvent, Agent, AgentResult, BeforeModelCallEvent, FunctionTool, History,
-    RunErrorKind, ToolError, secs,
+    RunErrorKind, ToolError, millis, secs,
     testing::{Journal, JournalRuntime, Reply, ScriptedModel},
 };
 use tokio::time::Instant;
@@ -303,4 +306,37 @@ async fn wait_before_a_tool_retry_keeps_its_deadline_too() {
         ["turn-1/tool-0/try-1", "turn-1/tool-0/try-2"]
     );
     assert_eq!(began.elapsed(), secs(3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn failure_beside_a_retried_call_replays_to_the_same_run() {
+    let agent = || {
+        let slow = FunctionTool::new("slow", "", |_: Value| pending::<Result<(), ToolError>>());
+        let look = FunctionTool::new("look", "", |_: Value| async { Ok::<_, ToolError>("seen") });
+        Agent::builder()
+            .model(ScriptedModel::new([Reply::tool_calls([
+                ("slow", json!({})),
+                ("look", json!({})),
+            ])]))
+            .tool(slow)
+            .tool(look)
+            .max_tool_tries(2)
+            .on(|event: &mut AfterToolCallEvent| {
+                event.retry = event.tool_use().name == "look" && event.tries() == 1;
+            })
+            .build()
+            .unwrap()
+    };
+    let journal = Journal::new();
+    let run = async |agent: Agent| {
+        let runtime = JournalRuntime::new(&journal);
+        let late = agent.prompt("?").deadline(millis(1)).on_runtime(&runtime);
+        late.await.unwrap_err().into_run()
+    };
+    let first = run(agent()).await;
+
+    let again = run(agent()).await;
+
+    assert!(journal.names().contains(&"turn-1/tool-1/try-2".to_owned()));
+    assert_eq!(again, first);
 }

@@ -7,11 +7,10 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
 };
 
 use futures_core::future::BoxFuture;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
 use super::{AsyncHookEvent, Hook, HookError, HookEvent, IntoHookResult, sealed::Slot};
 use crate::{
@@ -24,11 +23,8 @@ use crate::{
         AgentInitializedEvent, BeforeInvocationEvent, BeforeModelCallEvent, BeforeToolCallEvent,
         BeforeToolsEvent,
     },
-    interrupt::{Interrupt, Watch},
+    interrupt::{Grace, Interrupt, Watch},
 };
-
-/// How long hooks may await after an interrupt, for all hooks of one event together.
-const GRACE: Duration = Duration::from_millis(5);
 
 type SyncHook<E> = dyn Fn(&mut E) -> Result<(), HookError> + Send + Sync;
 type Observer<E> = dyn Fn(&E) + Send + Sync;
@@ -296,15 +292,15 @@ impl Slots {
     /// Asks the hooks of something that has happened.
     ///
     /// All of them are asked, whatever interrupts, so that what a hook opened it can close; but
-    /// once an interrupt has come they have only [`GRACE`] to await, together.
+    /// once an interrupt has come they have only the run's [`Grace`] to await.
     pub(crate) async fn ask_after<E: HookEvent>(
         &self,
         event: &mut E,
         watch: &mut Watch,
+        grace: &Grace,
     ) -> Result<Result<(), Interrupt>, HookError> {
         let callbacks = E::slot(self);
         let mut interrupted = watch.check();
-        let mut grace: Option<Instant> = None;
         for entry in callbacks.0.iter().filter(|entry| entry.is_active()) {
             match (&entry.callback, interrupted) {
                 (Callback::Sync(hook), _) => hook(event)?,
@@ -313,9 +309,9 @@ impl Slots {
                     Err(interrupt) => interrupted = Err(interrupt),
                 },
                 (Callback::Async(hook), Err(_)) => {
-                    let until = *grace.get_or_insert_with(|| Instant::now() + GRACE);
                     // Boxed, because a timer is large and this is rare.
-                    if let Ok(answer) = Box::pin(timeout_at(until, hook.call(event))).await {
+                    let asked = Box::pin(timeout_at(grace.end(), hook.call(event)));
+                    if let Ok(answer) = asked.await {
                         answer?;
                     }
                 }

@@ -202,6 +202,8 @@ fn has_answered(seen: &[Seen]) -> bool {
 /// what it should be, and the conversation, the agent and the run go on.
 async fn check_left(scene: &mut Scene, left: usize, stopped: Option<Run>) -> Checked {
     let calls = scene.gates.calls().len();
+    // A task that is aborted ends at its next turn.
+    tokio::task::yield_now().await;
     let told = scene.told.seen().len();
     tokio::time::sleep(secs(3_600)).await;
     assert_eq!(

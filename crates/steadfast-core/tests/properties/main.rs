@@ -18,7 +18,7 @@ use proptest::{
     prelude::Strategy,
     test_runner::{Config, RngSeed, TestCaseError, TestRunner},
 };
-use scenario::{At, EVERYWHERE, Policy, Scenario, Stop};
+use scenario::{Policy, Scenario, Stop};
 use steadfast_core::{AgentEvent, CancellationToken, Message, Role, StopReason, millis};
 use world::{World, stream};
 
@@ -193,7 +193,7 @@ async fn obeys(scenario: &Scenario, stop: Stop, met: &mut BTreeSet<String>) -> H
         // What a policy closes an open turn with is told to nobody.
         left.truncate(told.len());
         assert_eq!(told.get(..left.len()), Some(&*left));
-        check_time(&seen, scenario, stop);
+        check_time(&seen, stop);
     }
     Ok(())
 }
@@ -247,26 +247,20 @@ fn kept(policy: Policy, stopped: bool, told: &[Arc<Message>]) -> usize {
     }
 }
 
-/// A stop ends a run within milliseconds (design section 5): at once, but for the hooks of each event,
-/// which together have a few.
-fn check_time(seen: &[laws::Seen], scenario: &Scenario, stop: Stop) {
+/// A stop ends a run within milliseconds (design section 5): at once, but for its hooks, which together
+/// have a few.
+fn check_time(seen: &[laws::Seen], stop: Stop) {
     let ended = seen.last().map(|(at, _)| *at).unwrap_or_default();
     let stopped = [stop.deadline, stop.cancel].into_iter().flatten().min();
-    let sleeping = |at: &At| {
-        let mut plans = scenario.hooks.iter().filter(|plan| plan.at == *at);
-        plans.any(|plan| plan.awaits.is_some_and(|awaits| !awaits.is_zero()))
-    };
-    let events = EVERYWHERE.iter().filter(|at| sleeping(at)).count();
-    let grace = GRACE * u32::try_from(events).unwrap_or_default() + TICK;
     if let Some(stopped) = stopped {
         assert!(
-            ended <= stopped + grace,
+            ended <= stopped + GRACE + TICK,
             "{ended:?} after {stopped:?}: {seen:#?}"
         );
     }
 }
 
-/// What the hooks of one event may await after a stop.
+/// What the hooks of a run may await after a stop.
 const GRACE: Duration = millis(5);
 
 /// The step of tokio's clock.
