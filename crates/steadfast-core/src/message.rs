@@ -130,6 +130,16 @@ pub enum ContentBlock {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         name: Option<String>,
     },
+    /// A block that only its provider understands, such as a call of a tool that the provider runs
+    /// by itself, and what that tool answered.
+    ///
+    /// It keeps its place and goes back as it came.
+    Opaque {
+        /// The block, under the name of the wire that it came by, such as `{"anthropic": {…}}`.
+        ///
+        /// Other wires skip it.
+        data: Value,
+    },
 }
 
 impl ContentBlock {
@@ -323,6 +333,12 @@ mod tests {
             (
                 ContentBlock::image_url("http://h/i.png"),
                 json!({"type": "image", "source": {"type": "url", "url": "http://h/i.png"}}),
+            ),
+            (
+                ContentBlock::Opaque {
+                    data: json!({"anthropic": {"type": "server_tool_use"}}),
+                },
+                json!({"type": "opaque", "data": {"anthropic": {"type": "server_tool_use"}}}),
             ),
         ];
         for (block, expected) in cases {

@@ -7,6 +7,7 @@ mod settings;
 use std::{
     borrow::Cow,
     fmt,
+    future::poll_fn,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -58,6 +59,36 @@ impl ModelStream {
         I::IntoIter: Send + 'static,
     {
         Self::new(stream::iter(deltas.into_iter().map(Ok)))
+    }
+
+    /// Reads the answer to its end, outside an agent, such as for a provider's own test.
+    ///
+    /// # Errors
+    ///
+    /// What the stream fails with; [`ModelErrorKind::Truncated`] where it ends without its end
+    /// marker.
+    ///
+    /// # Cancel safety
+    ///
+    /// A future that is dropped takes with it what has come so far.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use steadfast_core::{ModelDelta, ModelErrorKind, ModelStream};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let cut = ModelStream::from_deltas([ModelDelta::Text("Hi".into())]);
+    /// assert_eq!(cut.response().await.unwrap_err().kind(), ModelErrorKind::Truncated);
+    /// # }
+    /// ```
+    pub async fn response(mut self) -> Result<ModelResponse, ModelError> {
+        let mut assembly = Assembly::default();
+        while let Some(delta) = poll_fn(|cx| self.0.as_mut().poll_next(cx)).await {
+            assembly.push(&delta?)?;
+        }
+        assembly.finish()
     }
 }
 
@@ -328,6 +359,10 @@ pub enum ModelDelta {
         /// The piece.
         json: String,
     },
+    /// A block that only its provider understands, whole.
+    ///
+    /// See [`crate::ContentBlock::Opaque`].
+    Opaque(Value),
     /// What the answer cost; a later one replaces an earlier one.
     Usage(Usage),
     /// The end marker.

@@ -228,6 +228,11 @@ impl Run {
             // A call in an answer that is not complete is never run, but it is answered: a history
             // with an open call is one that providers refuse.
             stop if calls => self.refuse_calls(not_run, Some(stop)),
+            // The provider goes on from the history as it is.
+            StopReason::PauseTurn => {
+                self.finish_turn();
+                self.begin_next_turn(self.reached_limit());
+            }
             stop => {
                 self.finish_turn();
                 self.end(Ending::Finished(stop));
@@ -331,7 +336,12 @@ impl Run {
             None if injected => Some(StopReason::EndTurn),
             None => self.reached_limit(),
         };
-        match ending {
+        self.begin_next_turn(ending);
+    }
+
+    /// Begins the turn after one that is finished, unless the run ends before it.
+    fn begin_next_turn(&mut self, unless: Option<StopReason>) {
+        match unless {
             Some(stop) => {
                 // What comes next for whoever resumes a run that is cancelled here.
                 self.phase = Phase::NextTurn;

@@ -86,6 +86,8 @@ pub enum StopReason {
     MaxTokens,
     /// The model wants tools to be run. A run never ends with it.
     ToolUse,
+    /// The provider paused a long answer, and the loop goes on by itself. A run never ends with it.
+    PauseTurn,
     /// The model declined.
     Refusal,
     /// The provider's filter stopped the answer.

@@ -76,6 +76,10 @@ impl Assembly {
                 };
                 call.json.push_str(json);
             }
+            ModelDelta::Opaque(data) => {
+                self.content
+                    .push(ContentBlock::Opaque { data: data.clone() });
+            }
             ModelDelta::Usage(usage) => self.usage = *usage,
             ModelDelta::Stop(reason) => self.stop = Some(*reason),
         }
@@ -151,7 +155,8 @@ fn settle_stop_reason(stop: StopReason, message: &Message) -> StopReason {
         message.content.iter().any(refusal)
     };
     match stop {
-        StopReason::EndTurn if calls => StopReason::ToolUse,
+        // A call that came with a pause is whole, and the model waits for its result.
+        StopReason::EndTurn | StopReason::PauseTurn if calls => StopReason::ToolUse,
         StopReason::EndTurn if refused() => StopReason::Refusal,
         StopReason::ToolUse if !calls => StopReason::EndTurn,
         other => other,
@@ -246,6 +251,25 @@ mod tests {
     }
 
     #[test]
+    fn opaque_block_keeps_its_place_between_texts() {
+        let sealed = json!({"anthropic": {"type": "server_tool_use"}});
+        let response = assemble(&[
+            ModelDelta::Text("a".into()),
+            ModelDelta::Opaque(sealed.clone()),
+            ModelDelta::Text("b".into()),
+            ModelDelta::Stop(StopReason::EndTurn),
+        ])
+        .unwrap();
+
+        let expected = [
+            ContentBlock::text("a"),
+            ContentBlock::Opaque { data: sealed },
+            ContentBlock::text("b"),
+        ];
+        assert_eq!(response.message.content, expected);
+    }
+
+    #[test]
     fn stream_without_end_marker_is_truncated() {
         let error = assemble(&[ModelDelta::Text("half".into())]).unwrap_err();
 
@@ -273,6 +297,11 @@ mod tests {
         assert_eq!(
             assemble(&no_calls).unwrap().stop_reason,
             StopReason::EndTurn
+        );
+        let paused_with_a_call = [start(0, "a"), ModelDelta::Stop(StopReason::PauseTurn)];
+        assert_eq!(
+            assemble(&paused_with_a_call).unwrap().stop_reason,
+            StopReason::ToolUse
         );
     }
 }

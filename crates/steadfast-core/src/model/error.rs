@@ -115,6 +115,7 @@ struct Details {
     request_id: Option<String>,
     retry_after: Option<Duration>,
     should_retry: Option<bool>,
+    why: Option<String>,
     source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
@@ -129,6 +130,7 @@ impl ModelError {
             request_id: None,
             retry_after: None,
             should_retry: None,
+            why: None,
             source: None,
         }))
     }
@@ -165,6 +167,33 @@ impl ModelError {
     #[must_use]
     pub fn with_should_retry(mut self, should_retry: impl Into<Option<bool>>) -> Self {
         self.0.should_retry = should_retry.into();
+        self
+    }
+
+    /// Adds a piece of evidence: what decided the kind, or where the server's word was found.
+    ///
+    /// Several are joined by commas. Whoever decides says it there and then; nothing is guessed
+    /// afterwards.
+    ///
+    /// ```
+    /// use steadfast_core::{ModelError, ModelErrorKind, secs};
+    ///
+    /// let error = ModelError::new(ModelErrorKind::Overloaded, "Overloaded")
+    ///     .with_why("error type `overloaded_error`")
+    ///     .with_retry_after(secs(7))
+    ///     .with_why("wait from header `retry-after`");
+    /// assert_eq!(
+    ///     error.why(),
+    ///     Some("error type `overloaded_error`, wait from header `retry-after`")
+    /// );
+    /// ```
+    #[must_use]
+    pub fn with_why(mut self, evidence: impl AsRef<str>) -> Self {
+        let evidence = redact::mask(evidence.as_ref());
+        self.0.why = Some(match self.0.why.take() {
+            Some(before) => format!("{before}, {evidence}"),
+            None => evidence,
+        });
         self
     }
 
@@ -217,6 +246,14 @@ impl ModelError {
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
+    }
+
+    /// Returns on what evidence the error was classified, for people: programs match on the kind.
+    ///
+    /// None where no vendor said anything: the sentence is then one of our own, and the evidence.
+    #[must_use]
+    pub fn why(&self) -> Option<&str> {
+        self.0.why.as_deref()
     }
 
     /// Returns what to do about it, where the kind alone says it.
@@ -277,6 +314,7 @@ impl fmt::Debug for ModelError {
             .field("message", &self.0.message)
             .field("request_id", &self.0.request_id)
             .field("retry_after", &self.0.retry_after)
+            .field("why", &self.0.why)
             .finish_non_exhaustive()
     }
 }
@@ -303,6 +341,7 @@ impl PartialEq for ModelError {
                 details.request_id.clone(),
                 details.retry_after,
                 details.should_retry,
+                details.why.clone(),
             )
         };
         key(self) == key(other)
@@ -322,6 +361,8 @@ struct Stored {
     request_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     should_retry: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
 }
 
 impl Serialize for ModelError {
@@ -334,6 +375,7 @@ impl Serialize for ModelError {
             retry_after: self.0.retry_after,
             request_id: self.0.request_id.clone(),
             should_retry: self.0.should_retry,
+            why: self.0.why.clone(),
         }
         .serialize(serializer)
     }
@@ -350,6 +392,7 @@ impl<'de> Deserialize<'de> for ModelError {
             request_id: stored.request_id,
             retry_after: stored.retry_after,
             should_retry: stored.should_retry,
+            why: stored.why,
             source: None,
         })))
     }
@@ -376,6 +419,21 @@ mod tests {
                    "message": "no money", "retry_after_ms": 1500.5})
         );
         assert_eq!(serde_json::from_value::<ModelError>(stored).unwrap(), error);
+    }
+
+    #[test]
+    fn evidence_is_stored_and_masked() {
+        let error = ModelError::new(ModelErrorKind::Auth, "x").with_why("code `sk-abcdef123456`");
+
+        let stored = serde_json::to_value(&error).unwrap();
+
+        assert_eq!(stored["why"], "code `***`");
+        assert_eq!(serde_json::from_value::<ModelError>(stored).unwrap(), error);
+    }
+
+    #[test]
+    fn error_stays_one_pointer_wide() {
+        assert_eq!(size_of::<ModelError>(), size_of::<usize>());
     }
 
     #[test]
