@@ -35,6 +35,12 @@ pub(crate) struct HttpConfig {
     pub(crate) headers: Vec<(String, String)>,
 }
 
+/// The header with the key. It has no `Debug` form.
+pub(crate) struct Credential {
+    pub(crate) header: HeaderName,
+    pub(crate) value: String,
+}
+
 /// Through which proxy calls go.
 #[derive(Clone)]
 pub(crate) enum ProxyChoice {
@@ -70,7 +76,8 @@ impl HttpClient {
     pub(crate) fn build(
         config: HttpConfig,
         base_url: &BaseUrl,
-        bearer: Option<&str>,
+        vendor_headers: &[(HeaderName, HeaderValue)],
+        credential: Option<Credential>,
     ) -> Result<Self, ConfigError> {
         if config.connect_timeout.is_zero() {
             return Err(ConfigError::new(
@@ -97,7 +104,8 @@ impl HttpClient {
             )
         })?;
         let values = config.headers.iter().map(|(_, value)| value.as_str());
-        let secrets = Secrets::new(values.chain(bearer));
+        let key = credential.as_ref().map(|credential| &*credential.value);
+        let secrets = Secrets::new(values.chain(key));
         let mut headers = HeaderMap::new();
         // Before those of the user's, which replace them.
         headers.insert(
@@ -108,12 +116,13 @@ impl HttpClient {
             header::ACCEPT,
             HeaderValue::from_static("text/event-stream, application/json"),
         );
-        if let Some(key) = bearer {
-            let mut value = HeaderValue::try_from(format!("Bearer {key}")).map_err(|_| {
+        headers.extend(vendor_headers.iter().cloned());
+        if let Some(Credential { header, value }) = credential {
+            let mut value = HeaderValue::try_from(value).map_err(|_| {
                 ConfigError::new("api_key", "contains characters that no header may hold")
             })?;
             value.set_sensitive(true);
-            headers.insert(header::AUTHORIZATION, value);
+            headers.insert(header, value);
         }
         for (name, value) in config.headers {
             let refuse = |what: &str| ConfigError::new("header", format!("`{name}` {what}"));
@@ -216,6 +225,27 @@ impl Head {
         .iter()
         .find_map(|name| self.headers.get(*name)?.to_str().ok())
         .map(str::to_owned)
+    }
+
+    /// Adds to an error what is known of the answer in which it happened.
+    pub(crate) fn locate(&self, error: ModelError) -> ModelError {
+        let error = error.with_status(self.status.as_u16());
+        match self.request_id() {
+            Some(id) => error.with_request_id(id),
+            None => error,
+        }
+    }
+
+    /// Says that JSON is of another shape than an answer's.
+    pub(crate) fn unexpected(&self, what: &str, error: serde_json::Error) -> ModelError {
+        let message = format!("{what} is not the JSON that was expected");
+        self.locate(ModelError::new(ModelErrorKind::Protocol, message).with_source(error))
+    }
+
+    /// Says that a body is JSON and says nothing.
+    pub(crate) fn nothing_in_body(&self) -> ModelError {
+        let message = "the body holds neither an answer nor an error";
+        self.locate(ModelError::new(ModelErrorKind::Protocol, message))
     }
 
     /// Returns the media type, in lower case and without parameters.

@@ -7,9 +7,16 @@
 //!
 //! Programs use these types through the crate `steadfast`.
 #![cfg_attr(docsrs, feature(doc_cfg))]
+// Without a provider there is nothing here.
+#![cfg(any(feature = "openai", feature = "anthropic"))]
 
+mod answer;
 mod base_url;
+mod delta_stream;
+mod endpoint;
+mod error_wire;
 mod event_stream;
+mod finish;
 mod http_client;
 mod retry_hint;
 mod secrets;

@@ -10,6 +10,21 @@ use serde_json::Value;
 const SECOND: u128 = 1_000_000_000;
 const MILLISECOND: u128 = 1_000_000;
 
+/// A server's word on how long to wait.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Hint {
+    pub(crate) delay: Duration,
+    /// Where it was found.
+    pub(crate) from: String,
+}
+
+impl Hint {
+    fn of_header(name: &str, delay: Duration) -> Self {
+        let from = format!("header `{name}`");
+        Self { delay, from }
+    }
+}
+
 /// Finds the server's word in headers and body, the most exact form first.
 ///
 /// Zero, negative, past and unreadable values are no word at all.
@@ -17,7 +32,7 @@ pub(crate) fn retry_after(
     headers: &HeaderMap,
     body: Option<&Value>,
     message: &str,
-) -> Option<Duration> {
+) -> Option<Hint> {
     from_retry_headers(headers)
         .or_else(|| body.and_then(from_retry_info))
         .or_else(|| from_sentence(message))
@@ -37,13 +52,17 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     Some(headers.get(name)?.to_str().ok()?.trim())
 }
 
-fn from_retry_headers(headers: &HeaderMap) -> Option<Duration> {
-    let millis = |name| text(headers, name).and_then(|value| amount(value, MILLISECOND));
+fn from_retry_headers(headers: &HeaderMap) -> Option<Hint> {
+    let millis = |name| {
+        let delay = amount(text(headers, name)?, MILLISECOND)?;
+        Some(Hint::of_header(name, delay))
+    };
     millis("retry-after-ms")
         .or_else(|| millis("x-amz-retry-after"))
         .or_else(|| {
             let value = text(headers, "retry-after")?;
-            amount(value, SECOND).or_else(|| until(value, headers))
+            let delay = amount(value, SECOND).or_else(|| until(value, headers))?;
+            Some(Hint::of_header("retry-after", delay))
         })
 }
 
@@ -104,34 +123,45 @@ fn point_in_time(value: &str) -> Option<Timestamp> {
 }
 
 /// Google's `RetryInfo`, in the details of an error; the body may be a list of one error.
-fn from_retry_info(body: &Value) -> Option<Duration> {
+fn from_retry_info(body: &Value) -> Option<Hint> {
     let error = body.get(0).unwrap_or(body).get("error")?;
     let details = error.get("details")?.as_array()?;
-    details
+    let delay = details
         .iter()
         .filter_map(|detail| detail.get("retryDelay")?.as_str())
-        .find_map(units)
+        .find_map(units)?;
+    let from = "`RetryInfo` in the body".to_owned();
+    Some(Hint { delay, from })
 }
 
 /// The documented sentences: OpenAI's and Groq's "Please try again in 1m2.5s.", Azure's "Please
 /// retry after 60 seconds.", Google's "Please retry in 59.95s.".
-fn from_sentence(message: &str) -> Option<Duration> {
+fn from_sentence(message: &str) -> Option<Hint> {
     ["try again in ", "retry after ", "retry in "]
         .iter()
         .find_map(|phrase| {
             let (_, rest) = message.split_once(phrase)?;
             let mut words = rest.split_whitespace();
             let first = words.next()?.trim_end_matches(['.', ',', ';']);
-            units(first).or_else(|| match words.next()?.trim_end_matches(['.', ',', ';']) {
-                "second" | "seconds" => amount(first, SECOND),
-                "minute" | "minutes" => amount(first, 60 * SECOND),
-                _ => None,
-            })
+            let (delay, said) = match units(first) {
+                Some(delay) => (delay, first.to_owned()),
+                None => {
+                    let unit = words.next()?.trim_end_matches(['.', ',', ';']);
+                    let nanos = match unit {
+                        "second" | "seconds" => SECOND,
+                        "minute" | "minutes" => 60 * SECOND,
+                        _ => return None,
+                    };
+                    (amount(first, nanos)?, format!("{first} {unit}"))
+                }
+            };
+            let from = format!("the sentence `{phrase}{said}`");
+            Some(Hint { delay, from })
         })
 }
 
 /// The reset time of a limit of which nothing is left; the latest, if several are used up.
-fn from_exhausted_dimension(headers: &HeaderMap) -> Option<Duration> {
+fn from_exhausted_dimension(headers: &HeaderMap) -> Option<Hint> {
     const DIMENSIONS: [(&str, &str); 6] = [
         (
             "x-ratelimit-remaining-requests",
@@ -160,9 +190,10 @@ fn from_exhausted_dimension(headers: &HeaderMap) -> Option<Duration> {
         .filter(|(remaining, _)| text(headers, remaining) == Some("0"))
         .filter_map(|(_, reset)| {
             let value = text(headers, reset)?;
-            units(value).or_else(|| until(value, headers))
+            let delay = units(value).or_else(|| until(value, headers))?;
+            Some(Hint::of_header(reset, delay))
         })
-        .max()
+        .max_by_key(|hint| hint.delay)
 }
 
 /// Reads a duration in Go's form, such as `1h2m3.5s` or `17ms`.

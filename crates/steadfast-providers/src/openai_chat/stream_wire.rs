@@ -7,19 +7,18 @@ mod finish;
 use std::collections::VecDeque;
 
 use serde_json::{Map, Value, json};
-use steadfast_core::{ModelDelta, ModelError, ModelErrorKind, StopReason};
+use steadfast_core::{ModelDelta, ModelError, StopReason};
 
 use super::{error_wire, request_wire::OPAQUE_KEY};
-use crate::http_client::Head;
+use crate::{answer::AnswerDecoder, finish::Finish, http_client::Head};
 use calls::Calls;
 use chunk::{Chunk, Content, Delta, Text};
-use finish::Finish;
 
 /// The data of the event that ends a stream.
 const DONE: &[u8] = b"[DONE]";
 
 /// Decodes the events of one answer.
-pub(super) struct StreamDecoder {
+pub(crate) struct StreamDecoder {
     head: Head,
     started: bool,
     finished: bool,
@@ -31,8 +30,8 @@ pub(super) struct StreamDecoder {
     reasoning_details: Vec<Map<String, Value>>,
 }
 
-impl StreamDecoder {
-    pub(super) fn new(head: Head) -> Self {
+impl AnswerDecoder for StreamDecoder {
+    fn new(head: Head) -> Self {
         Self {
             head,
             started: false,
@@ -44,27 +43,15 @@ impl StreamDecoder {
         }
     }
 
-    /// Returns the head of the answer.
-    pub(super) const fn head(&self) -> &Head {
+    fn head(&self) -> &Head {
         &self.head
     }
 
-    /// Returns whether the end marker has come.
-    pub(super) const fn is_complete(&self) -> bool {
+    fn is_complete(&self) -> bool {
         self.finished
     }
 
-    /// Adds to an error what is known of the answer in which it happened.
-    pub(super) fn locate(&self, error: ModelError) -> ModelError {
-        let error = error.with_status(self.head.status.as_u16());
-        match self.head.request_id() {
-            Some(id) => error.with_request_id(id),
-            None => error,
-        }
-    }
-
-    /// Decodes one event. Returns whether it was the last.
-    pub(super) fn take_event(
+    fn take_event(
         &mut self,
         data: &[u8],
         deltas: &mut VecDeque<ModelDelta>,
@@ -90,12 +77,32 @@ impl StreamDecoder {
         Ok(false)
     }
 
+    fn take_whole(
+        &mut self,
+        body: &[u8],
+        deltas: &mut VecDeque<ModelDelta>,
+    ) -> Result<(), ModelError> {
+        match serde_json::from_slice::<Chunk<'_>>(body) {
+            Ok(chunk) if chunk.is_error() => Err(error_wire::classify(&self.head, body)),
+            Ok(chunk) if chunk.choices.as_ref().is_none_or(Vec::is_empty) => {
+                Err(error_wire::classify_if_error(&self.head, body)
+                    .unwrap_or_else(|| self.head.nothing_in_body()))
+            }
+            Ok(chunk) => self.take_chunk(chunk, deltas),
+            Err(error) => Err(self.unexpected(body, "the body", error)),
+        }
+    }
+
+    fn classify(head: &Head, body: &[u8]) -> ModelError {
+        error_wire::classify(head, body)
+    }
+}
+
+impl StreamDecoder {
     /// Says what JSON of another shape is: an error of the server, or none of this wire.
     fn unexpected(&self, data: &[u8], what: &str, error: serde_json::Error) -> ModelError {
-        error_wire::classify_if_error(&self.head, data).unwrap_or_else(|| {
-            let message = format!("{what} is not the JSON that was expected");
-            self.locate(ModelError::new(ModelErrorKind::Protocol, message).with_source(error))
-        })
+        error_wire::classify_if_error(&self.head, data)
+            .unwrap_or_else(|| self.head.unexpected(what, error))
     }
 
     fn take_chunk(
@@ -118,7 +125,7 @@ impl StreamDecoder {
             if let Some(Text(reason)) = choice.finish_reason
                 && !reason.is_empty()
             {
-                let finish = match Finish::read(&reason) {
+                let finish = match finish::read(&reason) {
                     Finish::Stop(StopReason::EndTurn) if at_stop_text => {
                         Finish::Stop(StopReason::StopSequence)
                     }
@@ -226,12 +233,7 @@ impl StreamDecoder {
         reason: &str,
         deltas: &mut VecDeque<ModelDelta>,
     ) -> Result<(), ModelError> {
-        let stop = match finish {
-            Finish::Stop(stop) => stop,
-            Finish::Failed(kind) => return Err(self.stopped(kind, reason)),
-            Finish::Unknown if self.spoke => StopReason::EndTurn,
-            Finish::Unknown => return Err(self.stopped(ModelErrorKind::Server, reason)),
-        };
+        let stop = finish.settle(self.spoke, "finish reason", reason, &self.head)?;
         if !self.finished {
             self.finished = true;
             self.calls.finish(deltas);
@@ -239,11 +241,6 @@ impl StreamDecoder {
             deltas.push_back(ModelDelta::Stop(stop));
         }
         Ok(())
-    }
-
-    fn stopped(&self, kind: ModelErrorKind, reason: &str) -> ModelError {
-        let message = "the provider stopped the answer";
-        self.locate(ModelError::new(kind, message).with_code(self.head.secrets.mask(reason)))
     }
 
     /// Says in which fields the reasoning, and what came with the calls, go back on the next turn.
@@ -264,32 +261,6 @@ impl StreamDecoder {
             deltas.push_back(ModelDelta::ReasoningOpaque(json!({ OPAQUE_KEY: own })));
         }
     }
-}
-
-/// Decodes an answer that came whole.
-pub(super) fn decode_whole(head: &Head, body: &[u8]) -> Result<VecDeque<ModelDelta>, ModelError> {
-    let mut decoder = StreamDecoder::new(head.clone());
-    let whitespace = body.iter().all(u8::is_ascii_whitespace);
-    if whitespace {
-        let message = "the body is empty";
-        return Err(decoder.locate(ModelError::new(ModelErrorKind::Truncated, message)));
-    }
-    let chunk = match serde_json::from_slice::<Chunk<'_>>(body) {
-        Ok(chunk) if chunk.is_error() => return Err(error_wire::classify(head, body)),
-        Ok(chunk) if chunk.choices.as_ref().is_none_or(Vec::is_empty) => {
-            return Err(
-                error_wire::classify_if_error(head, body).unwrap_or_else(|| {
-                    let message = "the body holds neither an answer nor an error";
-                    decoder.locate(ModelError::new(ModelErrorKind::Protocol, message))
-                }),
-            );
-        }
-        Ok(chunk) => chunk,
-        Err(error) => return Err(decoder.unexpected(body, "the body", error)),
-    };
-    let mut deltas = VecDeque::new();
-    decoder.take_chunk(chunk, &mut deltas)?;
-    Ok(deltas)
 }
 
 #[cfg(test)]

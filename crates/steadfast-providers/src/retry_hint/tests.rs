@@ -13,7 +13,7 @@ fn check_headers(headers: &[(&'static str, &'static str)], expected: Option<f64>
             HeaderValue::from_static(value),
         );
     }
-    let hint = retry_after(&map, None, "").map(|hint| hint.as_nanos());
+    let hint = retry_after(&map, None, "").map(|hint| hint.delay.as_nanos());
     assert_eq!(hint, nanos(expected), "{headers:?}");
 }
 
@@ -24,12 +24,12 @@ fn nanos(seconds: Option<f64>) -> Option<u128> {
 
 fn check_body(body: &str, expected: Option<f64>) {
     let value: Value = serde_json::from_str(body).unwrap();
-    let hint = retry_after(&HeaderMap::new(), Some(&value), "").map(|hint| hint.as_nanos());
+    let hint = retry_after(&HeaderMap::new(), Some(&value), "").map(|hint| hint.delay.as_nanos());
     assert_eq!(hint, nanos(expected), "{body}");
 }
 
 fn check_sentence(message: &str, expected: Option<f64>) {
-    let hint = retry_after(&HeaderMap::new(), None, message).map(|hint| hint.as_nanos());
+    let hint = retry_after(&HeaderMap::new(), None, message).map(|hint| hint.delay.as_nanos());
     assert_eq!(hint, nanos(expected), "{message}");
 }
 
@@ -110,8 +110,59 @@ fn retry_info_is_read_from_the_details() {
         {"@type": "type.googleapis.com/google.rpc.QuotaFailure"},
         {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "34.5s"}
     ]}}]);
-    let hint = retry_after(&HeaderMap::new(), Some(&body), "");
-    assert_eq!(hint, Some(Duration::from_millis(34_500)));
+    let hint = retry_after(&HeaderMap::new(), Some(&body), "").unwrap();
+    assert_eq!(hint.delay, Duration::from_millis(34_500));
+    assert_eq!(hint.from, "`RetryInfo` in the body");
+}
+
+#[test]
+fn hint_says_where_it_was_found() {
+    let found_in = |headers: &[(&'static str, &'static str)], message: &str| {
+        let mut map = HeaderMap::new();
+        map.insert("date", HeaderValue::from_static(NOW));
+        for (name, value) in headers {
+            map.insert(
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            );
+        }
+        retry_after(&map, None, message).map(|hint| hint.from)
+    };
+    for (headers, message, from) in [
+        (
+            &[("retry-after-ms", "5"), ("retry-after", "9")][..],
+            "try again in 1s",
+            "header `retry-after-ms`",
+        ),
+        (&[("retry-after", "9")], "", "header `retry-after`"),
+        (
+            &[("x-amz-retry-after", "9")],
+            "",
+            "header `x-amz-retry-after`",
+        ),
+        (
+            &[
+                ("x-ratelimit-remaining-requests", "0"),
+                ("x-ratelimit-reset-requests", "1s"),
+                ("x-ratelimit-remaining-tokens", "0"),
+                ("x-ratelimit-reset-tokens", "6m0s"),
+            ],
+            "",
+            "header `x-ratelimit-reset-tokens`",
+        ),
+        (
+            &[],
+            "Please try again in 41.724s. Visit …",
+            "the sentence `try again in 41.724s`",
+        ),
+        (
+            &[],
+            "Please retry after 60 seconds.",
+            "the sentence `retry after 60 seconds`",
+        ),
+    ] {
+        assert_eq!(found_in(headers, message).as_deref(), Some(from));
+    }
 }
 
 #[test]

@@ -396,7 +396,7 @@ fn sentence_is_found_wherever_it_stands() {
 
 #[test]
 fn own_secrets_are_masked_whatever_their_shape() {
-    let filler = "x".repeat(MAX_MESSAGE_CHARS - 10);
+    let filler = "x".repeat(error_wire::MAX_MESSAGE_CHARS - 10);
     for body in [
         openai("invalid_api_key", &format!("Bad key {HEX_KEY}")),
         openai(HEX_KEY, "Bad key"),

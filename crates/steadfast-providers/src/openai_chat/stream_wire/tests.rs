@@ -2,7 +2,7 @@ use http::{HeaderMap, StatusCode};
 use steadfast_core::{ModelErrorKind as Kind, Usage};
 
 use super::*;
-use crate::secrets::Secrets;
+use crate::{answer, secrets::Secrets};
 
 fn head() -> Head {
     Head {
@@ -10,6 +10,10 @@ fn head() -> Head {
         headers: HeaderMap::new(),
         secrets: Secrets::default(),
     }
+}
+
+fn decode_whole(body: &[u8]) -> Result<VecDeque<ModelDelta>, ModelError> {
+    answer::decode_whole::<StreamDecoder>(head(), body)
 }
 
 /// Decodes events, each an event's data, up to the first failure.
@@ -38,7 +42,7 @@ fn check(events: &[Value], expected: &[ModelDelta]) {
 fn check_message(message: Value, expected: &[ModelDelta]) {
     let body = json!({"choices": [{"message": message}]});
     check(std::slice::from_ref(&body), expected);
-    let whole = decode_whole(&head(), body.to_string().as_bytes()).unwrap();
+    let whole = decode_whole(body.to_string().as_bytes()).unwrap();
     assert_eq!(whole.into_iter().skip(1).collect::<Vec<_>>(), expected);
 }
 
@@ -492,7 +496,7 @@ fn answer_that_comes_whole_is_decoded_like_a_stream() {
     let body = json!({"choices": [{"message": {"content": "Hi", "tool_calls": [
         {"id": "a", "function": {"name": "f", "arguments": "{}"}}]}, "finish_reason": "tool_calls"}],
         "usage": {"prompt_tokens": 1, "completion_tokens": 2}});
-    let deltas = decode_whole(&head(), body.to_string().as_bytes()).unwrap();
+    let deltas = decode_whole(body.to_string().as_bytes()).unwrap();
     assert_eq!(
         deltas.into_iter().collect::<Vec<_>>(),
         [
@@ -538,7 +542,7 @@ fn errors_under_success_never_pass() {
         ("", Some(Kind::Protocol), Kind::Truncated),
     ] {
         assert_eq!(decode(&[json!(data)]), (vec![], in_stream), "{data}");
-        let error = decode_whole(&head(), data.as_bytes()).unwrap_err();
+        let error = decode_whole(data.as_bytes()).unwrap_err();
         assert_eq!(error.kind(), whole, "{data}");
     }
     let empty = json!({"error": null, "choices": [{"delta": {"content": "x"}}]});

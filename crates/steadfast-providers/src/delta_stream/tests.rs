@@ -5,7 +5,7 @@ use steadfast_core::{ModelErrorKind as Kind, StopReason};
 use tokio::time::Instant;
 
 use super::*;
-use crate::secrets::Secrets;
+use crate::{http_client::Head, openai_chat::StreamDecoder, secrets::Secrets};
 
 /// What a body does next; when nothing is left, it ends.
 #[derive(Clone)]
@@ -45,7 +45,10 @@ async fn read(steps: &[Step]) -> (String, bool, Option<Kind>, Duration) {
         secrets: Secrets::default(),
     };
     let begun = Instant::now();
-    let mut stream = DeltaStream::new(Script(steps.iter().cloned().collect()), head);
+    let mut stream = DeltaStream::new(
+        Script(steps.iter().cloned().collect()),
+        StreamDecoder::new(head),
+    );
     let (mut said, mut stopped, mut failure) = (String::new(), false, None);
     while let Some(item) = poll_fn(|cx| Pin::new(&mut stream).poll_next(cx)).await {
         match item {

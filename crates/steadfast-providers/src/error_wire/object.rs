@@ -1,27 +1,28 @@
-//! An error object in any of the forms that servers of this wire send. What it means is decided
-//! next door.
+//! An error object in any of the forms that servers send. What it means is each wire's to decide.
 
 use std::borrow::Cow;
 
 use serde_json::Value;
 
+use super::Verdict;
+
 /// What an error object says.
 #[derive(Default)]
-pub(super) struct ErrorObject<'a> {
-    pub(super) message: Cow<'a, str>,
+pub(crate) struct ErrorObject<'a> {
+    pub(crate) message: Cow<'a, str>,
     /// A code in words, or a number that is no status.
-    pub(super) code: Option<Cow<'a, str>>,
+    pub(crate) code: Option<Cow<'a, str>>,
     /// A code that is a status.
-    pub(super) number: Option<u16>,
-    pub(super) kind: Option<&'a str>,
-    pub(super) metadata: Option<&'a Value>,
-    pub(super) inner_code: Option<&'a str>,
-    details: Option<&'a Value>,
+    pub(crate) number: Option<u16>,
+    pub(crate) kind: Option<&'a str>,
+    pub(crate) metadata: Option<&'a Value>,
+    pub(crate) inner_code: Option<&'a str>,
+    pub(crate) details: Option<&'a Value>,
 }
 
 impl<'a> ErrorObject<'a> {
     /// Returns whether a body or event is an error rather than an answer.
-    pub(super) fn is_in(body: &Value) -> bool {
+    pub(crate) fn is_in(body: &Value) -> bool {
         let body = body.get(0).unwrap_or(body);
         let word = |field: &str| body.get(field).and_then(Value::as_str);
         let says = |field| body.get(field).is_some_and(|value| !value.is_null());
@@ -34,7 +35,7 @@ impl<'a> ErrorObject<'a> {
 
     /// Finds the object: under `error`, bare (Mistral), in a list (Gemini's compatible endpoint), or
     /// a text alone (FastAPI's `detail`, and xAI's `error` beside its `code`).
-    pub(super) fn find(body: &'a Value) -> Self {
+    pub(crate) fn find(body: &'a Value) -> Self {
         let body = body.get(0).unwrap_or(body);
         let own = body.get("error").filter(|error| !error.is_null());
         let message = own.and_then(Value::as_str);
@@ -69,22 +70,37 @@ impl<'a> ErrorObject<'a> {
         }
     }
 
+    /// Returns the code that is shown: the vendor's own, or else the type.
+    pub(crate) fn shown_code(&self) -> Option<&str> {
+        self.code.as_deref().or(self.kind)
+    }
+
     /// The status that speaks: in a stream, and with OpenRouter at any time, it stands in the object.
-    pub(super) fn status(&self, of_answer: u16) -> u16 {
+    pub(crate) fn status(&self, of_answer: u16) -> u16 {
         match self.number {
             Some(number) if (200..300).contains(&of_answer) => number,
             _ => of_answer,
         }
     }
 
+    /// Decides by the status that speaks.
+    pub(crate) fn by_status(&self, of_answer: u16) -> Verdict {
+        let status = self.status(of_answer);
+        let verdict = Verdict::by_status(status);
+        if status == of_answer {
+            return verdict;
+        }
+        Verdict::by("error code", &status.to_string(), verdict.kind)
+    }
+
     /// Returns Google's reasons, such as `API_KEY_INVALID`.
-    pub(super) fn reasons(&self) -> impl Iterator<Item = &'a str> {
+    pub(crate) fn reasons(&self) -> impl Iterator<Item = &'a str> {
         self.details()
             .filter_map(|detail| detail.get("reason")?.as_str())
     }
 
     /// Returns whether one of Google's quotas of a day is used up.
-    pub(super) fn names_daily_quota(&self) -> bool {
+    pub(crate) fn names_daily_quota(&self) -> bool {
         self.details()
             .filter_map(|detail| detail.get("violations")?.as_array())
             .flatten()

@@ -1,4 +1,4 @@
-//! The body of a streamed answer, from bytes to deltas. What an event says is decided next door.
+//! The body of a streamed answer, from bytes to deltas. What an event says is the wire's.
 
 use std::{
     collections::VecDeque,
@@ -12,10 +12,9 @@ use futures_core::Stream;
 use steadfast_core::{ModelDelta, ModelError, ModelErrorKind};
 use tokio::time::{Sleep, sleep};
 
-use super::stream_wire::{StreamDecoder, decode_whole};
 use crate::{
+    answer::{AnswerDecoder, decode_whole},
     event_stream::{EventStream, EventTooLong},
-    http_client::Head,
 };
 
 /// How long the body may take to end behind the last event. A connection whose body has ended is
@@ -26,10 +25,10 @@ const END_TIMEOUT: Duration = Duration::from_millis(100);
 const MAX_UNFRAMED_BYTES: usize = 8 * 1024 * 1024;
 
 /// The deltas of a body.
-pub(super) struct DeltaStream<B> {
+pub(crate) struct DeltaStream<B, D> {
     body: B,
     events: EventStream,
-    decoder: StreamDecoder,
+    decoder: D,
     ready: VecDeque<ModelDelta>,
     failure: Option<ModelError>,
     phase: Phase,
@@ -48,12 +47,12 @@ enum Phase {
     Ended,
 }
 
-impl<B> DeltaStream<B> {
-    pub(super) fn new(body: B, head: Head) -> Self {
+impl<B, D: AnswerDecoder> DeltaStream<B, D> {
+    pub(crate) fn new(body: B, decoder: D) -> Self {
         Self {
             body,
             events: EventStream::default(),
-            decoder: StreamDecoder::new(head),
+            decoder,
             ready: VecDeque::new(),
             failure: None,
             phase: Phase::Beginning,
@@ -78,6 +77,7 @@ impl<B> DeltaStream<B> {
                 let message = "the body is JSON, and longer than is accepted";
                 self.fail(
                     self.decoder
+                        .head()
                         .locate(ModelError::new(ModelErrorKind::Protocol, message)),
                 );
             }
@@ -93,7 +93,7 @@ impl<B> DeltaStream<B> {
                 Ok(None) => return,
                 Ok(Some(data)) => self.decoder.take_event(data, &mut self.ready),
                 Err(EventTooLong) if self.decoder.is_complete() => Ok(true),
-                Err(EventTooLong) => Err(self.decoder.locate(ModelError::new(
+                Err(EventTooLong) => Err(self.decoder.head().locate(ModelError::new(
                     ModelErrorKind::Protocol,
                     "an event of the stream is longer than is accepted",
                 ))),
@@ -112,7 +112,7 @@ impl<B> DeltaStream<B> {
     /// Takes the end of the body.
     fn end(&mut self) {
         if let Phase::Unframed(body) = &self.phase {
-            match decode_whole(self.decoder.head(), body) {
+            match decode_whole::<D>(self.decoder.head().clone(), body) {
                 Ok(deltas) => self.ready = deltas,
                 Err(error) => self.failure = Some(error),
             }
@@ -126,7 +126,11 @@ impl<B> DeltaStream<B> {
     }
 }
 
-impl<B: Stream<Item = Result<Bytes, ModelError>> + Unpin> Stream for DeltaStream<B> {
+impl<B, D> Stream for DeltaStream<B, D>
+where
+    B: Stream<Item = Result<Bytes, ModelError>> + Unpin,
+    D: AnswerDecoder,
+{
     type Item = Result<ModelDelta, ModelError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -157,12 +161,12 @@ impl<B: Stream<Item = Result<Bytes, ModelError>> + Unpin> Stream for DeltaStream
                 {
                     this.phase = Phase::Ended;
                 }
-                Some(Err(error)) => this.fail(this.decoder.locate(error)),
+                Some(Err(error)) => this.fail(this.decoder.head().locate(error)),
                 None => this.end(),
             }
         }
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "openai"))]
 mod tests;

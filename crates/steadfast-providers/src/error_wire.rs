@@ -1,0 +1,150 @@
+//! What the error wires share: what a status means, and how a verdict becomes an error. The rules by
+//! code and sentence are each wire's own.
+
+mod object;
+
+use serde_json::Value;
+use steadfast_core::{ModelError, ModelErrorKind as Kind};
+
+use crate::{
+    http_client::Head,
+    retry_hint::{retry_after, should_retry},
+};
+pub(crate) use object::ErrorObject;
+
+/// The longest sentence of a vendor that is kept, in characters.
+pub(crate) const MAX_MESSAGE_CHARS: usize = 600;
+
+/// What an error is, and what decided it.
+#[derive(Debug)]
+pub(crate) struct Verdict {
+    pub(crate) kind: Kind,
+    pub(crate) why: String,
+}
+
+impl Verdict {
+    /// Decides by something that is named with its value, such as a code or a type.
+    pub(crate) fn by(what: &str, value: &str, kind: Kind) -> Self {
+        let why = format!("{what} `{value}`");
+        Self { kind, why }
+    }
+
+    /// Decides by a part of a documented sentence.
+    pub(crate) fn by_sentence(part: &str, kind: Kind) -> Self {
+        Self::by("the sentence", part, kind)
+    }
+
+    /// Decides by what a status means where nothing better is known.
+    pub(crate) fn by_status(status: u16) -> Self {
+        let kind = match status {
+            401 | 403 => Kind::Auth,
+            402 => Kind::QuotaExhausted,
+            404 => Kind::NotFound,
+            408 | 504 => Kind::Timeout,
+            413 => Kind::TooLarge,
+            429 => Kind::Throttled,
+            // 498 is Groq's, 529 Anthropic's and several others'.
+            498 | 503 | 529 => Kind::Overloaded,
+            501 | 505 => Kind::Unsupported,
+            409 | 425 => Kind::Server,
+            300..=399 => Kind::NotFound,
+            400..=499 => Kind::InvalidRequest,
+            _ => Kind::Server,
+        };
+        let why = match status {
+            200..=299 => "an error without a known code".to_owned(),
+            status => format!("status {status}"),
+        };
+        Self { kind, why }
+    }
+
+    /// Adds a second piece of evidence, without which it would be another verdict.
+    pub(crate) fn and(mut self, evidence: &str) -> Self {
+        self.why = format!("{} and {evidence}", self.why);
+        self
+    }
+}
+
+/// Classifies an answer that is an error by its status; `judge` decides where it has an error object.
+pub(crate) fn classify(
+    head: &Head,
+    body: &[u8],
+    judge: fn(&ErrorObject<'_>, u16) -> Verdict,
+) -> ModelError {
+    match serde_json::from_slice::<Value>(body) {
+        Ok(body) => classify_json(head, &body, judge),
+        Err(_) => {
+            // A page or a text of something between: the status is all that speaks.
+            let message = if body.is_empty() {
+                "the body is empty".to_owned()
+            } else {
+                format!("the body is not JSON ({} bytes)", body.len())
+            };
+            let verdict = Verdict::by_status(head.status.as_u16());
+            complete(head, verdict, &message, None, None)
+        }
+    }
+}
+
+/// Classifies an event, or a body of success, if it is an error; servers send every form of error
+/// under a status of success too.
+pub(crate) fn classify_if_error(
+    head: &Head,
+    data: &[u8],
+    judge: fn(&ErrorObject<'_>, u16) -> Verdict,
+) -> Option<ModelError> {
+    let body = serde_json::from_slice::<Value>(data).ok()?;
+    ErrorObject::is_in(&body).then(|| classify_json(head, &body, judge))
+}
+
+fn classify_json(
+    head: &Head,
+    body: &Value,
+    judge: fn(&ErrorObject<'_>, u16) -> Verdict,
+) -> ModelError {
+    let error = ErrorObject::find(body);
+    let verdict = judge(&error, head.status.as_u16());
+    // Masked before it is cut: half a secret is known to nobody.
+    let message = head.secrets.mask(&error.message);
+    let message: String = message.chars().take(MAX_MESSAGE_CHARS).collect();
+    complete(head, verdict, &message, error.shown_code(), Some(body))
+}
+
+/// Makes the error: with status, identity, the server's own words on retrying, and all evidence.
+fn complete(
+    head: &Head,
+    verdict: Verdict,
+    message: &str,
+    code: Option<&str>,
+    body: Option<&Value>,
+) -> ModelError {
+    let error = head.locate(ModelError::new(verdict.kind, message));
+    let mut error = error.with_why(head.secrets.mask(&verdict.why));
+    if let Some(code) = code {
+        error = error.with_code(head.secrets.mask(code));
+    }
+    if let Some(hint) = retry_after(&head.headers, body, message) {
+        let from = format!("wait from {}", hint.from);
+        error = error.with_retry_after(hint.delay).with_why(from);
+    }
+    match should_retry(&head.headers) {
+        Some(true) if is_settled(verdict.kind) => error,
+        Some(advice) => error
+            .with_should_retry(advice)
+            .with_why(format!("header `x-should-retry: {advice}`")),
+        None => error,
+    }
+}
+
+/// Kinds that no retry helps, whatever a header says: OpenAI asks to retry even where the money is
+/// used up.
+const fn is_settled(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::QuotaExhausted
+            | Kind::TooLarge
+            | Kind::ContextOverflow
+            | Kind::Auth
+            | Kind::ContentFiltered
+    )
+}
