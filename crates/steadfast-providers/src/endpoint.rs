@@ -3,7 +3,7 @@
 
 use std::{env, fmt};
 
-use http::{HeaderName, HeaderValue};
+use http::HeaderName;
 use reqwest::Url;
 use steadfast_core::{ConfigError, ModelError, ModelStream};
 
@@ -23,7 +23,7 @@ pub(crate) struct Vendor {
     pub(crate) key_variable: &'static str,
     pub(crate) key_header: KeyHeader,
     /// Headers of every call, besides the usual ones.
-    pub(crate) headers: &'static [(HeaderName, HeaderValue)],
+    pub(crate) headers: &'static [(&'static str, &'static str)],
     /// The path of a call, which is added to the base URL.
     pub(crate) call: &'static str,
     /// Paths that show that a base URL already holds a part of the call.
@@ -37,7 +37,7 @@ pub(crate) enum KeyHeader {
     Bearer,
     /// The key alone, under this name.
     #[cfg(feature = "anthropic")]
-    Named(HeaderName),
+    Named(&'static str),
 }
 
 impl KeyHeader {
@@ -50,7 +50,7 @@ impl KeyHeader {
             },
             #[cfg(feature = "anthropic")]
             Self::Named(header) => Credential {
-                header: header.clone(),
+                header: HeaderName::from_static(header),
                 value: key.to_owned(),
             },
         }

@@ -119,6 +119,12 @@ fn complete(
     body: Option<&Value>,
 ) -> ModelError {
     let error = head.locate(ModelError::new(verdict.kind, message));
+    // Anthropic repeats the identity in the body, where nothing between can remove it.
+    let own_id = body.and_then(|body| body.get("request_id")?.as_str());
+    let error = match own_id.filter(|_| error.request_id().is_none()) {
+        Some(id) => error.with_request_id(id),
+        None => error,
+    };
     let mut error = error.with_why(head.secrets.mask(&verdict.why));
     if let Some(code) = code {
         error = error.with_code(head.secrets.mask(code));

@@ -76,7 +76,7 @@ impl HttpClient {
     pub(crate) fn build(
         config: HttpConfig,
         base_url: &BaseUrl,
-        vendor_headers: &[(HeaderName, HeaderValue)],
+        vendor_headers: &[(&'static str, &'static str)],
         credential: Option<Credential>,
     ) -> Result<Self, ConfigError> {
         if config.connect_timeout.is_zero() {
@@ -116,7 +116,10 @@ impl HttpClient {
             header::ACCEPT,
             HeaderValue::from_static("text/event-stream, application/json"),
         );
-        headers.extend(vendor_headers.iter().cloned());
+        for (name, value) in vendor_headers {
+            let value = HeaderValue::from_static(value);
+            headers.insert(HeaderName::from_static(name), value);
+        }
         if let Some(Credential { header, value }) = credential {
             let mut value = HeaderValue::try_from(value).map_err(|_| {
                 ConfigError::new("api_key", "contains characters that no header may hold")
@@ -154,11 +157,7 @@ impl HttpClient {
 
     /// Returns the head of an answer.
     pub(crate) fn head(&self, response: &Response) -> Head {
-        Head {
-            status: response.status(),
-            headers: response.headers().clone(),
-            secrets: self.secrets.clone(),
-        }
+        Head::new(response, self.secrets.clone())
     }
 }
 
@@ -214,6 +213,14 @@ pub(crate) struct Head {
 }
 
 impl Head {
+    pub(crate) fn new(response: &Response, secrets: Secrets) -> Self {
+        Self {
+            status: response.status(),
+            headers: response.headers().clone(),
+            secrets,
+        }
+    }
+
     /// Returns the provider's identity of the request, under the names that vendors give it.
     pub(crate) fn request_id(&self) -> Option<String> {
         [

@@ -18,11 +18,18 @@ mod error_wire;
 mod event_stream;
 mod finish;
 mod http_client;
+mod request_body;
 mod retry_hint;
 mod secrets;
+mod wire;
 
+#[cfg(feature = "anthropic")]
+mod anthropic;
 #[cfg(feature = "openai")]
 mod openai_chat;
 
+#[cfg(feature = "anthropic")]
+pub use anthropic::{Anthropic, AnthropicBuilder};
 #[cfg(feature = "openai")]
 pub use openai_chat::{OpenAiChat, OpenAiChatBuilder};
+pub use wire::Wire;

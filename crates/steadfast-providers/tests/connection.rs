@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use steadfast_core::{Agent, ModelErrorKind, NoopRetryStrategy, RunErrorKind};
-use steadfast_providers::OpenAiChat;
+use steadfast_core::{Agent, Model, ModelErrorKind, NoopRetryStrategy, RunErrorKind};
+use steadfast_providers::{Anthropic, OpenAiChat};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -17,7 +17,7 @@ type Seen = Arc<Mutex<Vec<Vec<String>>>>;
 /// Answers every request with these pieces, each written by itself.
 async fn serve(pieces: &'static [&'static str]) -> std::io::Result<(String, Seen)> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let address = format!("http://{}/v1", listener.local_addr()?);
+    let address = format!("http://{}", listener.local_addr()?);
     let seen = Seen::default();
     let heads = seen.clone();
     tokio::spawn(async move {
@@ -73,7 +73,7 @@ async fn calls_in_a_row_share_a_connection_and_headers_stand_once() -> TestResul
     ])
     .await?;
     let model = OpenAiChat::builder("m")
-        .base_url(address)
+        .base_url(format!("{address}/v1"))
         .api_key("sk-test")
         .header("Content-Type", "application/json; charset=utf-8")
         .header("accept", "text/event-stream")
@@ -104,17 +104,46 @@ async fn calls_in_a_row_share_a_connection_and_headers_stand_once() -> TestResul
 }
 
 #[tokio::test]
-async fn echoed_key_is_masked_whatever_its_shape() -> TestResult {
-    const KEY: &str = "0a1b2c3d4e5f60718293a4b5c6d7e8f9";
-    let (address, _) = serve(&[
-        "HTTP/1.1 401 Unauthorized\r\ncontent-type: application/json\r\ncontent-length: 116\r\n\r\n",
-        "{\"error\":{\"message\":\"no such: 0a1b2c3d4e5f60718293a4b5c6d7e8f9\",\"code\":\"bad-0a1b2c3d4e5f60718293a4b5c6d7e8f9-key\"} }",
+async fn anthropic_gets_its_own_headers_once() -> TestResult {
+    let (address, seen) = serve(&[
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 77\r\n\r\n",
+        "{\"content\":[{\"type\":\"text\",\"text\":\"Hi\"}],\"stop_reason\":\"end_turn\",\"type\":\"m\"}",
     ])
     .await?;
-    let model = OpenAiChat::builder("m")
-        .base_url(address)
-        .api_key(KEY)
+    let builder = || {
+        Anthropic::builder("m")
+            .base_url(&address)
+            .api_key(" sk-ant-test ")
+    };
+    let plain = builder().build()?;
+    let newer = builder()
+        .header("anthropic-version", "2099-01-01")
         .build()?;
+    assert_eq!(plain.name(), "anthropic:m");
+
+    for model in [plain, newer] {
+        let agent = Agent::builder().model(model).build()?;
+        assert_eq!(agent.prompt("Hello?").await?.text(), "Hi");
+    }
+
+    let seen = seen.lock().map_err(|_| "poisoned")?.concat();
+    for (head, version) in seen.iter().zip(["2023-06-01", "2099-01-01"]) {
+        assert!(head.starts_with("post /v1/messages http/1.1"), "{head}");
+        let about = |line: &&str| line.contains("anthropic") || line.contains("key");
+        let mut lines: Vec<&str> = head.lines().filter(about).collect();
+        lines.sort_unstable();
+        let version = format!("anthropic-version: {version}");
+        assert_eq!(lines, [&*version, "x-api-key: sk-ant-test"]);
+        assert!(!head.contains("authorization"), "{head}");
+    }
+    assert_eq!(seen.len(), 2);
+    Ok(())
+}
+
+const KEY: &str = "0a1b2c3d4e5f60718293a4b5c6d7e8f9";
+
+/// Calls a model whose server repeats the key, and looks for it in the error.
+async fn check_key_is_masked(model: impl Model) -> TestResult {
     let agent = Agent::builder()
         .model(model)
         .retry_strategy(NoopRetryStrategy)
@@ -126,6 +155,39 @@ async fn echoed_key_is_masked_whatever_its_shape() -> TestResult {
     let model_error = error.model_error().ok_or("no model error")?;
     assert_eq!(model_error.message(), "no such: ***");
     assert_eq!(model_error.code(), Some("bad-***-key"));
-    assert!(!format!("{error:?} {model_error:?}").contains(KEY));
+    let stored = serde_json::to_string(model_error)?;
+    assert!(!format!("{error:?} {model_error:?} {stored}").contains(KEY));
     Ok(())
+}
+
+#[tokio::test]
+async fn echoed_key_is_masked_whatever_its_shape() -> TestResult {
+    let (address, _) = serve(&[
+        "HTTP/1.1 401 Unauthorized\r\ncontent-type: application/json\r\ncontent-length: 116\r\n\r\n",
+        "{\"error\":{\"message\":\"no such: 0a1b2c3d4e5f60718293a4b5c6d7e8f9\",\"code\":\"bad-0a1b2c3d4e5f60718293a4b5c6d7e8f9-key\"} }",
+    ])
+    .await?;
+    let chat = OpenAiChat::builder("m").base_url(&address).api_key(KEY);
+    let anthropic = Anthropic::builder("m").base_url(&address).api_key(KEY);
+
+    check_key_is_masked(chat.build()?).await?;
+    check_key_is_masked(anthropic.build()?).await
+}
+
+#[test]
+fn base_url_that_holds_a_part_of_the_call_is_refused() {
+    for (ending, hint) in [
+        ("/v1", "leave out `/v1`: it is added to every call"),
+        ("/v1/", "leave out `/v1`: it is added to every call"),
+        (
+            "/v1/messages",
+            "leave out `/v1/messages`: it is added to every call",
+        ),
+    ] {
+        let builder = Anthropic::builder("m").base_url(format!("http://h{ending}"));
+        let error = builder.api_key("sk-ant-test").build().unwrap_err();
+        assert_eq!((error.field(), error.hint()), ("base_url", Some(hint)));
+    }
+    let gateway = Anthropic::builder("m").base_url("http://h/anthropic");
+    assert!(gateway.api_key("sk-ant-test").build().is_ok());
 }

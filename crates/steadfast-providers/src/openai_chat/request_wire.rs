@@ -7,6 +7,8 @@ use steadfast_core::{
     Reasoning, Role, ToolChoice, ToolResult, ToolSpec, ToolUse,
 };
 
+use crate::request_body::{Fields, to_json};
+
 /// Under this key a reasoning block's opaque data holds what this wire put there.
 pub(super) const OPAQUE_KEY: &str = "openai_chat";
 
@@ -25,13 +27,7 @@ pub(super) fn body(model: &str, request: &ModelRequest) -> Result<Vec<u8>, Model
         tools: request.tools(),
         settings: request.settings(),
     };
-    serde_json::to_vec(&body).map_err(|error| {
-        ModelError::new(
-            ModelErrorKind::InvalidRequest,
-            "the request cannot be written as JSON",
-        )
-        .with_source(error)
-    })
+    to_json(&body)
 }
 
 struct Body<'a> {
@@ -44,10 +40,7 @@ struct Body<'a> {
 impl Serialize for Body<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let settings = self.settings;
-        let mut fields = Fields {
-            map: serializer.serialize_map(None)?,
-            extra: &settings.extra,
-        };
+        let mut fields = Fields::new(serializer.serialize_map(None)?, &settings.extra);
         fields.put("model", Some(self.model))?;
         fields.put("messages", Some(&self.messages))?;
         fields.put("stream", Some(true))?;
@@ -65,27 +58,7 @@ impl Serialize for Body<'_> {
                 settings.tool_choice.as_ref().and_then(tool_choice),
             )?;
         }
-        for (field, value) in &settings.extra {
-            fields.map.serialize_entry(field, value)?;
-        }
-        fields.map.end()
-    }
-}
-
-/// Writes fields, except those that the user sets in the provider's own words.
-struct Fields<'a, M> {
-    map: M,
-    extra: &'a Map<String, Value>,
-}
-
-impl<M: SerializeMap> Fields<'_, M> {
-    fn put<T: Serialize>(&mut self, field: &'static str, value: Option<T>) -> Result<(), M::Error> {
-        match value {
-            Some(value) if !self.extra.contains_key(field) => {
-                self.map.serialize_entry(field, &value)
-            }
-            _ => Ok(()),
-        }
+        fields.end()
     }
 }
 

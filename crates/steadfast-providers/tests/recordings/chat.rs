@@ -1,45 +1,35 @@
-//! From a recorded request to what an agent is given, for tests that send it again.
+//! Recordings of the chat wire. What is expected is read by the plainest means: texts joined,
+//! arguments joined by index, the last usage.
 #![expect(
     clippy::indexing_slicing,
+    clippy::panic,
     reason = "a recording that lacks a field is to fail the test"
 )]
 
-use std::sync::Arc;
-
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use steadfast_core::{
-    ContentBlock, Message, ModelSettings, Reasoning, Role, Tool, ToolChoice, ToolContext,
-    ToolError, ToolOutput, ToolResult, ToolSpec, ToolUse, async_trait,
+    ContentBlock, Message, ModelErrorKind, ModelSettings, Reasoning, Role, StopReason, ToolChoice,
+    ToolResult, ToolUse,
+};
+use steadfast_providers::OpenAiChat;
+use steadfast_sim::RecordedExchange;
+
+use crate::wire::{Expected, RecordedRequest, RecordedWire, TestResult, described, text_of};
+
+pub(crate) const CHAT: RecordedWire = RecordedWire {
+    path: "/chat/completions",
+    model: |name, base_url| {
+        let builder = OpenAiChat::builder(name).base_url(base_url);
+        Ok(Box::new(builder.api_key("sk-test").build()?))
+    },
+    read_request,
+    read_answer,
+    error_kind,
+    normalise,
 };
 
-pub(crate) type TestResult = Result<(), Box<dyn std::error::Error>>;
-
-/// A recorded request in this project's terms.
-pub(crate) struct RecordedRequest {
-    pub(crate) model: String,
-    pub(crate) system: Option<String>,
-    pub(crate) history: Vec<Message>,
-    pub(crate) prompt: Message,
-    pub(crate) tools: Vec<Arc<dyn Tool>>,
-    pub(crate) settings: ModelSettings,
-}
-
-/// A tool that is described as recorded and never run.
-struct Described(ToolSpec);
-
-#[async_trait]
-impl Tool for Described {
-    fn spec(&self) -> ToolSpec {
-        self.0.clone()
-    }
-
-    async fn call(&self, _input: Value, _context: &ToolContext) -> Result<ToolOutput, ToolError> {
-        Ok(ToolOutput::text("not asked for"))
-    }
-}
-
 /// Reads a recorded body of the chat wire.
-pub(crate) fn read_request(body: &Value) -> Result<RecordedRequest, Box<dyn std::error::Error>> {
+fn read_request(body: &Value) -> TestResult<RecordedRequest> {
     let mut system = None;
     let mut messages: Vec<Message> = Vec::new();
     for recorded in body["messages"].as_array().ok_or("no messages")? {
@@ -84,13 +74,11 @@ pub(crate) fn read_request(body: &Value) -> Result<RecordedRequest, Box<dyn std:
     }
     let tools = body["tools"].as_array().into_iter().flatten().map(|tool| {
         let function = &tool["function"];
-        let text = |field: &str| function[field].as_str().unwrap_or_default();
-        let spec = ToolSpec::new(
-            text("name"),
-            text("description"),
-            function["parameters"].clone(),
-        );
-        Arc::new(Described(spec)) as Arc<dyn Tool>
+        described(
+            &function["name"],
+            &function["description"],
+            &function["parameters"],
+        )
     });
     Ok(RecordedRequest {
         model: body["model"].as_str().ok_or("no model")?.to_owned(),
@@ -100,17 +88,6 @@ pub(crate) fn read_request(body: &Value) -> Result<RecordedRequest, Box<dyn std:
         tools: tools.collect(),
         settings,
     })
-}
-
-fn text_of(content: &Value) -> String {
-    match content {
-        Value::String(text) => text.clone(),
-        Value::Array(parts) => parts
-            .iter()
-            .filter_map(|part| part["text"].as_str())
-            .collect(),
-        _ => String::new(),
-    }
 }
 
 fn user(content: &Value) -> Message {
@@ -128,7 +105,7 @@ fn user(content: &Value) -> Message {
     }
 }
 
-fn assistant(recorded: &Value) -> Result<Message, Box<dyn std::error::Error>> {
+fn assistant(recorded: &Value) -> TestResult<Message> {
     let mut blocks = Vec::new();
     let mut own = Map::new();
     if let Some(text) = recorded["reasoning_content"].as_str() {
@@ -162,24 +139,11 @@ fn assistant(recorded: &Value) -> Result<Message, Box<dyn std::error::Error>> {
     Ok(Message::new(Role::Assistant, content))
 }
 
-/// Asserts that every field of the recorded request stands in ours with its value.
-///
 /// Texts in one part are texts; arguments are compared as the JSON that they hold; an image's level
-/// of detail `auto` is the default.
-pub(crate) fn assert_holds_fields(ours: &Value, recorded: &Value, label: &str) {
-    for (field, value) in recorded.as_object().into_iter().flatten() {
-        let mut ours = ours[field].clone();
-        let mut value = value.clone();
-        if field == "messages" {
-            normalise(&mut ours);
-            normalise(&mut value);
-        }
-        assert_eq!(ours, value, "{label}: `{field}`");
-    }
-}
-
-fn normalise(messages: &mut Value) {
-    for message in messages.as_array_mut().into_iter().flatten() {
+/// of detail `auto` is the default; the recording client forgot the format of a detail.
+fn normalise(body: &mut Value) {
+    let messages = body["messages"].as_array_mut();
+    for message in messages.into_iter().flatten() {
         let content = &message["content"];
         let parts = content.as_array().into_iter().flatten();
         if content.is_array() && parts.clone().all(|part| part["type"] == "text") {
@@ -199,8 +163,105 @@ fn normalise(messages: &mut Value) {
                 *arguments = parsed;
             }
         }
+        for detail in message["reasoning_details"]
+            .as_array_mut()
+            .into_iter()
+            .flatten()
+        {
+            if let Some(detail) = detail.as_object_mut() {
+                detail.remove("format");
+            }
+        }
         if let Some(message) = message.as_object_mut() {
             message.retain(|_, value| !value.is_null());
         }
     }
+}
+
+/// The errors among the recordings, each known by what it says.
+fn error_kind(status: u16, body: &str) -> ModelErrorKind {
+    match status {
+        400 if body.contains("exceed_context_size_error")
+            || body.contains("maximum context length") =>
+        {
+            ModelErrorKind::ContextOverflow
+        }
+        400 if body.contains("invalid_model") => ModelErrorKind::NotFound,
+        // llama.cpp's 500 for an image that it cannot fetch is permanent.
+        400 | 500 => ModelErrorKind::InvalidRequest,
+        other => panic!("no expectation for status {other}: {body}"),
+    }
+}
+
+fn read_answer(exchange: &RecordedExchange) -> TestResult<Expected> {
+    let body = String::from_utf8(exchange.body().to_vec())?;
+    let chunks: Vec<Value> = if body.starts_with('{') {
+        vec![serde_json::from_str(&body)?]
+    } else {
+        body.lines()
+            .filter_map(|line| line.strip_prefix("data: "))
+            .filter(|data| *data != "[DONE]")
+            .map(serde_json::from_str)
+            .collect::<Result<_, _>>()?
+    };
+    let mut expected = Expected::default();
+    let mut arguments: Vec<String> = Vec::new();
+    let mut finish = String::new();
+    let mut refused = false;
+    for chunk in &chunks {
+        if let Some(usage) = chunk.get("usage").filter(|usage| !usage.is_null()) {
+            let tokens = |field: &str| usage[field].as_u64().unwrap_or_default();
+            expected.usage = (tokens("prompt_tokens"), tokens("completion_tokens"));
+        }
+        let Some(choice) = chunk.pointer("/choices/0") else {
+            continue;
+        };
+        let delta = choice
+            .get("delta")
+            .or_else(|| choice.get("message"))
+            .unwrap_or(&Value::Null);
+        let text = |field: &str| delta[field].as_str().unwrap_or_default();
+        expected.text.push_str(text("content"));
+        expected.text.push_str(text("refusal"));
+        refused |= !text("refusal").is_empty();
+        expected.reasoning.push_str(text("reasoning_content"));
+        expected.reasoning.push_str(text("reasoning"));
+        for (place, call) in delta["tool_calls"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .enumerate()
+        {
+            let index = call["index"]
+                .as_u64()
+                .map_or(place, |index| usize::try_from(index).unwrap_or_default());
+            if index == expected.calls.len() {
+                let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+                expected.calls.push((
+                    text(&call["id"]),
+                    text(&call["function"]["name"]),
+                    Value::Null,
+                ));
+                arguments.push(String::new());
+            }
+            arguments[index].push_str(call["function"]["arguments"].as_str().unwrap_or_default());
+        }
+        if let Some(reason) = choice["finish_reason"].as_str() {
+            finish = reason.to_owned();
+        }
+    }
+    for (call, arguments) in expected.calls.iter_mut().zip(arguments) {
+        call.2 = match arguments.as_str() {
+            "" => json!({}),
+            text => serde_json::from_str(text).unwrap_or_else(|_| json!(text)),
+        };
+    }
+    expected.stop = match finish.as_str() {
+        "length" => StopReason::MaxTokens,
+        "tool_calls" => StopReason::ToolUse,
+        "stop" if refused => StopReason::Refusal,
+        "stop" => StopReason::EndTurn,
+        other => return Err(format!("finish reason `{other}`").into()),
+    };
+    Ok(expected)
 }

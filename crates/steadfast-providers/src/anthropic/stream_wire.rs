@@ -1,0 +1,300 @@
+//! The answer of the messages wire: from events to deltas. Errors in it are classified next door.
+
+mod event;
+mod finish;
+mod open_block;
+
+use std::{borrow::Cow, collections::VecDeque};
+
+use serde_json::{json, value::RawValue};
+use steadfast_core::{ModelDelta, ModelError};
+
+use super::{error_wire, request_wire::OPAQUE_KEY};
+use crate::{answer::AnswerDecoder, finish::Finish, http_client::Head};
+use event::{Block, BlockDelta, Event, Text, Whole, WireUsage};
+use open_block::{Open, OpenBlock};
+
+/// The end of a stream as other wires have it: some gateways send it here too.
+const DONE: &[u8] = b"[DONE]";
+
+/// Decodes the events of one answer.
+pub(crate) struct StreamDecoder {
+    head: Head,
+    started: bool,
+    finished: bool,
+    /// Whether anything was said that is part of the answer: text, a call or a block of the
+    /// provider's own.
+    spoke: bool,
+    /// Blocks that have begun and not ended; texts are not counted.
+    open: Vec<OpenBlock>,
+    usage: WireUsage,
+    /// Why the answer ended, once it was said.
+    stop: Option<(Finish, String)>,
+}
+
+impl AnswerDecoder for StreamDecoder {
+    fn new(head: Head) -> Self {
+        Self {
+            head,
+            started: false,
+            finished: false,
+            spoke: false,
+            open: Vec::new(),
+            usage: WireUsage::default(),
+            stop: None,
+        }
+    }
+
+    fn head(&self) -> &Head {
+        &self.head
+    }
+
+    fn is_complete(&self) -> bool {
+        self.finished
+    }
+
+    fn take_event(
+        &mut self,
+        data: &[u8],
+        deltas: &mut VecDeque<ModelDelta>,
+    ) -> Result<bool, ModelError> {
+        if data == DONE {
+            return Ok(true);
+        }
+        let event = match serde_json::from_slice::<Event<'_>>(data) {
+            Ok(event) => event,
+            Err(error) => return Err(self.unexpected(data, "an event of the stream", error)),
+        };
+        let kind = event.kind.as_ref().map_or("", |Text(kind)| kind);
+        match kind {
+            "content_block_delta" => {
+                if let Some(delta) = event.delta {
+                    self.take_delta(event.index, delta, data, deltas)?;
+                }
+            }
+            "content_block_start" => {
+                if let Some(block) = event.content_block {
+                    self.take_block(event.index, block, deltas)?;
+                }
+            }
+            "content_block_stop" => self.close(event.index, deltas),
+            "message_start" => {
+                self.start(deltas);
+                if let Some(usage) = event.message.and_then(|message| message.usage) {
+                    self.take_usage(&usage, deltas);
+                }
+            }
+            "message_delta" => {
+                self.start(deltas);
+                let reason = event.delta.and_then(|delta| delta.stop_reason);
+                self.take_stop_reason(reason);
+                if let Some(usage) = event.usage {
+                    self.take_usage(&usage, deltas);
+                }
+            }
+            "message_stop" => {
+                self.finish(deltas)?;
+                return Ok(true);
+            }
+            "error" => return Err(error_wire::classify(&self.head, data)),
+            _ if event.error.is_some() => return Err(error_wire::classify(&self.head, data)),
+            // An object without a type is of something between, and may be an error.
+            "" => return error_wire::classify_if_error(&self.head, data).map_or(Ok(false), Err),
+            // Keep-alives, and what the vendor adds: it asks clients to pass over the unknown.
+            _ => {}
+        }
+        Ok(false)
+    }
+
+    fn take_whole(
+        &mut self,
+        body: &[u8],
+        deltas: &mut VecDeque<ModelDelta>,
+    ) -> Result<(), ModelError> {
+        let whole = match serde_json::from_slice::<Whole<'_>>(body) {
+            Ok(whole) => whole,
+            Err(error) => return Err(self.unexpected(body, "the body", error)),
+        };
+        let Some(content) = whole.content else {
+            return Err(error_wire::classify_if_error(&self.head, body)
+                .unwrap_or_else(|| self.head.nothing_in_body()));
+        };
+        self.start(deltas);
+        for (index, block) in content.into_iter().enumerate() {
+            self.take_block(index, block, deltas)?;
+            self.close(index, deltas);
+        }
+        self.take_stop_reason(whole.stop_reason);
+        if let Some(usage) = whole.usage {
+            self.take_usage(&usage, deltas);
+        }
+        self.finish(deltas)
+    }
+
+    fn classify(head: &Head, body: &[u8]) -> ModelError {
+        error_wire::classify(head, body)
+    }
+}
+
+impl StreamDecoder {
+    /// Says what JSON of another shape is: an error of the server, or none of this wire.
+    fn unexpected(&self, data: &[u8], what: &str, error: serde_json::Error) -> ModelError {
+        error_wire::classify_if_error(&self.head, data)
+            .unwrap_or_else(|| self.head.unexpected(what, error))
+    }
+
+    fn start(&mut self, deltas: &mut VecDeque<ModelDelta>) {
+        if !self.started {
+            self.started = true;
+            let request_id = self.head.request_id();
+            deltas.push_back(ModelDelta::Started { request_id });
+        }
+    }
+
+    /// Takes the beginning of a block. What it holds already is said at once; only where it is a
+    /// whole message is that more than nothing.
+    fn take_block(
+        &mut self,
+        index: usize,
+        raw: &RawValue,
+        deltas: &mut VecDeque<ModelDelta>,
+    ) -> Result<(), ModelError> {
+        self.start(deltas);
+        let block = serde_json::from_str::<Block<'_>>(raw.get())
+            .map_err(|error| self.head.unexpected("a block of the answer", error))?;
+        let owned = |text: Option<Text<'_>>| text.map(|Text(text)| text.into_owned());
+        let open = match &*block.kind.0 {
+            "text" => {
+                self.say(block.text, ModelDelta::Text, deltas);
+                return Ok(());
+            }
+            "thinking" => {
+                self.say(block.thinking, ModelDelta::Reasoning, deltas);
+                let signature = owned(block.signature).unwrap_or_default();
+                Open::Thinking { signature }
+            }
+            "redacted_thinking" => {
+                let data = owned(block.data).unwrap_or_default();
+                let own = json!({ OPAQUE_KEY: { "data": data } });
+                deltas.push_back(ModelDelta::ReasoningOpaque(own));
+                return Ok(());
+            }
+            "tool_use" => {
+                self.spoke = true;
+                deltas.push_back(ModelDelta::ToolUseStart {
+                    index,
+                    id: owned(block.id).unwrap_or_else(|| format!("call_{index}")),
+                    name: owned(block.name).unwrap_or_default(),
+                });
+                let input = block.input.map(|input| input.get().to_owned());
+                Open::ToolUse { input }
+            }
+            _ => {
+                self.spoke = true;
+                Open::own(raw)
+            }
+        };
+        self.open.push(OpenBlock { index, open });
+        Ok(())
+    }
+
+    fn take_delta(
+        &mut self,
+        index: usize,
+        delta: BlockDelta<'_>,
+        data: &[u8],
+        deltas: &mut VecDeque<ModelDelta>,
+    ) -> Result<(), ModelError> {
+        self.start(deltas);
+        let kind = delta.kind.as_ref().map_or("", |Text(kind)| kind);
+        match kind {
+            "text_delta" => self.say(delta.text, ModelDelta::Text, deltas),
+            "thinking_delta" => self.say(delta.thinking, ModelDelta::Reasoning, deltas),
+            "signature_delta" => {
+                if let (Some(Open::Thinking { signature }), Some(Text(piece))) =
+                    (self.find(index), delta.signature)
+                {
+                    signature.push_str(&piece);
+                }
+            }
+            "input_json_delta" => {
+                if let Some(Text(piece)) = delta.partial_json.filter(|Text(json)| !json.is_empty())
+                {
+                    self.take_input(index, piece, deltas);
+                }
+            }
+            // Citations say where a text comes from; the text itself comes too.
+            "citations_delta" => {}
+            _ => {
+                if let Some(Open::Own(own)) = self.find(index) {
+                    own.grow(data);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn take_input(&mut self, index: usize, piece: Cow<'_, str>, deltas: &mut VecDeque<ModelDelta>) {
+        match self.find(index) {
+            Some(Open::Own(own)) => own.input.push_str(&piece),
+            open => {
+                // What the beginning held was a form to be filled.
+                if let Some(Open::ToolUse { input }) = open {
+                    *input = None;
+                }
+                let json = piece.into_owned();
+                deltas.push_back(ModelDelta::ToolUseInput { index, json });
+            }
+        }
+    }
+
+    fn say(
+        &mut self,
+        text: Option<Text<'_>>,
+        kind: fn(String) -> ModelDelta,
+        deltas: &mut VecDeque<ModelDelta>,
+    ) {
+        if let Some(Text(text)) = text.filter(|Text(text)| !text.is_empty()) {
+            let delta = kind(text.into_owned());
+            self.spoke |= matches!(delta, ModelDelta::Text(_));
+            deltas.push_back(delta);
+        }
+    }
+
+    fn find(&mut self, index: usize) -> Option<&mut Open> {
+        let mut blocks = self.open.iter_mut().rev();
+        let block = blocks.find(|block| block.index == index)?;
+        Some(&mut block.open)
+    }
+
+    fn close(&mut self, index: usize, deltas: &mut VecDeque<ModelDelta>) {
+        if let Some(place) = self.open.iter().rposition(|block| block.index == index) {
+            deltas.extend(self.open.remove(place).close());
+        }
+    }
+
+    fn take_usage(&mut self, usage: &WireUsage, deltas: &mut VecDeque<ModelDelta>) {
+        self.usage.grow_to(usage);
+        deltas.push_back(ModelDelta::Usage((&self.usage).into()));
+    }
+
+    fn take_stop_reason(&mut self, reason: Option<Text<'_>>) {
+        if let Some(Text(reason)) = reason {
+            self.stop = Some((finish::read(&reason), reason.into_owned()));
+        }
+    }
+
+    fn finish(&mut self, deltas: &mut VecDeque<ModelDelta>) -> Result<(), ModelError> {
+        for block in std::mem::take(&mut self.open) {
+            deltas.extend(block.close());
+        }
+        let (finish, word) = self.stop.take().unwrap_or((Finish::Unknown, String::new()));
+        let stop = finish.settle(self.spoke, "stop reason", &word, &self.head)?;
+        self.finished = true;
+        deltas.push_back(ModelDelta::Stop(stop));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

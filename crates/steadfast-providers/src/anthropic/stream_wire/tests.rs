@@ -1,0 +1,377 @@
+use http::{HeaderMap, StatusCode};
+use serde_json::Value;
+use steadfast_core::{ModelErrorKind as Kind, StopReason, Usage};
+
+use super::*;
+use crate::{answer, secrets::Secrets};
+
+fn head() -> Head {
+    Head {
+        status: StatusCode::OK,
+        headers: HeaderMap::new(),
+        secrets: Secrets::default(),
+    }
+}
+
+/// Decodes events up to the first failure; whether the last of them ended the answer.
+fn decode(events: &[Value]) -> (Vec<ModelDelta>, Result<bool, Kind>) {
+    let mut decoder = StreamDecoder::new(head());
+    let mut deltas = VecDeque::new();
+    let mut ended = Ok(false);
+    for event in events {
+        ended = decoder
+            .take_event(event.to_string().as_bytes(), &mut deltas)
+            .map_err(|error| error.kind());
+        if ended != Ok(false) {
+            break;
+        }
+    }
+    (without_start(deltas), ended)
+}
+
+fn without_start(deltas: VecDeque<ModelDelta>) -> Vec<ModelDelta> {
+    let said = |delta: &ModelDelta| !matches!(delta, ModelDelta::Started { .. });
+    deltas.into_iter().filter(said).collect()
+}
+
+/// Checks an answer that ends in `end_turn`: its blocks as a stream.
+fn check(events: &[Value], expected: &[ModelDelta]) {
+    let mut all = events.to_vec();
+    all.extend([stopped("end_turn"), end()]);
+    let (mut deltas, ended) = decode(&all);
+    assert_eq!(ended, Ok(true), "{events:?}");
+    assert_eq!(deltas.pop(), Some(END));
+    assert_eq!(deltas, expected, "{events:?}");
+}
+
+fn start(index: usize, block: Value) -> Value {
+    json!({"type": "content_block_start", "index": index, "content_block": block})
+}
+
+fn delta(index: usize, delta: Value) -> Value {
+    json!({"type": "content_block_delta", "index": index, "delta": delta})
+}
+
+fn input(index: usize, json: &str) -> Value {
+    delta(
+        index,
+        json!({"type": "input_json_delta", "partial_json": json}),
+    )
+}
+
+fn stop(index: usize) -> Value {
+    json!({"type": "content_block_stop", "index": index})
+}
+
+fn stopped(reason: &str) -> Value {
+    json!({"type": "message_delta", "delta": {"stop_reason": reason}})
+}
+
+fn end() -> Value {
+    json!({"type": "message_stop"})
+}
+
+fn text(text: &str) -> Value {
+    delta(0, json!({"type": "text_delta", "text": text}))
+}
+
+fn said(text: &str) -> ModelDelta {
+    ModelDelta::Text(text.into())
+}
+
+fn call(index: usize, id: &str) -> ModelDelta {
+    ModelDelta::ToolUseStart {
+        index,
+        id: id.into(),
+        name: "f".into(),
+    }
+}
+
+fn arguments(index: usize, json: &str) -> ModelDelta {
+    ModelDelta::ToolUseInput {
+        index,
+        json: json.into(),
+    }
+}
+
+fn tool_use(id: &str, input: Value) -> Value {
+    json!({"type": "tool_use", "id": id, "name": "f", "input": input})
+}
+
+fn signed(signature: &str) -> ModelDelta {
+    ModelDelta::ReasoningOpaque(json!({"anthropic": {"signature": signature}}))
+}
+
+const END: ModelDelta = ModelDelta::Stop(StopReason::EndTurn);
+
+#[test]
+fn text_without_escapes_is_borrowed_from_the_event() {
+    let event = r#"{"type":"content_block_delta","delta":{"type":"text_delta","text":"plain"}}"#;
+    let event: Event<'_> = serde_json::from_str(event).unwrap();
+    let Some(Text(text)) = event.delta.unwrap().text else {
+        panic!("no text");
+    };
+    assert!(matches!(text, Cow::Borrowed("plain")));
+}
+
+#[test]
+fn calls_are_told_with_and_without_pieces() {
+    check(
+        &[
+            start(0, tool_use("a", json!({}))),
+            input(0, ""),
+            input(0, "{\"x\":"),
+            input(0, "1}"),
+            stop(0),
+            start(1, tool_use("b", json!({}))),
+            stop(1),
+            start(2, tool_use("c", json!({"whole": 1}))),
+            stop(2),
+        ],
+        &[
+            call(0, "a"),
+            arguments(0, "{\"x\":"),
+            arguments(0, "1}"),
+            call(1, "b"),
+            call(2, "c"),
+            arguments(2, "{\"whole\":1}"),
+        ],
+    );
+}
+
+#[test]
+fn calls_may_be_interleaved_and_never_ended() {
+    check(
+        &[
+            start(0, tool_use("a", json!({"form": 1}))),
+            start(1, tool_use("b", json!({"whole": 1}))),
+            input(0, "{}"),
+        ],
+        &[
+            call(0, "a"),
+            call(1, "b"),
+            arguments(0, "{}"),
+            arguments(1, "{\"whole\":1}"),
+        ],
+    );
+}
+
+#[test]
+fn thinking_is_closed_by_its_signature() {
+    let thought = |text: &str| delta(0, json!({"type": "thinking_delta", "thinking": text}));
+    let signature = |text: &str| delta(0, json!({"type": "signature_delta", "signature": text}));
+    let thinking = |text: &str| json!({"type": "thinking", "thinking": text, "signature": ""});
+    check(
+        &[
+            start(0, thinking("")),
+            thought("Hm"),
+            thought("."),
+            signature("ab"),
+            signature("cd"),
+            stop(0),
+            start(0, thinking("")),
+            signature("ef"),
+            stop(0),
+            start(1, json!({"type": "redacted_thinking", "data": "sealed"})),
+            stop(1),
+        ],
+        &[
+            ModelDelta::Reasoning("Hm".into()),
+            ModelDelta::Reasoning(".".into()),
+            signed("abcd"),
+            signed("ef"),
+            ModelDelta::ReasoningOpaque(json!({"anthropic": {"data": "sealed"}})),
+        ],
+    );
+}
+
+#[test]
+fn own_blocks_are_kept_whole() {
+    let own = |block: Value| ModelDelta::Opaque(json!({ "anthropic": block }));
+    let server_call =
+        |input: Value| json!({"type": "server_tool_use", "id": "s", "name": "f", "input": input});
+    let summary = |text: &str| delta(3, json!({"type": "compaction_delta", "content": text}));
+    check(
+        &[
+            start(0, server_call(json!({}))),
+            input(0, "{\"q\":"),
+            input(0, "1}"),
+            stop(0),
+            start(
+                1,
+                json!({"type": "web_search_tool_result", "tool_use_id": "s", "content": [1]}),
+            ),
+            stop(1),
+            start(2, server_call(json!({}))),
+            input(2, "{\"q\": cut"),
+            stop(2),
+            start(3, json!({"type": "compaction", "content": null})),
+            summary("So "),
+            summary("far."),
+            stop(3),
+        ],
+        &[
+            own(server_call(json!({"q": 1}))),
+            own(json!({"type": "web_search_tool_result", "tool_use_id": "s", "content": [1]})),
+            own(server_call(json!({"input": "{\"q\": cut"}))),
+            own(json!({"type": "compaction", "content": "So far."})),
+        ],
+    );
+}
+
+#[test]
+fn what_is_not_known_is_passed_over() {
+    check(
+        &[
+            json!({"type": "ping"}),
+            json!({"type": "invented", "delta": {"x": 1}}),
+            json!({"odd": 1}),
+            start(0, json!({"type": "text", "text": "", "citations": []})),
+            delta(0, json!({"type": "citations_delta", "citation": {"x": 1}})),
+            delta(0, json!({"type": "invented_delta", "x": 1})),
+            delta(0, json!({"x": 1})),
+            text("a\n\u{e9}"),
+            stop(0),
+            stop(7),
+        ],
+        &[said("a\né")],
+    );
+}
+
+#[test]
+fn usage_counts_cached_tokens_as_input() {
+    let begun = json!({"type": "message_start", "message": {"usage": {"input_tokens": 5,
+        "cache_read_input_tokens": 100, "cache_creation_input_tokens": 20, "output_tokens": 1}}});
+    let ended = json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"},
+        "usage": {"output_tokens": 50, "input_tokens": null, "output_tokens_details": {"thinking_tokens": 30}}});
+    let (deltas, _) = decode(&[begun, ended]);
+    let mut first = Usage::new(125, 1);
+    first.cache_read_tokens = 100;
+    first.cache_write_tokens = 20;
+    let mut last = first;
+    last.output_tokens = 50;
+    last.reasoning_tokens = 30;
+    assert_eq!(deltas, [ModelDelta::Usage(first), ModelDelta::Usage(last)]);
+}
+
+#[test]
+fn later_counts_are_totals_and_never_shrink() {
+    let begun = |input: u64| json!({"type": "message_start", "message": {"usage": {"input_tokens": input}}});
+    let ended = |input: u64| json!({"type": "message_delta", "delta": {}, "usage": {"input_tokens": input, "output_tokens": 2}});
+    for (before, after) in [(2_750, 12_229), (12_229, 0)] {
+        let (deltas, _) = decode(&[begun(before), ended(after)]);
+        assert_eq!(
+            deltas.last(),
+            Some(&ModelDelta::Usage(Usage::new(12_229, 2)))
+        );
+    }
+}
+
+#[test]
+fn every_stop_reason_is_read() {
+    for (reason, expected) in [
+        ("end_turn", Ok(StopReason::EndTurn)),
+        ("stop_sequence", Ok(StopReason::StopSequence)),
+        ("max_tokens", Ok(StopReason::MaxTokens)),
+        ("tool_use", Ok(StopReason::ToolUse)),
+        ("pause_turn", Ok(StopReason::PauseTurn)),
+        ("refusal", Ok(StopReason::Refusal)),
+        ("model_context_window_exceeded", Err(Kind::ContextOverflow)),
+        ("invented", Ok(StopReason::EndTurn)),
+    ] {
+        let (deltas, ended) = decode(&[text("x"), stopped(reason), end()]);
+        match expected {
+            Ok(stop) => assert_eq!(deltas.last(), Some(&ModelDelta::Stop(stop)), "{reason}"),
+            Err(kind) => assert_eq!(ended, Err(kind), "{reason}"),
+        }
+    }
+    for events in [&[stopped("invented"), end()][..], &[end()]] {
+        assert_eq!(decode(events).1, Err(Kind::Server), "{events:?}");
+    }
+}
+
+#[test]
+fn stop_reason_is_no_end_marker() {
+    let mut decoder = StreamDecoder::new(head());
+    let mut deltas = VecDeque::new();
+    for event in [text("x"), stopped("end_turn")] {
+        let data = event.to_string();
+        assert!(!decoder.take_event(data.as_bytes(), &mut deltas).unwrap());
+    }
+    assert!(!decoder.is_complete());
+    assert_eq!(without_start(deltas), [said("x")]);
+}
+
+#[test]
+fn errors_in_mid_stream_follow_what_was_said() {
+    let error = |kind: &str| json!({"type": "error", "error": {"details": null, "type": kind, "message": "x"}});
+    for (event, kind) in [
+        (error("overloaded_error"), Kind::Overloaded),
+        (error("api_error"), Kind::Server),
+        (error("rate_limit_error"), Kind::Throttled),
+        (error("timeout_error"), Kind::Timeout),
+        (error("invalid_request_error"), Kind::InvalidRequest),
+        (error("invented_error"), Kind::Server),
+        (
+            json!({"error": {"code": 429, "message": "x"}}),
+            Kind::Throttled,
+        ),
+        (
+            json!({"type": "odd", "error": {"message": "x"}}),
+            Kind::Server,
+        ),
+        (json!({"detail": "x"}), Kind::Server),
+        (json!({"type": 7}), Kind::Protocol),
+    ] {
+        let (deltas, ended) = decode(&[text("x"), event.clone()]);
+        assert_eq!((deltas, ended), (vec![said("x")], Err(kind)), "{event}");
+    }
+}
+
+#[test]
+fn whole_answer_says_the_same_as_a_stream() {
+    let whole = json!({"type": "message", "role": "assistant", "content": [
+        {"type": "thinking", "thinking": "Hm", "signature": "s"},
+        {"type": "text", "text": "x", "citations": null},
+        tool_use("a", json!({"x": 1})),
+        tool_use("b", json!({})),
+        {"type": "server_tool_use", "id": "s", "input": {"q": 1}}
+    ], "stop_reason": "tool_use", "usage": {"input_tokens": 1, "output_tokens": 2}});
+    let deltas = answer::decode_whole::<StreamDecoder>(head(), whole.to_string().as_bytes());
+    assert_eq!(
+        without_start(deltas.unwrap()),
+        [
+            ModelDelta::Reasoning("Hm".into()),
+            signed("s"),
+            said("x"),
+            call(2, "a"),
+            arguments(2, "{\"x\":1}"),
+            call(3, "b"),
+            ModelDelta::Opaque(
+                json!({"anthropic": {"type": "server_tool_use", "id": "s", "input": {"q": 1}}})
+            ),
+            ModelDelta::Usage(Usage::new(1, 2)),
+            ModelDelta::Stop(StopReason::ToolUse),
+        ]
+    );
+}
+
+#[test]
+fn whole_body_that_is_no_answer_is_an_error() {
+    for (body, kind) in [
+        ("", Kind::Truncated),
+        (" \n", Kind::Truncated),
+        ("{}", Kind::Protocol),
+        ("[1]", Kind::Protocol),
+        ("{oops", Kind::Protocol),
+        ("{\"content\": [{\"type\": 7}]}", Kind::Protocol),
+        (
+            "{\"type\": \"error\", \"error\": {\"type\": \"overloaded_error\"}}",
+            Kind::Overloaded,
+        ),
+        ("{\"detail\": \"x\"}", Kind::Server),
+    ] {
+        let error = answer::decode_whole::<StreamDecoder>(head(), body.as_bytes()).unwrap_err();
+        assert_eq!(error.kind(), kind, "{body}");
+    }
+}

@@ -1,0 +1,51 @@
+//! Writing request bodies: the field that a user sets in the provider's own words wins. Which fields
+//! there are is the wire's.
+
+use serde::{Serialize, ser::SerializeMap};
+use serde_json::{Map, Value};
+use steadfast_core::{ModelError, ModelErrorKind};
+
+/// Writes the fields of a body, except those that the user sets in the provider's own words.
+pub(crate) struct Fields<'a, M> {
+    map: M,
+    extra: &'a Map<String, Value>,
+}
+
+impl<'a, M: SerializeMap> Fields<'a, M> {
+    pub(crate) const fn new(map: M, extra: &'a Map<String, Value>) -> Self {
+        Self { map, extra }
+    }
+
+    /// Writes a field that has a value.
+    pub(crate) fn put<T: Serialize>(
+        &mut self,
+        field: &'static str,
+        value: Option<T>,
+    ) -> Result<(), M::Error> {
+        match value {
+            Some(value) if !self.extra.contains_key(field) => {
+                self.map.serialize_entry(field, &value)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes what the user set, and ends the body.
+    pub(crate) fn end(mut self) -> Result<M::Ok, M::Error> {
+        for (field, value) in self.extra {
+            self.map.serialize_entry(field, value)?;
+        }
+        self.map.end()
+    }
+}
+
+/// Writes a body as JSON.
+pub(crate) fn to_json(body: &impl Serialize) -> Result<Vec<u8>, ModelError> {
+    serde_json::to_vec(body).map_err(|error| {
+        ModelError::new(
+            ModelErrorKind::InvalidRequest,
+            "the request cannot be written as JSON",
+        )
+        .with_source(error)
+    })
+}

@@ -1,0 +1,227 @@
+//! The whole table of what OpenAI, Anthropic and those who speak their wires answer when they do not
+//! answer: kind, server's hint and evidence, through the same path that a call takes.
+
+#[path = "classification/anthropic.rs"]
+mod anthropic;
+#[path = "classification/compatible.rs"]
+mod compatible;
+#[path = "classification/openai.rs"]
+mod openai;
+
+use std::time::Duration;
+
+use http::Response;
+use steadfast_core::{ModelError, ModelErrorKind as Kind, StopReason};
+use steadfast_providers::Wire::{self, Anthropic, OpenAiChat};
+
+type TestResult<T = ()> = Result<T, Box<dyn std::error::Error>>;
+
+/// What comes back for a call.
+#[derive(Debug, Clone, Copy)]
+struct Answered {
+    wire: Wire,
+    status: u16,
+    headers: &'static [(&'static str, &'static str)],
+    body: &'static str,
+}
+
+/// What is expected of it: a kind, how long the server asks to wait, and a part of the evidence.
+type Row = (Answered, Kind, Option<Duration>, &'static str);
+
+const STREAM: &[(&str, &str)] = &[("content-type", "text/event-stream; charset=utf-8")];
+
+const fn openai(status: u16, body: &'static str) -> Answered {
+    Answered {
+        wire: OpenAiChat,
+        status,
+        headers: &[],
+        body,
+    }
+}
+
+const fn anthropic(status: u16, body: &'static str) -> Answered {
+    Answered {
+        wire: Anthropic,
+        ..openai(status, body)
+    }
+}
+
+impl Answered {
+    const fn with(self, headers: &'static [(&'static str, &'static str)]) -> Self {
+        Self { headers, ..self }
+    }
+
+    /// The same answer in mid-stream, after the status said that all is well.
+    const fn streamed(self) -> Self {
+        Self {
+            status: 200,
+            headers: STREAM,
+            ..self
+        }
+    }
+
+    async fn read(self) -> TestResult<Result<StopReason, ModelError>> {
+        let mut response = Response::builder().status(self.status);
+        for (name, value) in self.headers {
+            response = response.header(*name, *value);
+        }
+        let response = response.body(self.body.into())?;
+        Ok(self
+            .wire
+            .read(response)
+            .await
+            .map(|answer| answer.stop_reason))
+    }
+}
+
+async fn check(rows: &[Row]) -> TestResult {
+    for (answered, kind, hint, why) in rows {
+        let error = answered.read().await?.err().ok_or(answered.body)?;
+        assert_eq!(error.kind(), *kind, "{answered:?}");
+        assert_eq!(error.retry_after(), *hint, "{answered:?}");
+        // Where no vendor said anything, the sentence is our own, and the evidence.
+        let evidence = error.why().unwrap_or_else(|| error.message());
+        assert!(evidence.contains(why), "{answered:?}: {evidence}");
+        assert_eq!(
+            error.status().unwrap_or(200),
+            answered.status,
+            "{answered:?}"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn rows_of_any_server_hold_for_every_wire() -> TestResult {
+    for answered in [openai, anthropic] {
+        check(&[
+            (answered(425, ""), Kind::Server, None, "status 425"),
+            (answered(408, ""), Kind::Timeout, None, "status 408"),
+            (answered(501, ""), Kind::Unsupported, None, "status 501"),
+            (answered(505, ""), Kind::Unsupported, None, "status 505"),
+            (answered(301, ""), Kind::NotFound, None, "status 301"),
+            (
+                answered(200, "").streamed(),
+                Kind::Truncated,
+                None,
+                "end marker",
+            ),
+            (
+                answered(200, "").with(&[("content-type", "application/json")]),
+                Kind::Truncated,
+                None,
+                "the body is empty",
+            ),
+            (
+                answered(200, "<html></html>").with(&[("content-type", "text/html")]),
+                Kind::Truncated,
+                None,
+                "a web page",
+            ),
+            (
+                answered(200, "data: {oops\n\n").streamed(),
+                Kind::Protocol,
+                None,
+                "not the JSON",
+            ),
+        ])
+        .await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn servers_word_on_retrying_overrides_what_may_change() -> TestResult {
+    const NO: &[(&str, &str)] = &[("x-should-retry", "false")];
+    const YES: &[(&str, &str)] = &[("x-should-retry", "true")];
+    for (answered, transient, why) in [
+        (
+            anthropic(
+                529,
+                r#"{"type":"error","error":{"type":"overloaded_error"}}"#,
+            )
+            .with(NO),
+            false,
+            "error type `overloaded_error`, header `x-should-retry: false`",
+        ),
+        (
+            anthropic(400, "").with(YES),
+            true,
+            "status 400, header `x-should-retry: true`",
+        ),
+        (
+            openai(409, "").with(NO),
+            false,
+            "status 409, header `x-should-retry: false`",
+        ),
+        // OpenAI asks to retry even where the money is used up.
+        (
+            openai(429, r#"{"error":{"code":"insufficient_quota"}}"#).with(YES),
+            false,
+            "error code `insufficient_quota`",
+        ),
+        (anthropic(402, "").with(YES), false, "status 402"),
+    ] {
+        let error = answered.read().await?.err().ok_or("an answer")?;
+        assert_eq!(error.is_transient(), transient, "{answered:?}");
+        assert_eq!(error.why(), Some(why), "{answered:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn answers_are_told_by_their_stop_reason() -> TestResult {
+    for (answered, stop) in [
+        (
+            openai(
+                200,
+                r#"{"choices":[{"message":{"content":"x"},"finish_reason":"length"}]}"#,
+            ),
+            StopReason::MaxTokens,
+        ),
+        (
+            openai(
+                200,
+                "data: {\"choices\":[{\"delta\":{\"content\":\"x\"},\"finish_reason\":\"content_filter\"}]}\n\n",
+            ),
+            StopReason::ContentFiltered,
+        ),
+        (
+            anthropic(
+                200,
+                r#"{"type":"message","content":[{"type":"text","text":"No."}],"stop_reason":"refusal"}"#,
+            ),
+            StopReason::Refusal,
+        ),
+        (
+            anthropic(
+                200,
+                "data: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"pause_turn\"}}\n\ndata: {\"type\":\"message_stop\"}\n\n",
+            ),
+            StopReason::PauseTurn,
+        ),
+    ] {
+        assert_eq!(answered.read().await?.ok(), Some(stop), "{answered:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn identity_of_a_request_is_found_in_header_and_body() -> TestResult {
+    let body = r#"{"type":"error","error":{"type":"api_error"},"request_id":"req_body"}"#;
+    for (answered, expected) in [
+        (
+            anthropic(500, body).with(&[("request-id", "req_header")]),
+            "req_header",
+        ),
+        (anthropic(500, body), "req_body"),
+        (
+            openai(500, "").with(&[("x-request-id", "req_header")]),
+            "req_header",
+        ),
+    ] {
+        let error = answered.read().await?.err().ok_or("an answer")?;
+        assert_eq!(error.request_id(), Some(expected));
+    }
+    Ok(())
+}

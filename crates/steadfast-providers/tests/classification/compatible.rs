@@ -1,0 +1,110 @@
+//! What servers that are compatible with OpenAI answer.
+
+use steadfast_core::{ModelErrorKind as Kind, secs};
+
+use crate::{TestResult, check, openai};
+
+#[tokio::test]
+async fn rows_of_compatible_servers_are_classified_with_their_evidence() -> TestResult {
+    check(&[
+        // Azure
+        (
+            openai(429, r#"{"error":{"code":"429","message":"Requests have exceeded call rate limit. Please retry after 60 seconds."}}"#),
+            Kind::Throttled,
+            Some(secs(60)),
+            "status 429, wait from the sentence `retry after 60 seconds`",
+        ),
+        (
+            openai(429, r#"{"error":{"code":"429","message":"…"}}"#)
+                .with(&[("x-ratelimit-remaining-requests", "-1"), ("x-ratelimit-reset-requests", "0")]),
+            Kind::Throttled,
+            None,
+            "status 429",
+        ),
+        (openai(400, r#"{"error":{"code":"content_filter","message":"","status":400}}"#), Kind::ContentFiltered, None, "error code `content_filter`"),
+        (
+            openai(400, r#"{"error":{"code":null,"message":"","innererror":{"code":"ResponsibleAIPolicyViolation"}}}"#),
+            Kind::ContentFiltered,
+            None,
+            "inner error code `ResponsibleAIPolicyViolation`",
+        ),
+        // Groq
+        (
+            openai(429, r#"{"error":{"message":"… Please try again in 5.289s.","type":"tokens","code":"rate_limit_exceeded"}}"#)
+                .with(&[("retry-after", "6")]),
+            Kind::Throttled,
+            Some(secs(6)),
+            "wait from header `retry-after`",
+        ),
+        (openai(498, r#"{"error":{"message":"","code":"capacity_exceeded"}}"#), Kind::Overloaded, None, "`capacity_exceeded`"),
+        (openai(498, ""), Kind::Overloaded, None, "status 498"),
+        (openai(413, ""), Kind::TooLarge, None, "status 413"),
+        (openai(422, r#"{"error":{"message":""}}"#), Kind::InvalidRequest, None, "status 422"),
+        // Mistral
+        (openai(429, r#"{"object":"error","message":"Rate limit exceeded","type":"rate_limited","code":"1300"}"#), Kind::Throttled, None, "error type `rate_limited`"),
+        (openai(429, r#"{"message":"Requests rate limit exceeded"}"#), Kind::Throttled, None, "status 429"),
+        (openai(429, r#"{"message":"Service tier capacity exceeded for this model."}"#), Kind::Overloaded, None, "the sentence `Service tier capacity exceeded`"),
+        (
+            openai(400, r#"{"object":"error","message":"Prompt contains 40000 tokens, too large for model with 32768 maximum context length","type":"invalid_request_prompt"}"#),
+            Kind::ContextOverflow,
+            None,
+            "the sentence `maximum context length`",
+        ),
+        // OpenRouter
+        (openai(429, r#"{"error":{"code":429,"message":"","metadata":{}}}"#), Kind::Throttled, None, "status 429"),
+        (openai(200, r#"{"error":{"code":429,"message":""}}"#).with(&[("content-type", "application/json")]), Kind::Throttled, None, "error code `429`"),
+        (openai(402, r#"{"error":{"code":402,"message":""}}"#), Kind::QuotaExhausted, None, "status 402"),
+        (
+            openai(402, r#"{"error":{"code":402,"message":"","metadata":{"limit_source":"openrouter_in_flight_budget"}}}"#)
+                .with(&[("retry-after", "3")]),
+            Kind::Throttled,
+            Some(secs(3)),
+            "`openrouter_in_flight_budget`",
+        ),
+        (openai(403, r#"{"error":{"code":403,"message":"Your chosen model requires moderation and your input was flagged"}}"#), Kind::ContentFiltered, None, "the sentence `moderation`"),
+        (openai(403, r#"{"error":{"code":403,"message":"","metadata":{"reasons":["violence"]}}}"#), Kind::ContentFiltered, None, "`reasons`"),
+        (openai(408, r#"{"error":{"code":408,"message":""}}"#), Kind::Timeout, None, "status 408"),
+        (openai(502, r#"{"error":{"code":502,"message":"","metadata":{"provider_name":"p"}}}"#), Kind::Overloaded, None, "`provider_name`"),
+        (openai(503, r#"{"error":{"code":503,"message":""}}"#), Kind::Overloaded, None, "status 503"),
+        (
+            openai(200, ": OPENROUTER PROCESSING\n\ndata: {\"id\":\"gen-1\",\"error\":{\"code\":502,\"message\":\"Provider disconnected\"},\"choices\":[{\"delta\":{\"content\":\"\"},\"finish_reason\":\"error\"}]}\n\n")
+                .streamed(),
+            Kind::Server,
+            None,
+            "error code `502`",
+        ),
+        (openai(200, "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"error\"}]}\n\n").streamed(), Kind::Server, None, "finish reason `error`"),
+        // llama.cpp
+        (openai(503, r#"{"error":{"code":503,"message":"Loading model","type":"unavailable_error"}}"#), Kind::Overloaded, None, "error type `unavailable_error`"),
+        (
+            openai(400, r#"{"error":{"code":400,"message":"request (13392 tokens) exceeds the available context size (8192 tokens)","type":"exceed_context_size_error","n_prompt_tokens":13392,"n_ctx":8192}}"#),
+            Kind::ContextOverflow,
+            None,
+            "error type `exceed_context_size_error`",
+        ),
+        (openai(501, r#"{"error":{"code":501,"message":"","type":"not_supported_error"}}"#), Kind::Unsupported, None, "`not_supported_error`"),
+        (openai(401, r#"{"error":{"code":401,"message":"","type":"authentication_error"}}"#), Kind::Auth, None, "`authentication_error`"),
+        // vLLM
+        (
+            openai(400, r#"{"object":"error","message":"This model's maximum context length is 4096 tokens. However, you requested 5000","type":"BadRequestError","code":400}"#),
+            Kind::ContextOverflow,
+            None,
+            "the sentence `maximum context length`",
+        ),
+        (
+            openai(200, "data: {\"error\":{\"object\":\"error\",\"message\":\"engine died\",\"type\":\"InternalServerError\",\"code\":500}}\n\ndata: [DONE]\n\n").streamed(),
+            Kind::Server,
+            None,
+            "error code `500`",
+        ),
+        (openai(200, "data: [DONE]\n\n").streamed(), Kind::Truncated, None, "end marker"),
+        // Z.ai and Moonshot
+        (openai(429, r#"{"error":{"code":"1113","message":""}}"#), Kind::QuotaExhausted, None, "error code `1113`"),
+        (openai(429, r#"{"error":{"code":"1308","message":""}}"#), Kind::QuotaExhausted, None, "error code `1308`"),
+        (openai(429, r#"{"error":{"code":"1321","message":""}}"#), Kind::QuotaExhausted, None, "error code `1321`"),
+        (openai(429, r#"{"error":{"code":"1302","message":""}}"#), Kind::Throttled, None, "error code `1302`"),
+        (openai(429, r#"{"error":{"code":"1305","message":""}}"#), Kind::Throttled, None, "error code `1305`"),
+        (openai(429, r#"{"error":{"message":"","type":"exceeded_current_quota_error"}}"#), Kind::QuotaExhausted, None, "`exceeded_current_quota_error`"),
+    ])
+    .await
+}
