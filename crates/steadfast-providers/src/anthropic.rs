@@ -7,7 +7,7 @@ mod stream_wire;
 use async_trait::async_trait;
 use steadfast_core::{ConfigError, Model, ModelError, ModelRequest, ModelStream};
 
-use crate::endpoint::{Endpoint, EndpointBuilder, KeyHeader, Vendor, endpoint_setters};
+use crate::endpoint::{Endpoint, EndpointBuilder, Vendor, endpoint_setters};
 pub(crate) use stream_wire::StreamDecoder;
 
 /// How Anthropic is reached.
@@ -17,7 +17,8 @@ static ANTHROPIC: Vendor = Vendor {
     base_url: "https://api.anthropic.com",
     base_url_variable: "ANTHROPIC_BASE_URL",
     key_variable: "ANTHROPIC_API_KEY",
-    key_header: KeyHeader::Named("x-api-key"),
+    key_header: "x-api-key",
+    key_prefix: "",
     headers: &[("anthropic-version", "2023-06-01")],
     call: "v1/messages",
     refused_endings: &["/v1/messages", "/v1"],

@@ -21,40 +21,15 @@ pub(crate) struct Vendor {
     pub(crate) base_url: &'static str,
     pub(crate) base_url_variable: &'static str,
     pub(crate) key_variable: &'static str,
-    pub(crate) key_header: KeyHeader,
+    pub(crate) key_header: &'static str,
+    /// What stands before the key in its header.
+    pub(crate) key_prefix: &'static str,
     /// Headers of every call, besides the usual ones.
     pub(crate) headers: &'static [(&'static str, &'static str)],
     /// The path of a call, which is added to the base URL.
     pub(crate) call: &'static str,
     /// Paths that show that a base URL already holds a part of the call.
     pub(crate) refused_endings: &'static [&'static str],
-}
-
-/// The header that a key goes into.
-pub(crate) enum KeyHeader {
-    /// `Authorization: Bearer …`
-    #[cfg(feature = "openai")]
-    Bearer,
-    /// The key alone, under this name.
-    #[cfg(feature = "anthropic")]
-    Named(&'static str),
-}
-
-impl KeyHeader {
-    fn credential(&self, key: &str) -> Credential {
-        match self {
-            #[cfg(feature = "openai")]
-            Self::Bearer => Credential {
-                header: http::header::AUTHORIZATION,
-                value: format!("Bearer {key}"),
-            },
-            #[cfg(feature = "anthropic")]
-            Self::Named(header) => Credential {
-                header: HeaderName::from_static(header),
-                value: key.to_owned(),
-            },
-        }
-    }
 }
 
 /// Where the calls of a provider go.
@@ -144,7 +119,10 @@ impl EndpointBuilder {
                 vendor.key_variable
             )));
         }
-        let credential = api_key.map(|key| vendor.key_header.credential(key.trim()));
+        let credential = api_key.map(|key| Credential {
+            header: HeaderName::from_static(vendor.key_header),
+            value: format!("{}{}", vendor.key_prefix, key.trim()),
+        });
         let http = HttpClient::build(self.http, &base_url, vendor.headers, credential)?;
         Ok(Endpoint {
             name: format!("{}:{}", vendor.name, self.model),

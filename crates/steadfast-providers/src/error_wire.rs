@@ -57,12 +57,6 @@ impl Verdict {
         };
         Self { kind, why }
     }
-
-    /// Adds a second piece of evidence, without which it would be another verdict.
-    pub(crate) fn and(mut self, evidence: &str) -> Self {
-        self.why = format!("{} and {evidence}", self.why);
-        self
-    }
 }
 
 /// Classifies an answer that is an error by its status; `judge` decides where it has an error object.

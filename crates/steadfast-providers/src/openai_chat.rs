@@ -7,7 +7,7 @@ mod stream_wire;
 use async_trait::async_trait;
 use steadfast_core::{ConfigError, Model, ModelError, ModelRequest, ModelStream};
 
-use crate::endpoint::{Endpoint, EndpointBuilder, KeyHeader, Vendor, endpoint_setters};
+use crate::endpoint::{Endpoint, EndpointBuilder, Vendor, endpoint_setters};
 pub(crate) use stream_wire::StreamDecoder;
 
 /// How OpenAI is reached.
@@ -17,7 +17,8 @@ static OPENAI: Vendor = Vendor {
     base_url: "https://api.openai.com/v1",
     base_url_variable: "OPENAI_BASE_URL",
     key_variable: "OPENAI_API_KEY",
-    key_header: KeyHeader::Bearer,
+    key_header: "authorization",
+    key_prefix: "Bearer ",
     headers: &[],
     call: "chat/completions",
     refused_endings: &["/chat/completions"],

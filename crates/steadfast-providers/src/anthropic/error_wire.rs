@@ -1,7 +1,6 @@
 //! The errors of the messages wire, classified from code, documented sentence, general type and
 //! status, in this order. Source: the vendor's error reference; each rule by sentence quotes it.
 
-use serde_json::Value;
 use steadfast_core::{ModelError, ModelErrorKind as Kind};
 
 use crate::{
@@ -23,9 +22,7 @@ pub(super) fn classify_if_error(head: &Head, data: &[u8]) -> Option<ModelError> 
 fn judge(error: &ErrorObject<'_>, status: u16) -> Verdict {
     let codes = || {
         // The details are more exact than the type: a used-up budget is a `rate_limit_error` too.
-        let detail = error
-            .details
-            .and_then(|details| details.get("error_code").and_then(Value::as_str));
+        let detail = error.text_at("/details/error_code");
         let detail = detail.map(|code| ("error code", code));
         let code = error.code.as_deref().map(|code| ("error code", code));
         let kind = error.kind.map(|kind| ("error type", kind));

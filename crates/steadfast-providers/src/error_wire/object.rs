@@ -7,7 +7,6 @@ use serde_json::Value;
 use super::Verdict;
 
 /// What an error object says.
-#[derive(Default)]
 pub(crate) struct ErrorObject<'a> {
     pub(crate) message: Cow<'a, str>,
     /// A code in words, or a number that is no status.
@@ -15,9 +14,8 @@ pub(crate) struct ErrorObject<'a> {
     /// A code that is a status.
     pub(crate) number: Option<u16>,
     pub(crate) kind: Option<&'a str>,
-    pub(crate) metadata: Option<&'a Value>,
-    pub(crate) inner_code: Option<&'a str>,
-    pub(crate) details: Option<&'a Value>,
+    /// The object itself, for what only one vendor sends.
+    pub(crate) object: &'a Value,
 }
 
 impl<'a> ErrorObject<'a> {
@@ -64,15 +62,20 @@ impl<'a> ErrorObject<'a> {
             code,
             number,
             kind: text("type").or_else(|| text("status")),
-            metadata: error.get("metadata"),
-            inner_code: error.pointer("/innererror/code").and_then(Value::as_str),
-            details: error.get("details"),
+            object: error,
         }
+    }
+
+    /// Returns the text at a path, such as `/details/error_code`.
+    pub(crate) fn text_at(&self, path: &str) -> Option<&'a str> {
+        self.object.pointer(path)?.as_str()
     }
 
     /// Returns the code that is shown: the vendor's own, or else the type.
     pub(crate) fn shown_code(&self) -> Option<&str> {
-        self.code.as_deref().or(self.kind)
+        let code = self.code.as_deref();
+        code.or_else(|| self.text_at("/details/error_code"))
+            .or(self.kind)
     }
 
     /// The status that speaks: in a stream, and with OpenRouter at any time, it stands in the object.
@@ -91,25 +94,6 @@ impl<'a> ErrorObject<'a> {
             return verdict;
         }
         Verdict::by("error code", &status.to_string(), verdict.kind)
-    }
-
-    /// Returns Google's reasons, such as `API_KEY_INVALID`.
-    pub(crate) fn reasons(&self) -> impl Iterator<Item = &'a str> {
-        self.details()
-            .filter_map(|detail| detail.get("reason")?.as_str())
-    }
-
-    /// Returns whether one of Google's quotas of a day is used up.
-    pub(crate) fn names_daily_quota(&self) -> bool {
-        self.details()
-            .filter_map(|detail| detail.get("violations")?.as_array())
-            .flatten()
-            .filter_map(|violation| violation.get("quotaId")?.as_str())
-            .any(|quota| quota.contains("PerDay") || quota.contains("Daily"))
-    }
-
-    fn details(&self) -> impl Iterator<Item = &'a Value> {
-        self.details.and_then(Value::as_array).into_iter().flatten()
     }
 }
 

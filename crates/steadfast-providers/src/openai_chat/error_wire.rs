@@ -1,6 +1,8 @@
 //! The errors of the chat wire, classified from code, documented sentence, general type and status, in this
 //! order. Sources: the vendors' error references; each rule by sentence quotes it.
 
+mod google;
+
 use serde_json::Value;
 use steadfast_core::{ModelError, ModelErrorKind as Kind};
 
@@ -25,9 +27,10 @@ fn judge(error: &ErrorObject<'_>, status: u16) -> Verdict {
     let status = error.status(of_answer);
     let codes = || {
         let code = error.code.as_deref().map(|code| ("error code", code));
-        let inner_code = error.inner_code.map(|code| ("inner error code", code));
+        let inner_code = error.text_at("/innererror/code");
+        let inner_code = inner_code.map(|code| ("inner error code", code));
         let kind = error.kind.map(|kind| ("error type", kind));
-        let reasons = error.reasons().map(|reason| ("error reason", reason));
+        let reasons = google::reasons(error.object).map(|reason| ("error reason", reason));
         let named = [code, inner_code, kind];
         named.into_iter().flatten().chain(reasons)
     };
@@ -86,8 +89,8 @@ fn by_code(error: &ErrorObject<'_>, what: &str, code: &str) -> Option<Verdict> {
 /// too large for … on tokens per min (TPM): Limit 12000, Requested 15318".
 fn throttled_or_larger(error: &ErrorObject<'_>, what: &str, code: &str) -> Verdict {
     const TOO_LARGE: &str = "Request too large";
-    if error.names_daily_quota() {
-        Verdict::by(what, code, Kind::QuotaExhausted).and("a quota of a day")
+    if google::names_daily_quota(error.object) {
+        Verdict::by("a quota of a day, and", code, Kind::QuotaExhausted)
     } else if error.message.starts_with(TOO_LARGE) {
         Verdict::by_sentence(TOO_LARGE, Kind::TooLarge)
     } else {
@@ -145,7 +148,7 @@ fn by_sentence(error: &ErrorObject<'_>, status: u16) -> Option<Verdict> {
 
 /// OpenRouter tells in `metadata` which of several meanings a status has.
 fn by_metadata(error: &ErrorObject<'_>, status: u16) -> Option<Verdict> {
-    let metadata = error.metadata?;
+    let metadata = error.object.get("metadata")?;
     let source = metadata.get("limit_source").and_then(Value::as_str);
     let budget = "openrouter_in_flight_budget";
     match status {
