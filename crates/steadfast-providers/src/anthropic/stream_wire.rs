@@ -6,16 +6,35 @@ mod open_block;
 
 use std::{borrow::Cow, collections::VecDeque};
 
-use serde_json::{json, value::RawValue};
+use serde_json::{Value, json, value::RawValue};
 use steadfast_core::{ModelDelta, ModelError};
 
 use super::{error_wire, request_wire::OPAQUE_KEY};
 use crate::{answer::AnswerDecoder, finish::Finish, http_client::Head};
-use event::{Block, BlockDelta, Event, Text, Whole, WireUsage};
+use event::{Block, BlockDelta, BlockKind, Event, Text, Whole, WireUsage};
 use open_block::{Open, OpenBlock};
 
 /// The end of a stream as other wires have it: some gateways send it here too.
 const DONE: &[u8] = b"[DONE]";
+
+/// Types of events whose shape is known.
+const KNOWN_EVENTS: [&str; 7] = [
+    "message_start",
+    "content_block_start",
+    "content_block_delta",
+    "content_block_stop",
+    "message_delta",
+    "message_stop",
+    "error",
+];
+
+/// Types of deltas whose shape is known.
+const KNOWN_DELTAS: [&str; 4] = [
+    "text_delta",
+    "thinking_delta",
+    "signature_delta",
+    "input_json_delta",
+];
 
 /// Decodes the events of one answer.
 pub(crate) struct StreamDecoder {
@@ -63,6 +82,7 @@ impl AnswerDecoder for StreamDecoder {
         }
         let event = match serde_json::from_slice::<Event<'_>>(data) {
             Ok(event) => event,
+            Err(_) if self.passes_over(data) => return Ok(false),
             Err(error) => return Err(self.unexpected(data, "an event of the stream", error)),
         };
         let kind = event.kind.as_ref().map_or("", |Text(kind)| kind);
@@ -143,6 +163,27 @@ impl StreamDecoder {
             .unwrap_or_else(|| self.head.unexpected(what, error))
     }
 
+    /// Returns whether an event is of a type that is not known, which may have any shape. A delta of
+    /// such a type belongs to a block of the provider's own.
+    fn passes_over(&mut self, data: &[u8]) -> bool {
+        let Ok(event) = serde_json::from_slice::<Value>(data) else {
+            return false;
+        };
+        let word = |path: &str| event.pointer(path).and_then(Value::as_str);
+        match (word("/type"), word("/delta/type")) {
+            (Some("content_block_delta"), Some(kind)) if !KNOWN_DELTAS.contains(&kind) => {
+                let index = event.get("index").and_then(Value::as_u64);
+                let index = index.and_then(|index| usize::try_from(index).ok());
+                if let Some(Open::Own(own)) = index.and_then(|index| self.find(index)) {
+                    own.grow(data);
+                }
+                true
+            }
+            (Some(kind), _) => !KNOWN_EVENTS.contains(&kind) && event.get("error").is_none(),
+            (None, _) => false,
+        }
+    }
+
     fn start(&mut self, deltas: &mut VecDeque<ModelDelta>) {
         if !self.started {
             self.started = true;
@@ -160,24 +201,44 @@ impl StreamDecoder {
         deltas: &mut VecDeque<ModelDelta>,
     ) -> Result<(), ModelError> {
         self.start(deltas);
-        let block = serde_json::from_str::<Block<'_>>(raw.get())
-            .map_err(|error| self.head.unexpected("a block of the answer", error))?;
-        let owned = |text: Option<Text<'_>>| text.map(|Text(text)| text.into_owned());
-        let open = match &*block.kind.0 {
-            "text" => {
-                self.say(block.text, ModelDelta::Text, deltas);
-                return Ok(());
+        let unexpected = |error| self.head.unexpected("a block of the answer", error);
+        let BlockKind { kind: Text(kind) } = serde_json::from_str(raw.get()).map_err(unexpected)?;
+        let open = match &*kind {
+            "text" | "thinking" | "redacted_thinking" | "tool_use" => {
+                let block = serde_json::from_str(raw.get()).map_err(unexpected)?;
+                self.take_known_block(index, &kind, block, deltas)
             }
+            // Of a type that is not known, the fields may have any shape.
+            _ => {
+                self.spoke = true;
+                Some(Open::own(raw))
+            }
+        };
+        let block = open.map(|open| OpenBlock { index, open });
+        self.open.extend(block);
+        Ok(())
+    }
+
+    /// Takes the beginning of a block, and returns what of it is said only at its end.
+    fn take_known_block(
+        &mut self,
+        index: usize,
+        kind: &str,
+        block: Block<'_>,
+        deltas: &mut VecDeque<ModelDelta>,
+    ) -> Option<Open> {
+        let owned = |text: Option<Text<'_>>| text.map(|Text(text)| text.into_owned());
+        match kind {
             "thinking" => {
                 self.say(block.thinking, ModelDelta::Reasoning, deltas);
                 let signature = owned(block.signature).unwrap_or_default();
-                Open::Thinking { signature }
+                Some(Open::Thinking { signature })
             }
             "redacted_thinking" => {
                 let data = owned(block.data).unwrap_or_default();
                 let own = json!({ OPAQUE_KEY: { "data": data } });
                 deltas.push_back(ModelDelta::ReasoningOpaque(own));
-                return Ok(());
+                None
             }
             "tool_use" => {
                 self.spoke = true;
@@ -187,15 +248,13 @@ impl StreamDecoder {
                     name: owned(block.name).unwrap_or_default(),
                 });
                 let input = block.input.map(|input| input.get().to_owned());
-                Open::ToolUse { input }
+                Some(Open::ToolUse { input })
             }
             _ => {
-                self.spoke = true;
-                Open::own(raw)
+                self.say(block.text, ModelDelta::Text, deltas);
+                None
             }
-        };
-        self.open.push(OpenBlock { index, open });
-        Ok(())
+        }
     }
 
     fn take_delta(

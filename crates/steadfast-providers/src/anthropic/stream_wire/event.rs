@@ -60,11 +60,16 @@ pub(super) struct Start {
     pub(super) usage: Option<WireUsage>,
 }
 
-/// A block as it begins, or as it stands in a whole answer.
+/// The type of a block.
 #[derive(Deserialize)]
-pub(super) struct Block<'a> {
+pub(super) struct BlockKind<'a> {
     #[serde(borrow, rename = "type")]
     pub(super) kind: Text<'a>,
+}
+
+/// A block of a type that is known, as it begins or as it stands in a whole answer.
+#[derive(Deserialize)]
+pub(super) struct Block<'a> {
     #[serde(borrow, default)]
     pub(super) text: Option<Text<'a>>,
     #[serde(borrow, default)]

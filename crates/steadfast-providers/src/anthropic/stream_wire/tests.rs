@@ -1,5 +1,4 @@
 use http::{HeaderMap, StatusCode};
-use serde_json::Value;
 use steadfast_core::{ModelErrorKind as Kind, StopReason, Usage};
 
 use super::*;
@@ -236,6 +235,30 @@ fn what_is_not_known_is_passed_over() {
         ],
         &[said("a\né")],
     );
+}
+
+#[test]
+fn what_is_not_known_may_have_any_shape() {
+    let block = json!({"type": "invented", "data": {"x": 1}, "id": 7, "input": [1]});
+    let mut grown = block.clone();
+    grown["text"] = json!({"y": 2});
+    check(
+        &[
+            json!({"type": "invented", "index": "a", "delta": 1, "message": "m", "usage": []}),
+            start(0, block),
+            delta(0, json!({"type": "invented_delta", "text": {"y": 2}})),
+            stop(0),
+            delta(9, json!({"type": "invented_delta", "text": {"y": 2}})),
+        ],
+        &[ModelDelta::Opaque(json!({ "anthropic": grown }))],
+    );
+    for broken in [
+        json!({"type": "content_block_delta", "delta": {"type": "text_delta", "text": 7}}),
+        json!({"type": "content_block_start", "content_block": {"type": "text", "text": 7}}),
+        json!({"delta": 7}),
+    ] {
+        assert_eq!(decode(std::slice::from_ref(&broken)).1, Err(Kind::Protocol), "{broken}");
+    }
 }
 
 #[test]
