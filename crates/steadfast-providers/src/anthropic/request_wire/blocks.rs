@@ -75,18 +75,31 @@ enum Source<'a> {
 /// Writes a history: neighbours of one role become one message, and one that says nothing is left
 /// out.
 pub(super) fn messages(history: &History) -> Result<Vec<WireMessage<'_>>, ModelError> {
-    let mut messages: Vec<WireMessage<'_>> = Vec::with_capacity(history.len());
-    for message in history.iter() {
-        let (role, content) = match message.role {
-            Role::Assistant => ("assistant", assistant(message)),
-            _ => ("user", user(&message.content)?),
-        };
-        if content.is_empty() {
-            continue;
-        }
-        match messages.last_mut() {
-            Some(last) if last.role == role => last.content.extend(content),
-            _ => messages.push(WireMessage { role, content }),
+    let spoken = history.iter().map(|message| &**message);
+    let spoken: Vec<&Message> = spoken
+        .filter(|message| !message.content.is_empty())
+        .collect();
+    let mut messages: Vec<WireMessage<'_>> = Vec::with_capacity(spoken.len());
+    let mut neighbours = spoken
+        .chunk_by(|one, next| one.role == next.role)
+        .peekable();
+    while let Some(group) = neighbours.next() {
+        let is_last = neighbours.peek().is_none();
+        for message in group {
+            let (role, content) = match message.role {
+                // The model goes on with the last answer, and with the calls that it left open.
+                Role::Assistant if is_last => ("assistant", assistant(message, |_| true)),
+                Role::Assistant => {
+                    let content = assistant(message, |own| is_answered(own, group));
+                    ("assistant", content)
+                }
+                _ => ("user", user(&message.content)?),
+            };
+            match messages.last_mut() {
+                _ if content.is_empty() => {}
+                Some(last) if last.role == role => last.content.extend(content),
+                _ => messages.push(WireMessage { role, content }),
+            }
         }
     }
     for message in &mut messages {
@@ -115,24 +128,27 @@ fn text_block(text: &str) -> Option<Block<'_>> {
     (!text.trim().is_empty()).then_some(Block::Text { text })
 }
 
-fn assistant(message: &Message) -> Vec<Block<'_>> {
+/// Writes an answer; `is_answered` tells of a block of the provider's own whether it may stay in one
+/// that ended early.
+fn assistant<'a>(message: &'a Message, is_answered: impl Fn(&Value) -> bool) -> Vec<Block<'a>> {
     let was_cut = message.stop_reason == Some(StopReason::MaxTokens);
+    let ended_early = was_cut || message.stop_reason == Some(StopReason::PauseTurn);
     let blocks = message.content.iter().filter_map(|block| match block {
         ContentBlock::Text { text } | ContentBlock::Refusal { text } => text_block(text),
         ContentBlock::Reasoning(reasoning) => thinking(reasoning, was_cut),
         ContentBlock::ToolUse(call) => Some(tool_use(call)),
         ContentBlock::Opaque { data } => {
             let own = data.get(OPAQUE_KEY)?;
-            // A call of the provider's own that was cut has no result, and none will come.
-            (!was_cut || is_answered(own, message)).then_some(Block::Own(own))
+            (!ended_early || is_answered(own)).then_some(Block::Own(own))
         }
         _ => None,
     });
     blocks.collect()
 }
 
-/// Returns whether a block is no call, or one whose result came with the same message.
-fn is_answered(own: &Value, message: &Message) -> bool {
+/// Returns whether a block is no call, or one whose result came with it: the vendor refuses a call of
+/// its own whose result will never come.
+fn is_answered(own: &Value, group: &[&Message]) -> bool {
     let kind = own.get("type").and_then(Value::as_str);
     let is_call = kind.is_some_and(|kind| kind.ends_with("tool_use"));
     let answers = |block: &ContentBlock| match block {
@@ -142,7 +158,8 @@ fn is_answered(own: &Value, message: &Message) -> bool {
         }
         _ => false,
     };
-    !is_call || message.content.iter().any(answers)
+    let mut blocks = group.iter().flat_map(|message| &message.content);
+    !is_call || blocks.any(answers)
 }
 
 /// Thinking goes back with its signature. That of another provider stays out: it means nothing here.

@@ -286,24 +286,76 @@ fn own_blocks_go_back_as_they_came() {
     );
 }
 
-#[test]
-fn what_a_cut_left_open_does_not_go_back() {
-    let call = |id: &str| json!({"type": "server_tool_use", "id": id, "input": {}});
-    let result = json!({"type": "web_search_tool_result", "tool_use_id": "a"});
-    let content = vec![
-        reasoning("Hm", json!({"signature": ""})),
-        own(call("a")),
-        own(result.clone()),
-        own(call("b")),
-    ];
-    let mut cut = assistant(content.clone());
-    cut.stop_reason = Some(StopReason::MaxTokens);
-    let mut paused = assistant(content);
-    paused.stop_reason = Some(StopReason::PauseTurn);
+fn server_call(id: &str) -> Value {
+    json!({"type": "server_tool_use", "id": id, "input": {}})
+}
 
-    check_answer(cut, json!([call("a"), result]));
-    let unsigned = json!({"type": "thinking", "thinking": "Hm", "signature": ""});
-    check_answer(paused, json!([unsigned, call("a"), result, call("b")]));
+fn server_result(id: &str) -> Value {
+    json!({"type": "web_search_tool_result", "tool_use_id": id})
+}
+
+/// An answer that ended early: one call has its result, another has none.
+fn ended_early(stop_reason: StopReason) -> Message {
+    let mut message = assistant(vec![
+        own(server_call("a")),
+        own(server_result("a")),
+        own(server_call("b")),
+    ]);
+    message.stop_reason = Some(stop_reason);
+    message
+}
+
+#[test]
+fn calls_that_will_never_be_answered_stay_out() {
+    for stop_reason in [StopReason::MaxTokens, StopReason::PauseTurn] {
+        let expected = json!([server_call("a"), server_result("a")]);
+        check_answer(ended_early(stop_reason), expected);
+    }
+    let mut nothing_else = assistant(vec![own(server_call("b"))]);
+    nothing_else.stop_reason = Some(StopReason::PauseTurn);
+    check(
+        vec![Message::user("a"), nothing_else, Message::user("b")],
+        json!([{"role": "user", "content": [text("a"), text("b")]}]),
+    );
+}
+
+#[test]
+fn paused_answer_goes_back_whole() {
+    let calls = json!([server_call("a"), server_result("a"), server_call("b")]);
+    check(
+        vec![Message::user("a"), ended_early(StopReason::PauseTurn)],
+        json!([{"role": "user", "content": [text("a")]}, {"role": "assistant", "content": calls}]),
+    );
+    let rest = assistant(vec![own(server_result("b")), ContentBlock::text("Blue.")]);
+    let whole = json!([
+        server_call("a"),
+        server_result("a"),
+        server_call("b"),
+        server_result("b"),
+        text("Blue.")
+    ]);
+    check(
+        vec![
+            ended_early(StopReason::PauseTurn),
+            rest,
+            Message::user("Go on."),
+        ],
+        json!([{"role": "assistant", "content": whole}, go_on()]),
+    );
+}
+
+#[test]
+fn thinking_that_was_cut_before_its_signature_stays_out() {
+    let unsigned = |stop_reason| {
+        let thought = reasoning("Hm", json!({"signature": ""}));
+        let mut message = assistant(vec![thought, ContentBlock::text("x")]);
+        message.stop_reason = Some(stop_reason);
+        message
+    };
+    let thought = json!({"type": "thinking", "thinking": "Hm", "signature": ""});
+    check_answer(unsigned(StopReason::MaxTokens), json!([text("x")]));
+    // A server that never signs.
+    check_answer(unsigned(StopReason::EndTurn), json!([thought, text("x")]));
 }
 
 #[test]

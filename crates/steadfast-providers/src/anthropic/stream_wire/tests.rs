@@ -257,7 +257,11 @@ fn what_is_not_known_may_have_any_shape() {
         json!({"type": "content_block_start", "content_block": {"type": "text", "text": 7}}),
         json!({"delta": 7}),
     ] {
-        assert_eq!(decode(std::slice::from_ref(&broken)).1, Err(Kind::Protocol), "{broken}");
+        assert_eq!(
+            decode(std::slice::from_ref(&broken)).1,
+            Err(Kind::Protocol),
+            "{broken}"
+        );
     }
 }
 
@@ -322,7 +326,11 @@ fn stop_reason_is_no_end_marker() {
         assert!(!decoder.take_event(data.as_bytes(), &mut deltas).unwrap());
     }
     assert!(!decoder.is_complete());
-    assert_eq!(without_start(deltas), [said("x")]);
+    assert_eq!(without_start(std::mem::take(&mut deltas)), [said("x")]);
+
+    let ended = decoder.take_event(end().to_string().as_bytes(), &mut deltas);
+    assert!(ended.unwrap() && decoder.is_complete());
+    assert_eq!(without_start(deltas), [END]);
 }
 
 #[test]
