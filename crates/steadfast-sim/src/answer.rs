@@ -1,6 +1,6 @@
 //! What the simulated model says: text, reasoning, tool calls, a refusal, and what it cost.
 //!
-//! Nothing here knows a wire format; `openai/` turns an answer into bytes.
+//! Nothing here knows a wire format; the folders of the wires turn an answer into bytes.
 
 use serde_json::Value;
 
@@ -31,7 +31,9 @@ use crate::built_in_answer;
 pub struct Answer {
     pub(crate) contents: Vec<Content>,
     finish: Option<String>,
-    pub(crate) usage: Option<Usage>,
+    /// The tokens of input and output.
+    pub(crate) usage: Option<(u64, u64)>,
+    pub(crate) cached_tokens: u64,
 }
 
 /// One stretch of an answer.
@@ -43,13 +45,6 @@ pub(crate) enum Content {
     ToolCall { name: String, arguments: String },
 }
 
-/// How many tokens an answer is said to have cost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Usage {
-    pub(crate) input_tokens: u64,
-    pub(crate) output_tokens: u64,
-}
-
 impl Answer {
     /// Says nothing: an answer with a role and an end, but without content.
     pub fn empty() -> Self {
@@ -57,6 +52,7 @@ impl Answer {
             contents: Vec::new(),
             finish: None,
             usage: None,
+            cached_tokens: 0,
         }
     }
 
@@ -65,19 +61,20 @@ impl Answer {
         Self::empty().then_text(text)
     }
 
-    /// Thinks aloud, in the field `reasoning_content`.
+    /// Thinks aloud: the field `reasoning_content`, or a `thinking` block with a signature.
     pub fn reasoning(text: impl Into<String>) -> Self {
         Self::empty().then_reasoning(text)
     }
 
     /// Asks for a tool, with arguments as JSON.
     ///
-    /// A [`Value::String`] is sent as it is, for arguments that are not JSON.
+    /// A [`Value::String`] is sent as it is, for arguments that are not JSON. Only an Anthropic
+    /// answer that is not a stream has no place for those; it gets them as a JSON string.
     pub fn tool_call(name: impl Into<String>, arguments: impl Into<Value>) -> Self {
         Self::empty().then_tool_call(name, arguments)
     }
 
-    /// Refuses to answer, in the field `refusal`.
+    /// Refuses to answer: the field `refusal`, or a text that ends with the stop reason `refusal`.
     pub fn refusal(text: impl Into<String>) -> Self {
         let mut answer = Self::empty();
         answer.contents.push(Content::Refusal(text.into()));
@@ -139,6 +136,16 @@ impl Answer {
     }
 
     /// Sets the finish reason, instead of `tool_calls` after a tool call and `stop` otherwise.
+    ///
+    /// In the words of either vendor: each wire says it in its own. A word that a wire has no
+    /// other word for is sent as it is.
+    ///
+    /// | OpenAI says | Anthropic says |
+    /// |---|---|
+    /// | `stop` | `end_turn`, or `stop_sequence` if that was the word |
+    /// | `tool_calls` | `tool_use` |
+    /// | `length` | `max_tokens`, or `model_context_window_exceeded` if that was the word |
+    /// | `content_filter` | `refusal` |
     pub fn finish(mut self, reason: impl Into<String>) -> Self {
         self.finish = Some(reason.into());
         self
@@ -146,10 +153,15 @@ impl Answer {
 
     /// Sets the tokens, instead of a guess from the lengths of prompt and answer.
     pub fn usage(mut self, input_tokens: u64, output_tokens: u64) -> Self {
-        self.usage = Some(Usage {
-            input_tokens,
-            output_tokens,
-        });
+        self.usage = Some((input_tokens, output_tokens));
+        self
+    }
+
+    /// Sets how many of the input tokens came from the vendor's cache; the default is none.
+    ///
+    /// OpenAI counts them among the input tokens, Anthropic beside them.
+    pub fn cached_tokens(mut self, tokens: u64) -> Self {
+        self.cached_tokens = tokens;
         self
     }
 
@@ -161,6 +173,11 @@ impl Answer {
             None if self.has_tool_calls() => "tool_calls",
             None => "stop",
         }
+    }
+
+    /// Says whether the answer names its finish reason itself.
+    pub(crate) fn has_own_finish(&self) -> bool {
+        self.finish.is_some()
     }
 
     pub(crate) fn has_tool_calls(&self) -> bool {

@@ -3,8 +3,7 @@
 //! It understands nothing. It does just enough for an agent loop to go all the way round: call a
 //! tool, read its result, say something.
 
-use serde_json::Value;
-
+use crate::conversation::{OfferedTool, ToolChoice};
 use crate::schema_arguments::arguments;
 use crate::{Answer, ChatRequest};
 
@@ -25,11 +24,7 @@ pub(crate) fn answer(request: &ChatRequest) -> Answer {
     }
     let prompt = request.prompt();
     match chosen_tool(request) {
-        Some(tool) => {
-            let name = tool.get("name").and_then(Value::as_str).unwrap_or_default();
-            let schema = tool.get("parameters").unwrap_or(&Value::Null);
-            Answer::tool_call(name, arguments(schema, &prompt))
-        }
+        Some(tool) => Answer::tool_call(tool.name, arguments(tool.schema, &prompt)),
         None => Answer::text(format!(
             "This is the Steadfast simulator, not a model. You said: “{}”",
             prompt.trim()
@@ -37,28 +32,22 @@ pub(crate) fn answer(request: &ChatRequest) -> Answer {
     }
 }
 
-/// Returns the function that the request demands, or else the first one that it offers.
-fn chosen_tool(request: &ChatRequest) -> Option<&Value> {
-    let choice = request.body().get("tool_choice");
-    if choice.and_then(Value::as_str) == Some("none") {
-        return None;
+/// Returns the tool that the request demands, or else the first one that it offers.
+fn chosen_tool(request: &ChatRequest) -> Option<OfferedTool<'_>> {
+    let mut tools = request.offered_tools().into_iter();
+    match request.tool_choice() {
+        ToolChoice::None => None,
+        ToolChoice::Any => tools.next(),
+        ToolChoice::Named(name) => tools.find(|tool| tool.name == name),
     }
-    let demanded = choice.and_then(|choice| choice.pointer("/function/name")?.as_str());
-    request
-        .tools()
-        .iter()
-        .filter_map(|tool| tool.get("function"))
-        .find(|function| {
-            let name = function.get("name").and_then(Value::as_str);
-            name.is_some() && (demanded.is_none() || name == demanded)
-        })
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
+    use crate::Wire;
 
     fn with(mut extra: Value) -> ChatRequest {
         let tool = |name: &str| json!({"type": "function", "function": {"name": name}});
@@ -84,6 +73,38 @@ mod tests {
         ];
         for (extra, expected) in cases {
             assert_eq!(answer(&with(extra)), expected);
+        }
+    }
+
+    #[test]
+    fn anthropics_tools_are_called_as_well() {
+        let schema = json!({"type": "object", "properties": {"city": {"type": "string"}},
+                            "required": ["city"]});
+        let tools = json!([
+            {"type": "web_search_20250305", "name": "web_search"},
+            {"name": "first", "input_schema": schema},
+            {"name": "second", "input_schema": {"type": "object"}},
+        ]);
+        let cases = [
+            (
+                json!({"type": "auto"}),
+                Answer::tool_call("first", json!({"city": "Oslo"})),
+            ),
+            (
+                json!({"type": "tool", "name": "second"}),
+                Answer::tool_call("second", json!({})),
+            ),
+        ];
+        for (choice, expected) in cases {
+            let body = json!({
+                "messages": [{"role": "user", "content": "Is it raining in Oslo?"}],
+                "tools": tools,
+                "tool_choice": choice,
+            });
+
+            let request = ChatRequest::for_wire(Wire::AnthropicMessages, body);
+
+            assert_eq!(answer(&request), expected);
         }
     }
 

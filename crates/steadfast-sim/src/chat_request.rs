@@ -1,32 +1,53 @@
 //! A chat request as an answerer sees it: the JSON body, and what is usually asked of it.
 //!
-//! It does not validate: the simulator refuses what OpenAI would refuse before an answerer is
-//! asked.
+//! It does not validate: the simulator refuses what the vendor would refuse before an answerer is
+//! asked. How each wire's requests are read is in the folders of the wires.
 
 use std::fmt;
 
 use serde_json::Value;
 
-/// Wraps the body of one chat request.
+use crate::Wire;
+use crate::conversation::{Item, OfferedTool, ToolChoice, list, string};
+
+/// Wraps the body of one chat request, in whichever wire it came.
 ///
 /// # Examples
 ///
+/// The same question in two wires reads the same:
+///
 /// ```
 /// use serde_json::json;
-/// use steadfast_sim::ChatRequest;
+/// use steadfast_sim::{ChatRequest, Wire};
 ///
-/// let request = ChatRequest::new(json!({
+/// let openai = ChatRequest::new(json!({
 ///     "model": "sim",
+///     "messages": [
+///         {"role": "system", "content": "Be brief."},
+///         {"role": "user", "content": "Hello"},
+///     ],
+///     "tools": [{"type": "function", "function": {"name": "add"}}],
+/// }));
+/// let anthropic = ChatRequest::for_wire(Wire::AnthropicMessages, json!({
+///     "model": "sim",
+///     "max_tokens": 100,
+///     "system": "Be brief.",
 ///     "messages": [{"role": "user", "content": [{"type": "text", "text": "Hello"}]}],
+///     "tools": [{"name": "add", "input_schema": {"type": "object"}}],
 /// }));
 ///
-/// assert_eq!(request.model(), "sim");
-/// assert_eq!(request.prompt(), "Hello");
-/// assert!(!request.is_stream());
-/// assert!(request.tool_results().is_empty());
+/// for request in [openai, anthropic] {
+///     assert_eq!(request.model(), "sim");
+///     assert_eq!(request.system(), "Be brief.");
+///     assert_eq!(request.prompt(), "Hello");
+///     assert_eq!(request.tool_names(), ["add"]);
+///     assert!(!request.is_stream());
+///     assert!(request.tool_results().is_empty());
+/// }
 /// ```
 #[derive(Clone, PartialEq)]
 pub struct ChatRequest {
+    wire: Wire,
     body: Value,
 }
 
@@ -58,10 +79,22 @@ pub struct ToolResult {
 }
 
 impl ChatRequest {
-    /// Wraps a body; any JSON will do, what is missing reads as empty.
+    /// Wraps a body in OpenAI's wire; any JSON will do, what is missing reads as empty.
     #[must_use]
     pub fn new(body: Value) -> Self {
-        Self { body }
+        Self::for_wire(Wire::OpenAiChat, body)
+    }
+
+    /// Wraps a body in any wire; any JSON will do, what is missing reads as empty.
+    #[must_use]
+    pub fn for_wire(wire: Wire, body: Value) -> Self {
+        Self { wire, body }
+    }
+
+    /// Returns the wire in which the request came.
+    #[must_use]
+    pub fn wire(&self) -> Wire {
+        self.wire
     }
 
     /// Returns the whole body.
@@ -77,19 +110,40 @@ impl ChatRequest {
     /// Returns the name of the model.
     #[must_use]
     pub fn model(&self) -> &str {
-        self.text_at("model")
+        string(&self.body, "model")
+    }
+
+    /// Returns the instructions for the whole conversation; empty if there are none.
+    #[must_use]
+    pub fn system(&self) -> String {
+        self.wire.dialect().system(&self.body)
     }
 
     /// Returns the messages as they were sent, oldest first.
     #[must_use]
     pub fn messages(&self) -> &[Value] {
-        self.array_at("messages")
+        list(&self.body, "messages")
     }
 
     /// Returns the tools as they were sent.
     #[must_use]
     pub fn tools(&self) -> &[Value] {
-        self.array_at("tools")
+        list(&self.body, "tools")
+    }
+
+    /// Returns the names of the tools, in the order in which they are offered.
+    #[must_use]
+    pub fn tool_names(&self) -> Vec<&str> {
+        let tools = self.offered_tools();
+        tools.into_iter().map(|tool| tool.name).collect()
+    }
+
+    pub(crate) fn offered_tools(&self) -> Vec<OfferedTool<'_>> {
+        self.wire.dialect().tools(&self.body)
+    }
+
+    pub(crate) fn tool_choice(&self) -> ToolChoice<'_> {
+        self.wire.dialect().tool_choice(&self.body)
     }
 
     /// Returns whether the answer is to be streamed.
@@ -98,64 +152,43 @@ impl ChatRequest {
         self.body.get("stream") == Some(&Value::Bool(true))
     }
 
-    /// Returns whether a stream is to end with a chunk that says what it cost.
+    /// Returns whether a stream is to end with a chunk that says what it cost, which only OpenAI's
+    /// clients have to ask for.
     #[must_use]
     pub fn includes_usage(&self) -> bool {
         self.body.pointer("/stream_options/include_usage") == Some(&Value::Bool(true))
     }
 
     /// Returns the text of the last message of the user; empty if there is none.
+    ///
+    /// Tool results are not the user's, also where a wire sends them in the user's name.
     #[must_use]
     pub fn prompt(&self) -> String {
-        self.messages()
-            .iter()
-            .rfind(|message| role(message) == "user")
-            .map(text)
-            .unwrap_or_default()
+        let items = self.conversation().into_iter().rev();
+        let mut prompts = items.filter_map(|item| match item {
+            Item::Prompt(text) => Some(text),
+            Item::ToolResult { .. } | Item::Other => None,
+        });
+        prompts.next().unwrap_or_default()
     }
 
-    /// Returns the tool results at the end of the conversation, oldest first; empty if the last
-    /// message is something else.
+    /// Returns the tool results at the end of the conversation, oldest first; empty if something
+    /// else comes last.
     #[must_use]
     pub fn tool_results(&self) -> Vec<ToolResult> {
-        let messages = self.messages();
-        let results = messages
-            .iter()
-            .rev()
-            .take_while(|message| role(message) == "tool")
-            .count();
-        messages
-            .iter()
-            .skip(messages.len() - results)
-            .map(|message| ToolResult {
-                name: self
-                    .name_of_call(string(message, "tool_call_id"))
-                    .to_owned(),
-                content: text(message),
+        let items = self.conversation().into_iter().rev();
+        let mut results: Vec<_> = items
+            .map_while(|item| match item {
+                Item::ToolResult { name, content } => Some(ToolResult { name, content }),
+                Item::Prompt(_) | Item::Other => None,
             })
-            .collect()
+            .collect();
+        results.reverse();
+        results
     }
 
-    fn name_of_call(&self, id: &str) -> &str {
-        let calls = self
-            .messages()
-            .iter()
-            .filter_map(|message| message.get("tool_calls")?.as_array())
-            .flatten();
-        calls
-            .rev()
-            .find(|call| string(call, "id") == id)
-            .and_then(|call| call.pointer("/function/name")?.as_str())
-            .unwrap_or("tool")
-    }
-
-    fn text_at(&self, field: &str) -> &str {
-        string(&self.body, field)
-    }
-
-    fn array_at(&self, field: &str) -> &[Value] {
-        let array = self.body.get(field).and_then(Value::as_array);
-        array.map(Vec::as_slice).unwrap_or_default()
+    fn conversation(&self) -> Vec<Item> {
+        self.wire.dialect().conversation(&self.body)
     }
 }
 
@@ -164,30 +197,11 @@ impl fmt::Debug for ChatRequest {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("ChatRequest")
+            .field("wire", &self.wire)
             .field("model", &self.model())
             .field("messages", &self.messages().len())
             .field("tools", &self.tools().len())
             .finish_non_exhaustive()
-    }
-}
-
-fn string<'a>(value: &'a Value, field: &str) -> &'a str {
-    value.get(field).and_then(Value::as_str).unwrap_or_default()
-}
-
-fn role(message: &Value) -> &str {
-    string(message, "role")
-}
-
-/// Returns the text of a message, whose content is a string or a list of parts.
-fn text(message: &Value) -> String {
-    match message.get("content") {
-        Some(Value::String(text)) => text.clone(),
-        Some(Value::Array(parts)) => {
-            let texts = parts.iter().filter_map(|part| part.get("text")?.as_str());
-            texts.collect::<Vec<_>>().join("\n")
-        }
-        _ => String::new(),
     }
 }
 
@@ -197,6 +211,13 @@ mod tests {
 
     use super::*;
 
+    fn contents(request: &ChatRequest) -> Vec<(String, String)> {
+        let results = request.tool_results().into_iter();
+        results
+            .map(|result| (result.name, result.content))
+            .collect()
+    }
+
     #[test]
     fn any_json_reads_as_an_empty_request() {
         for body in [
@@ -204,13 +225,16 @@ mod tests {
             json!([]),
             json!(7),
             json!({"messages": "no", "tools": {}}),
+            json!({"messages": [7, null, {"role": "user", "content": {}}], "tools": [1, {}]}),
         ] {
-            let request = ChatRequest::new(body);
+            for wire in Wire::all() {
+                let request = ChatRequest::for_wire(*wire, body.clone());
 
-            assert_eq!(request.model(), "");
-            assert_eq!(request.prompt(), "");
-            assert!(request.messages().is_empty() && request.tools().is_empty());
-            assert!(request.tool_results().is_empty());
+                assert_eq!(request.model(), "");
+                assert_eq!(request.prompt(), "");
+                assert_eq!(request.system(), "");
+                assert!(request.tool_names().is_empty() && request.tool_results().is_empty());
+            }
         }
     }
 
@@ -219,17 +243,50 @@ mod tests {
         let request = ChatRequest::new(json!({"messages": [
             {"role": "tool", "tool_call_id": "a", "content": "old"},
             {"role": "user", "content": "and now?"},
+            {"role": "assistant", "tool_calls": [
+                {"id": "a", "function": {"name": "f"}}, {"id": "b", "function": {"name": "g"}},
+            ]},
             {"role": "tool", "tool_call_id": "a", "content": "1"},
             {"role": "tool", "tool_call_id": "b", "content": [{"type": "text", "text": "2"}]},
         ]}));
 
-        let results = request.tool_results();
+        assert_eq!(
+            contents(&request),
+            [("f".into(), "1".into()), ("g".into(), "2".into())]
+        );
+        assert_eq!(request.prompt(), "and now?");
+    }
 
-        let contents: Vec<_> = results
-            .iter()
-            .map(|result| result.content.as_str())
-            .collect();
-        assert_eq!(contents, ["1", "2"]);
+    #[test]
+    fn results_in_user_messages_are_not_the_users_words() {
+        let mut body = json!({"messages": [
+            {"role": "user", "content": "and now?"},
+            {"role": "assistant", "content": [
+                {"type": "text", "text": "I look."},
+                {"type": "tool_use", "id": "a", "name": "f", "input": {}},
+                {"type": "tool_use", "id": "b", "name": "g", "input": {}},
+            ]},
+            {"role": "user", "content": [
+                {"type": "tool_result", "tool_use_id": "a", "content": "1"},
+                {"type": "tool_result", "tool_use_id": "b",
+                 "content": [{"type": "text", "text": "2"}]},
+            ]},
+        ]});
+        let request = ChatRequest::for_wire(Wire::AnthropicMessages, body.clone());
+        let word = json!({"type": "text", "text": "Go on."});
+        body["messages"][2]["content"]
+            .as_array_mut()
+            .unwrap()
+            .push(word);
+        let interrupted = ChatRequest::for_wire(Wire::AnthropicMessages, body);
+
+        assert_eq!(
+            contents(&request),
+            [("f".into(), "1".into()), ("g".into(), "2".into())]
+        );
+        assert_eq!(request.prompt(), "and now?");
+        assert_eq!(contents(&interrupted), []);
+        assert_eq!(interrupted.prompt(), "Go on.");
     }
 
     #[test]

@@ -14,6 +14,7 @@
 //! ```
 
 mod disturb;
+mod hint;
 mod parse;
 mod script;
 

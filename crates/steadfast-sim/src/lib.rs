@@ -88,11 +88,15 @@
 //! item: `503*3` three times, `503*` for ever.
 
 mod answer;
+mod anthropic;
 mod built_in_answer;
 mod cassette;
 mod chat_request;
+mod conversation;
+mod dialect;
 mod error;
 mod fault;
+mod identifier;
 mod openai;
 mod pieces;
 mod rate_limit;
@@ -104,6 +108,9 @@ mod sent_body;
 mod server;
 mod simulator;
 mod socket;
+mod text_pieces;
+mod tokens;
+mod wire;
 
 pub use answer::Answer;
 pub use cassette::{Cassette, RecordedExchange};
@@ -113,6 +120,7 @@ pub use fault::{Fault, FaultScript, Moment, RetryHint, StreamError};
 pub use rate_limit::{HintStyle, RateLimit};
 pub use seen_request::SeenRequest;
 pub use simulator::{Simulator, SimulatorBuilder};
+pub use wire::Wire;
 
 /// Futures and values that a multi-threaded runtime must be able to move.
 const _: () = {

@@ -1,88 +1,223 @@
-//! The OpenAI chat-completions wire: answers as bytes, errors as bodies, and its headers.
+//! The OpenAI chat-completions wire: its answers, its errors, its headers, its requests.
 //!
 //! It decides nothing: which answer or error a request gets is the business of `reception.rs`.
 
 mod error_body;
-mod request_check;
+mod history_check;
+mod request;
 mod stream;
 mod unary;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use http::HeaderMap;
-use http::header::{HeaderName, HeaderValue};
+use http::StatusCode;
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::answer::{Content, Usage};
+use crate::conversation::{Item, OfferedTool, ToolChoice};
+use crate::dialect::{Caller, Dialect, Failure, ResetTime, Wanted, has_bearer};
+use crate::fault::StreamError;
+use crate::identifier::identifier;
 use crate::pieces::mix;
 use crate::rate_limit::Bucket;
 use crate::reply::Draft;
+use crate::tokens::Tokens;
 use crate::{Answer, ChatRequest};
 
-pub(crate) use error_body::{ErrorBody, hint_headers};
-pub(crate) use request_check::{Wanted, check};
+use self::error_body::ErrorBody;
 
 const FINGERPRINT: &str = "fp_steadfast_sim";
 
 /// The models that `GET …/models` lists; others are answered all the same.
 const MODELS: [&str; 2] = ["steadfast-sim", "steadfast-sim-mini"];
 
-/// Turns an answer into the bytes that the request asked for.
-pub(crate) fn draft(answer: &Answer, request: &ChatRequest, number: u64) -> Draft {
-    let envelope = Envelope::new(request, number);
-    if request.is_stream() {
-        stream::draft(answer, request, &envelope)
-    } else {
-        unary::draft(answer, request, &envelope)
+const LARGEST_BODY: usize = 64 * 1024 * 1024;
+
+/// OpenAI chat completions.
+#[derive(Debug)]
+pub(crate) struct Chat;
+
+impl Dialect for Chat {
+    fn base_path(&self) -> &'static str {
+        "/v1"
+    }
+
+    fn wanted(&self, path: &str) -> Option<Wanted> {
+        if path.ends_with("/chat/completions") {
+            Some(Wanted::Answer)
+        } else if path.ends_with("/models") {
+            Some(Wanted::Models)
+        } else {
+            None
+        }
+    }
+
+    fn has_own_headers(&self, headers: &HeaderMap) -> bool {
+        headers.contains_key("openai-organization") || headers.contains_key("openai-project")
+    }
+
+    fn has_key(&self, headers: &HeaderMap) -> bool {
+        has_bearer(headers)
+    }
+
+    fn largest_body(&self) -> usize {
+        LARGEST_BODY
+    }
+
+    fn check(
+        &self,
+        _: &HeaderMap,
+        request: &ChatRequest,
+        _: &Caller<'_>,
+    ) -> Result<(), Box<Draft>> {
+        let model = request.model();
+        let (status, error) = if model.is_empty() {
+            let error = ErrorBody::invalid("The request names no model.");
+            (StatusCode::BAD_REQUEST, error)
+        } else if request.messages().is_empty() {
+            let error = ErrorBody::invalid("The request has no messages.");
+            (StatusCode::BAD_REQUEST, error)
+        } else if model.starts_with("nonexistent") {
+            (StatusCode::NOT_FOUND, ErrorBody::model_not_found(model))
+        } else if let Err(error) = history_check::check(request.messages()) {
+            (StatusCode::BAD_REQUEST, error)
+        } else {
+            return Ok(());
+        };
+        Err(Box::new(error.into_draft(status)))
+    }
+
+    fn models(&self) -> Draft {
+        let models = MODELS.map(|id| {
+            json!({"id": id, "object": "model", "created": unix_time(), "owned_by": "steadfast"})
+        });
+        let body = json!({"object": "list", "data": models});
+        Draft::whole(StatusCode::OK, "application/json", body.to_string().into())
+    }
+
+    fn answer(&self, answer: &Answer, request: &ChatRequest, number: u64) -> Draft {
+        let envelope = Envelope::new(request, number);
+        if request.is_stream() {
+            stream::draft(answer, request, &envelope)
+        } else {
+            unary::draft(answer, request, &envelope)
+        }
+    }
+
+    fn failure(&self, failure: &Failure<'_>, caller: &Caller<'_>) -> Draft {
+        let (status, error) = match failure {
+            Failure::NothingHere { method, path } => {
+                let error = ErrorBody::invalid(format!("There is nothing at {method} {path}."));
+                (StatusCode::NOT_FOUND, error)
+            }
+            Failure::WrongMethod {
+                method,
+                path,
+                allowed,
+            } => {
+                let error = ErrorBody::invalid(format!("{path} takes {allowed}, not {method}."));
+                (StatusCode::METHOD_NOT_ALLOWED, error)
+            }
+            Failure::NoKey => (StatusCode::UNAUTHORIZED, ErrorBody::no_key()),
+            Failure::NotJson => {
+                let error = ErrorBody::invalid("The body of the request is not JSON.");
+                (StatusCode::BAD_REQUEST, error)
+            }
+            Failure::TooLarge => {
+                let message = format!("The request body is larger than {} MB.", LARGEST_BODY >> 20);
+                let error = ErrorBody::invalid_with("request_too_large", message);
+                (StatusCode::PAYLOAD_TOO_LARGE, error)
+            }
+            Failure::Status { status, hint } => {
+                (*status, ErrorBody::for_status(*status, caller, *hint))
+            }
+            Failure::Quota => (StatusCode::TOO_MANY_REQUESTS, ErrorBody::quota()),
+            Failure::Stream(error) => {
+                let status = match error {
+                    StreamError::Server => StatusCode::INTERNAL_SERVER_ERROR,
+                    StreamError::RateLimit => StatusCode::TOO_MANY_REQUESTS,
+                    StreamError::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+                };
+                (status, ErrorBody::in_stream(*error))
+            }
+            Failure::Unrecorded { message } => {
+                let error = ErrorBody::invalid_with("cassette_exhausted", *message);
+                (StatusCode::NOT_FOUND, error)
+            }
+        };
+        error.into_draft(status)
+    }
+
+    fn stream_error(&self, error: StreamError, _: &Caller<'_>) -> Bytes {
+        data_line(&ErrorBody::in_stream(error).to_json())
+    }
+
+    fn malformed_event(&self) -> &'static [u8] {
+        b"data: {\"choices\":[{\"delta\":{\"content\":\"\n\n"
+    }
+
+    /// Comments, as OpenRouter and other compatible servers send them; OpenAI itself is silent.
+    fn keep_alive(&self) -> &'static [u8] {
+        b": keep-alive\n\n"
+    }
+
+    fn content_keys(&self) -> &'static [&'static str] {
+        &[
+            r#""content":""#,
+            r#""reasoning_content":""#,
+            r#""refusal":""#,
+            r#""arguments":""#,
+            r#""text":""#,
+        ]
+    }
+
+    fn headers(&self, number: u64, took: Duration) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        insert(
+            &mut headers,
+            "x-request-id",
+            &identifier("req_", number, 32),
+        );
+        let millis = took.as_millis().max(1).to_string();
+        insert(&mut headers, "openai-processing-ms", &millis);
+        insert(&mut headers, "openai-version", "2020-10-01");
+        headers
+    }
+
+    fn limit_headers(&self, bucket: &Bucket, reset: ResetTime) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        let limit = bucket.limit().requests_per_minute().to_string();
+        insert(&mut headers, "x-ratelimit-limit-requests", &limit);
+        let remaining = bucket.remaining().to_string();
+        insert(&mut headers, "x-ratelimit-remaining-requests", &remaining);
+        if reset == ResetTime::Told {
+            let reset = go_duration(bucket.until_full());
+            insert(&mut headers, "x-ratelimit-reset-requests", &reset);
+        }
+        headers
+    }
+
+    fn conversation(&self, body: &Value) -> Vec<Item> {
+        request::conversation(body)
+    }
+
+    fn system(&self, body: &Value) -> String {
+        request::system(body)
+    }
+
+    fn tools<'a>(&self, body: &'a Value) -> Vec<OfferedTool<'a>> {
+        request::tools(body)
+    }
+
+    fn tool_choice<'a>(&self, body: &'a Value) -> ToolChoice<'a> {
+        request::tool_choice(body)
     }
 }
 
-/// Lists the models.
-pub(crate) fn models() -> Draft {
-    let models = MODELS.map(
-        |id| json!({"id": id, "object": "model", "created": unix_time(), "owned_by": "steadfast"}),
-    );
-    let body = json!({"object": "list", "data": models});
-    Draft::whole(
-        http::StatusCode::OK,
-        "application/json",
-        body.to_string().into(),
-    )
-}
-
-/// Returns the headers that OpenAI puts on everything that it answers.
-pub(crate) fn headers(number: u64, took: Duration) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    insert(
-        &mut headers,
-        "x-request-id",
-        &identifier("req_", number, 32),
-    );
-    let millis = took.as_millis().max(1).to_string();
-    insert(&mut headers, "openai-processing-ms", &millis);
-    insert(&mut headers, "openai-version", "2020-10-01");
-    headers
-}
-
-/// Returns the headers that say how much of the rate limit is left.
-pub(crate) fn rate_limit_headers(bucket: &Bucket) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    let limit = bucket.limit().requests_per_minute().to_string();
-    insert(&mut headers, "x-ratelimit-limit-requests", &limit);
-    let remaining = bucket.remaining().to_string();
-    insert(&mut headers, "x-ratelimit-remaining-requests", &remaining);
-    let reset = go_duration(bucket.until_full());
-    insert(&mut headers, RESET_HEADER, &reset);
-    headers
-}
-
-/// Names the header that tells when the rate limit is back to full.
-pub(crate) const RESET_HEADER: &str = "x-ratelimit-reset-requests";
-
 /// Makes one line of a stream.
-pub(crate) fn data_line(json: &[u8]) -> Bytes {
+fn data_line(json: &[u8]) -> Bytes {
     [b"data: ".as_slice(), json, b"\n\n"].concat().into()
 }
 
@@ -117,18 +252,6 @@ impl Envelope {
     }
 }
 
-/// Spells a number as one of the vendor's identifiers; the same number gives the same one.
-fn identifier(prefix: &str, number: u64, length: usize) -> String {
-    const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-    let mut state = number;
-    let letters = (0..length).map(|_| {
-        state = mix(state);
-        let letter = ALPHABET.get((state % 62) as usize);
-        char::from(letter.copied().unwrap_or(b'A'))
-    });
-    prefix.chars().chain(letters).collect()
-}
-
 fn unix_time() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.unwrap_or_default().as_secs()
@@ -140,36 +263,26 @@ fn to_json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).unwrap_or_default()
 }
 
-/// Returns the tokens of an answer: those that it names, or a guess of four bytes each.
-fn usage(answer: &Answer, request: &ChatRequest) -> Value {
-    let tokens = |bytes: usize| bytes.div_ceil(4) as u64;
-    let mut reasoning = 0;
-    let mut output = 0;
-    for content in &answer.contents {
-        match content {
-            Content::Reasoning(text) => reasoning += tokens(text.len()),
-            Content::Text(text) | Content::Refusal(text) => output += tokens(text.len()),
-            Content::ToolCall { name, arguments } => output += tokens(name.len() + arguments.len()),
-        }
+/// Returns why an answer ended, in OpenAI's words; words that nobody knows stay.
+fn finish_reason(answer: &Answer) -> &str {
+    match answer.finish_reason() {
+        "end_turn" | "stop_sequence" => "stop",
+        "tool_use" => "tool_calls",
+        "max_tokens" | "model_context_window_exceeded" => "length",
+        "refusal" => "content_filter",
+        reason => reason,
     }
-    let asked = |field: &str| {
-        request
-            .body()
-            .get(field)
-            .map_or(0, |asked| asked.to_string().len())
-    };
-    let guess = Usage {
-        input_tokens: tokens(asked("messages") + asked("tools")),
-        output_tokens: reasoning + output,
-    };
-    let usage = answer.usage.unwrap_or(guess);
+}
+
+fn usage(answer: &Answer, request: &ChatRequest) -> Value {
+    let tokens = Tokens::of(answer, request);
     json!({
-        "prompt_tokens": usage.input_tokens,
-        "completion_tokens": usage.output_tokens,
-        "total_tokens": usage.input_tokens.saturating_add(usage.output_tokens),
-        "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
+        "prompt_tokens": tokens.input,
+        "completion_tokens": tokens.output,
+        "total_tokens": tokens.input.saturating_add(tokens.output),
+        "prompt_tokens_details": {"cached_tokens": tokens.cached, "audio_tokens": 0},
         "completion_tokens_details": {
-            "reasoning_tokens": reasoning.min(usage.output_tokens),
+            "reasoning_tokens": tokens.reasoning,
             "audio_tokens": 0,
             "accepted_prediction_tokens": 0,
             "rejected_prediction_tokens": 0,
@@ -224,12 +337,5 @@ mod tests {
         for (seconds, expected) in cases {
             assert_eq!(go_duration(Duration::from_secs_f64(seconds)), expected);
         }
-    }
-
-    #[test]
-    fn identifiers_differ_but_repeat_for_a_number() {
-        assert_eq!(identifier("req_", 1, 32), identifier("req_", 1, 32));
-        assert_ne!(identifier("req_", 1, 32), identifier("req_", 2, 32));
-        assert_eq!(identifier("chatcmpl-", 3, 29).len(), "chatcmpl-".len() + 29);
     }
 }

@@ -1,5 +1,7 @@
 //! Decides what each request gets: a refusal, a recorded answer, or an answer with its fault.
 //!
+//! It speaks no wire: what is said in which words is up to the request's dialect.
+//!
 //! It holds the state that requests share (bucket, faults, cassette, list of requests) and never
 //! waits for anything, so its lock is never held across an await.
 
@@ -9,22 +11,28 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use http::header::AUTHORIZATION;
+use http::StatusCode;
+use http::header::{AUTHORIZATION, CONNECTION, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
-use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::cassette::Player;
+use crate::dialect::{Caller, Failure, ResetTime, Wanted};
 use crate::fault::{FaultQueue, RetryHint, disturb};
-use crate::openai::{self, ErrorBody, Wanted};
 use crate::rate_limit::Bucket;
 use crate::reply::{Draft, Pace, Reply};
-use crate::{Answer, Cassette, ChatRequest, Fault, FaultScript, HintStyle, RateLimit, SeenRequest};
+use crate::{
+    Answer, Cassette, ChatRequest, Fault, FaultScript, HintStyle, RateLimit, SeenRequest, Wire,
+    wire,
+};
 
 /// The limit that the error of a `429` fault names if the simulator has none.
 const NAMED_LIMIT: u64 = 60;
+
+/// The headers in which clients send their keys.
+const KEY_HEADERS: [HeaderName; 2] = [AUTHORIZATION, HeaderName::from_static("x-api-key")];
 
 /// Answers for the model.
 pub(crate) type Answerer = Box<dyn Fn(&ChatRequest) -> Answer + Send + Sync>;
@@ -54,6 +62,16 @@ struct Ledger {
     requests: VecDeque<SeenRequest>,
 }
 
+/// A request that has come, before it is read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Arrival {
+    pub(crate) wire: Wire,
+    /// Its number, from which all identifiers in its answer are made.
+    number: u64,
+    /// When it came, since the start.
+    at: Duration,
+}
+
 /// What a request gets, before it is recorded and sent.
 #[derive(Debug)]
 pub(crate) struct Decision {
@@ -68,13 +86,21 @@ pub(crate) struct Decision {
 
 impl Decision {
     /// Sends a draft as it is.
-    pub(crate) fn undisturbed(draft: Draft) -> Self {
+    fn undisturbed(draft: Draft) -> Self {
         Self {
             draft,
             fault: Fault::Ok,
             limit_headers: HeaderMap::new(),
             recut: None,
             body: Value::Null,
+        }
+    }
+
+    fn disturbed(fault: Fault, draft: Draft, caller: &Caller<'_>) -> Self {
+        let draft = disturb(&fault, draft, caller);
+        Self {
+            fault,
+            ..Self::undisturbed(draft)
         }
     }
 }
@@ -130,9 +156,13 @@ impl Reception {
         &self.stopping
     }
 
-    /// Returns the time since the start.
-    pub(crate) fn now(&self) -> Duration {
-        self.started.elapsed()
+    /// Takes note of a request.
+    pub(crate) fn arrive(&self, head: &Parts) -> Arrival {
+        Arrival {
+            wire: Wire::of(head),
+            number: self.numbers.fetch_add(1, Ordering::Relaxed),
+            at: self.started.elapsed(),
+        }
     }
 
     pub(crate) fn requests(&self) -> Vec<SeenRequest> {
@@ -140,23 +170,35 @@ impl Reception {
     }
 
     /// Decides what a request gets.
-    pub(crate) fn decide(&self, head: &Parts, body: &[u8]) -> Decision {
+    pub(crate) fn decide(&self, arrival: Arrival, head: &Parts, body: &[u8]) -> Decision {
         let json = serde_json::from_slice(body).ok();
         let is_json = json.is_some();
-        let request = ChatRequest::new(json.unwrap_or_default());
-        let mut decision = self.replay(head, &request).unwrap_or_else(|| {
-            let answer = openai::check(head, is_json, &request).map(|wanted| match wanted {
-                Wanted::Models => Decision::undisturbed(openai::models()),
-                Wanted::Answer => self.answer(&request),
+        let request = ChatRequest::for_wire(arrival.wire, json.unwrap_or_default());
+        let caller = self.caller(arrival, request.model());
+        let decision = self.replay(head, &caller).unwrap_or_else(|| {
+            let answer = check(head, is_json, &request, &caller).map(|wanted| match wanted {
+                Wanted::Models => Decision::undisturbed(caller.dialect().models()),
+                Wanted::Answer => self.answer(&request, &caller),
             });
             answer.unwrap_or_else(|refusal| Decision::undisturbed(*refusal))
         });
-        decision.body = request.into_body();
-        decision
+        Decision {
+            body: request.into_body(),
+            ..decision
+        }
+    }
+
+    /// Refuses a request whose body is too large to be read.
+    pub(crate) fn too_large(&self, arrival: Arrival) -> Decision {
+        let mut draft = self.caller(arrival, "").refuse(&Failure::TooLarge);
+        // The rest of the body is not read, so the connection is of no further use.
+        let close = HeaderValue::from_static("close");
+        draft.headers.insert(CONNECTION, close);
+        Decision::undisturbed(draft)
     }
 
     /// Records a request, and says what is sent in which order.
-    pub(crate) fn conclude(&self, arrival: Duration, head: Parts, decision: Decision) -> Reply {
+    pub(crate) fn conclude(&self, arrival: Arrival, head: Parts, decision: Decision) -> Reply {
         let Decision {
             mut draft,
             fault,
@@ -166,14 +208,17 @@ impl Reception {
         } = decision;
         let is_recorded = recut.is_some() && fault == Fault::Ok;
         if !is_recorded {
-            let took = self.now().saturating_sub(arrival);
-            draft.headers.extend(openai::headers(self.number(), took));
+            let took = self.started.elapsed().saturating_sub(arrival.at);
+            let headers = arrival.wire.dialect().headers(arrival.number, took);
+            draft.headers.extend(headers);
         }
         draft.headers.extend(limit_headers);
         let mut headers = head.headers;
-        if let Some(key) = headers.get_mut(AUTHORIZATION) {
-            // Whoever prints the headers does not want to print the key.
-            key.set_sensitive(true);
+        // Whoever prints the headers does not want to print the keys, however many there are.
+        for (name, value) in &mut headers {
+            if KEY_HEADERS.contains(name) {
+                value.set_sensitive(true);
+            }
         }
         self.remember(SeenRequest {
             method: head.method,
@@ -182,7 +227,7 @@ impl Reception {
             body,
             status: (!draft.silent).then_some(draft.status),
             fault: (fault != Fault::Ok).then_some(fault),
-            at: arrival,
+            at: arrival.at,
         });
         draft.into_reply(Pace {
             delay: self.chunk_delay,
@@ -203,7 +248,7 @@ impl Reception {
     }
 
     /// Answers from the cassette, if there is one.
-    fn replay(&self, head: &Parts, request: &ChatRequest) -> Option<Decision> {
+    fn replay(&self, head: &Parts, caller: &Caller<'_>) -> Option<Decision> {
         let mut ledger = self.ledger();
         let Ledger {
             bucket,
@@ -216,12 +261,11 @@ impl Reception {
         let found = player.find(&head.method, path);
         let Some((index, draft)) = found.and_then(|index| Some((index, player.draft(index)?)))
         else {
-            return Some(Decision::undisturbed(
-                player.nothing_left(&head.method, path),
-            ));
+            let draft = player.nothing_left(&head.method, path, caller);
+            return Some(Decision::undisturbed(draft));
         };
-        let (limit_headers, admitted) = self.admit(bucket.as_mut(), request.model());
-        let mut decision = match admitted {
+        let (limit_headers, admitted) = self.admit(bucket.as_mut(), caller);
+        let decision = match admitted {
             Err(refusal) => Decision::undisturbed(*refusal),
             Ok(()) => {
                 let fault = faults.take();
@@ -230,79 +274,72 @@ impl Reception {
                 }
                 Decision {
                     recut: Some(player.seed()),
-                    ..self.disturbed(fault, draft, request.model())
+                    ..Decision::disturbed(fault, draft, caller)
                 }
             }
         };
-        decision.limit_headers = limit_headers;
-        Some(decision)
+        Some(Decision {
+            limit_headers,
+            ..decision
+        })
     }
 
     /// Lets the model answer, if the rate limit admits the request.
-    fn answer(&self, request: &ChatRequest) -> Decision {
+    fn answer(&self, request: &ChatRequest, caller: &Caller<'_>) -> Decision {
         let (limit_headers, admitted) = {
             let mut ledger = self.ledger();
-            let (headers, admitted) = self.admit(ledger.bucket.as_mut(), request.model());
+            let (headers, admitted) = self.admit(ledger.bucket.as_mut(), caller);
             (headers, admitted.map(|()| ledger.faults.take()))
         };
-        let mut decision = match admitted {
+        let decision = match admitted {
             Err(refusal) => Decision::undisturbed(*refusal),
             Ok(fault) => {
                 // Without the lock: an answerer may ask the simulator what it has seen.
                 let answer = (self.answerer)(request);
-                let draft = openai::draft(&answer, request, self.number());
-                self.disturbed(fault, draft, request.model())
+                let draft = caller.dialect().answer(&answer, request, caller.number);
+                Decision::disturbed(fault, draft, caller)
             }
         };
-        decision.limit_headers = limit_headers;
-        decision
+        Decision {
+            limit_headers,
+            ..decision
+        }
     }
 
     /// Asks the rate limit. Returns its headers, and a refusal if it does not admit the request.
     fn admit(
         &self,
         bucket: Option<&mut Bucket>,
-        model: &str,
+        caller: &Caller<'_>,
     ) -> (HeaderMap, Result<(), Box<Draft>>) {
         let Some(bucket) = bucket else {
             return (HeaderMap::new(), Ok(()));
         };
         let admitted = bucket.take(Instant::now());
-        let mut headers = openai::rate_limit_headers(bucket);
+        let mut reset = ResetTime::Told;
         let refused = admitted.map_err(|wait| {
             let hint = match self.hint {
                 HintStyle::Integer => RetryHint::in_whole_seconds(wait),
                 HintStyle::Exact => RetryHint::in_millis(wait),
                 HintStyle::None => {
                     // With nothing remaining, the time of the reset would be a hint as well.
-                    headers.remove(openai::RESET_HEADER);
+                    reset = ResetTime::Hidden;
                     RetryHint::None
                 }
             };
-            Box::new(self.error(StatusCode::TOO_MANY_REQUESTS, hint, model))
+            let status = StatusCode::TOO_MANY_REQUESTS;
+            Box::new(caller.refuse(&Failure::Status { status, hint }))
         });
-        (headers, refused)
+        (caller.dialect().limit_headers(bucket, reset), refused)
     }
 
-    fn disturbed(&self, fault: Fault, draft: Draft, model: &str) -> Decision {
-        let draft = disturb(&fault, draft, |status, hint| {
-            self.error(status, hint, model)
-        });
-        Decision {
-            fault,
-            ..Decision::undisturbed(draft)
+    fn caller<'a>(&self, arrival: Arrival, model: &'a str) -> Caller<'a> {
+        Caller {
+            wire: arrival.wire,
+            number: arrival.number,
+            model,
+            requests_per_minute: self.requests_per_minute,
         }
-    }
-
-    fn error(&self, status: StatusCode, hint: RetryHint, model: &str) -> Draft {
-        let body = ErrorBody::for_status(status, model, self.requests_per_minute, hint);
-        let mut draft = body.into_draft(status);
-        draft.headers.extend(openai::hint_headers(hint));
-        draft
-    }
-
-    fn number(&self) -> u64 {
-        self.numbers.fetch_add(1, Ordering::Relaxed)
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
@@ -310,6 +347,37 @@ impl Reception {
         // stop answering.
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Refuses what the vendor refuses before it looks at limits.
+fn check(
+    head: &Parts,
+    is_json: bool,
+    request: &ChatRequest,
+    caller: &Caller<'_>,
+) -> Result<Wanted, Box<Draft>> {
+    let refuse = |failure| Err(Box::new(caller.refuse(&failure)));
+    let (method, path) = (&head.method, wire::path(head));
+    let Some(wanted) = caller.dialect().wanted(path) else {
+        return refuse(Failure::NothingHere { method, path });
+    };
+    if *method != wanted.method() {
+        return refuse(Failure::WrongMethod {
+            method,
+            path,
+            allowed: &wanted.method(),
+        });
+    }
+    if !caller.dialect().has_key(&head.headers) {
+        return refuse(Failure::NoKey);
+    }
+    if wanted == Wanted::Answer {
+        if !is_json {
+            return refuse(Failure::NotJson);
+        }
+        caller.dialect().check(&head.headers, request, caller)?;
+    }
+    Ok(wanted)
 }
 
 impl fmt::Debug for Reception {

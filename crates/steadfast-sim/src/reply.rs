@@ -42,10 +42,13 @@ pub(crate) struct Chunk {
 /// Says what a chunk carries, so that faults find their moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
-    Head,
+    /// What holds the content together: who speaks, where a block begins and ends, a ping.
+    Frame,
     Reasoning,
     Text,
+    /// A piece of a tool call, also its beginning and its end.
     ToolCall,
+    /// Why the answer ended, what it cost, and that it did.
     End,
     /// Unknown: the whole of an answer that is not a stream, or a recording.
     Unmarked,

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue};
-use http::{Request, Response, StatusCode};
+use http::header::CONTENT_LENGTH;
+use http::request::Parts;
+use http::{Request, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -15,14 +16,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::openai::ErrorBody;
-use crate::reception::{Decision, Reception};
+use crate::reception::Reception;
 use crate::reply::Reply;
 use crate::sent_body::{Disconnect, SentBody, end_without_answer};
 use crate::socket::{Link, Socket};
-
-/// The largest request body that is read.
-const LARGEST_BODY: usize = 64 * 1024 * 1024;
 
 /// How long answers may still be sent after the simulator was told to stop.
 const GRACE: Duration = Duration::from_secs(1);
@@ -87,11 +84,12 @@ async fn respond(
     link: Arc<Link>,
     stopping: CancellationToken,
 ) -> Result<Response<SentBody>, Disconnect> {
-    let arrival = reception.now();
     let (head, body) = request.into_parts();
-    let decision = match read(&head, body).await {
-        Ok(body) => reception.decide(&head, &body),
-        Err(Unread::TooLarge) => too_large(),
+    let arrival = reception.arrive(&head);
+    let largest = arrival.wire.dialect().largest_body();
+    let decision = match read(&head, body, largest).await {
+        Ok(body) => reception.decide(arrival, &head, &body),
+        Err(Unread::TooLarge) => reception.too_large(arrival),
         Err(Unread::Gone) => return Err(Disconnect),
     };
     let Reply {
@@ -116,26 +114,15 @@ enum Unread {
     Gone,
 }
 
-async fn read(head: &http::request::Parts, body: Incoming) -> Result<Bytes, Unread> {
+async fn read(head: &Parts, body: Incoming, largest: usize) -> Result<Bytes, Unread> {
     let announced = head.headers.get(CONTENT_LENGTH);
     let announced = announced.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > LARGEST_BODY as u64) {
+    if announced.is_some_and(|length| length > largest as u64) {
         return Err(Unread::TooLarge);
     }
-    match Limited::new(body, LARGEST_BODY).collect().await {
+    match Limited::new(body, largest).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(Unread::TooLarge),
         Err(_) => Err(Unread::Gone),
     }
-}
-
-fn too_large() -> Decision {
-    let message = "The request body is larger than 64 MB.";
-    let error = ErrorBody::invalid_with("request_too_large", message);
-    let mut draft = error.into_draft(StatusCode::PAYLOAD_TOO_LARGE);
-    // The rest of the body is not read, so the connection is of no further use.
-    draft
-        .headers
-        .insert(CONNECTION, HeaderValue::from_static("close"));
-    Decision::undisturbed(draft)
 }

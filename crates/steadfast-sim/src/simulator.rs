@@ -11,7 +11,8 @@ use tokio::task::JoinHandle;
 
 use crate::reception::{Answerer, Reception, Watcher};
 use crate::{
-    Answer, Cassette, ChatRequest, Error, FaultScript, HintStyle, RateLimit, SeenRequest, server,
+    Answer, Cassette, ChatRequest, Error, FaultScript, HintStyle, RateLimit, SeenRequest, Wire,
+    server,
 };
 
 /// Runs a local server that behaves like a model provider.
@@ -65,15 +66,26 @@ impl Simulator {
     }
 
     /// Returns the address of the server without a path, `http://127.0.0.1:PORT`.
+    ///
+    /// This is what an Anthropic client takes as base URL.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
     /// Returns what an OpenAI client takes as base URL, `http://127.0.0.1:PORT/v1`.
+    ///
+    /// For the clients of other vendors see [`Simulator::base_url_for`].
     #[must_use]
     pub fn base_url(&self) -> String {
-        format!("{}/v1", self.url())
+        self.base_url_for(Wire::OpenAiChat)
+    }
+
+    /// Returns what the vendor's own client takes as base URL: with `/v1` for OpenAI, without a
+    /// path for Anthropic.
+    #[must_use]
+    pub fn base_url_for(&self, wire: Wire) -> String {
+        format!("{}{}", self.url(), wire.dialect().base_path())
     }
 
     /// Returns the address on which the server listens.

@@ -1,11 +1,11 @@
 //! A cassette that is being played: which exchange answers which request.
 
 use bytes::Bytes;
+use http::Method;
 use http::header::CONTENT_TYPE;
-use http::{Method, StatusCode};
 
 use super::{Cassette, RecordedExchange};
-use crate::openai::ErrorBody;
+use crate::dialect::{Caller, Failure};
 use crate::reply::{Chunk, Draft, Framing, Part};
 use crate::sent_body::Ending;
 
@@ -58,14 +58,14 @@ impl Player {
     }
 
     /// Says that there is no answer.
-    pub(crate) fn nothing_left(&self, method: &Method, path: &str) -> Draft {
+    pub(crate) fn nothing_left(&self, method: &Method, path: &str, caller: &Caller<'_>) -> Draft {
         let used = self.used.iter().filter(|used| **used).count();
         let message = format!(
             "The cassette `{}` has no unused exchange for {method} {path} ({used} of {} used).",
             self.cassette.name,
             self.used.len(),
         );
-        ErrorBody::invalid_with("cassette_exhausted", message).into_draft(StatusCode::NOT_FOUND)
+        caller.refuse(&Failure::Unrecorded { message: &message })
     }
 }
 
@@ -148,6 +148,8 @@ fn decoded(path: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use http::StatusCode;
+
     use super::*;
 
     fn player(paths: &[&str]) -> Player {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 
-use super::{Fault, Moment, RetryHint, StreamError};
-use crate::openai::ErrorBody;
+use super::{Fault, Moment, StreamError};
+use crate::dialect::{Caller, Failure};
 use crate::reply::{Chunk, Draft, Framing, Part};
 use crate::sent_body::Ending;
 
@@ -19,27 +19,13 @@ const HUGE: usize = 10 * 1024 * 1024;
 const HTML: &str = "<!DOCTYPE html>\n<html><head><title>502 Bad Gateway</title></head>\n\
                     <body><h1>502 Bad Gateway</h1><p>steadfast-sim, as a proxy</p></body></html>\n";
 
-/// What a text is called where it is the content of a chunk; the first one found is the place
-/// where `garbage-utf8` and `huge-line` put their bytes.
-const CONTENT_KEYS: [&[u8]; 5] = [
-    br#""content":""#,
-    br#""reasoning_content":""#,
-    br#""refusal":""#,
-    br#""arguments":""#,
-    br#""text":""#,
-];
-
-/// Changes an answer as the fault says. Status faults are errors that have no draft to change:
-/// `refusal` makes them, because their words depend on the request.
-pub(crate) fn disturb(
-    fault: &Fault,
-    mut draft: Draft,
-    refusal: impl FnOnce(StatusCode, RetryHint) -> Draft,
-) -> Draft {
+/// Changes an answer as the fault says, in the words of the caller's vendor.
+pub(crate) fn disturb(fault: &Fault, mut draft: Draft, caller: &Caller<'_>) -> Draft {
+    let dialect = caller.dialect();
     match *fault {
         Fault::Ok => draft,
-        Fault::Status { status, hint } => refusal(status, hint),
-        Fault::Quota => ErrorBody::quota().into_draft(StatusCode::TOO_MANY_REQUESTS),
+        Fault::Status { status, hint } => caller.refuse(&Failure::Status { status, hint }),
+        Fault::Quota => caller.refuse(&Failure::Quota),
         Fault::Reset(moment) => end_at(draft, moment, Ending::Reset),
         Fault::Hang(moment) => end_at(draft, moment, Ending::Hang),
         Fault::Cut(moment) => end_at(draft, moment, Ending::Cut),
@@ -48,20 +34,33 @@ pub(crate) fn disturb(
             truncate(&mut draft.chunks, length);
             declare_actual_length(draft)
         }
-        Fault::Error(moment, error) => interrupt(draft, moment, error),
+        Fault::Error(_, error) if !draft.is_stream() => caller.refuse(&Failure::Stream(error)),
+        Fault::Error(moment, error) => {
+            interrupt(draft, moment, dialect.stream_error(error, caller))
+        }
         Fault::Empty => {
             draft.chunks.clear();
             declare_actual_length(draft)
         }
         Fault::Html => Draft::whole(StatusCode::OK, "text/html; charset=utf-8", HTML.into()),
-        Fault::Malformed => break_json(draft),
-        Fault::GarbageUtf8 => insert_into_content(draft, Bytes::from_static(b"caf\xC3\x28 \xFF")),
-        Fault::HugeLine => insert_into_content(draft, vec![b'x'; HUGE].into()),
-        Fault::Error200 => ErrorBody::server().into_draft(StatusCode::OK),
+        Fault::Malformed => break_json(draft, dialect.malformed_event()),
+        Fault::GarbageUtf8 => {
+            let garbage = Bytes::from_static(b"caf\xC3\x28 \xFF");
+            insert_into_content(draft, dialect.content_keys(), garbage)
+        }
+        Fault::HugeLine => {
+            let padding = vec![b'x'; HUGE].into();
+            insert_into_content(draft, dialect.content_keys(), padding)
+        }
+        Fault::Error200 => {
+            let mut error = caller.refuse(&Failure::Stream(StreamError::Server));
+            error.status = StatusCode::OK;
+            error
+        }
         Fault::KeepAlive => {
-            // An answer that is not a stream has no comments; DeepSeek sends blank lines there.
+            // What is not a stream has neither comments nor pings; DeepSeek sends blank lines there.
             let reminder: &[u8] = if draft.is_stream() {
-                b": keep-alive\n\n"
+                dialect.keep_alive()
             } else {
                 b"\n"
             };
@@ -83,19 +82,8 @@ fn end_at(mut draft: Draft, moment: Moment, ending: Ending) -> Draft {
     draft
 }
 
-/// Ends a stream with an error; what is not a stream becomes the error instead.
-fn interrupt(mut draft: Draft, moment: Moment, error: StreamError) -> Draft {
-    let (status, body) = match error {
-        StreamError::Server => (StatusCode::INTERNAL_SERVER_ERROR, ErrorBody::server()),
-        StreamError::RateLimit => (
-            StatusCode::TOO_MANY_REQUESTS,
-            ErrorBody::rate_limit_in_stream(),
-        ),
-        StreamError::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, ErrorBody::overloaded()),
-    };
-    if !draft.is_stream() {
-        return body.into_draft(status);
-    }
+/// Ends a stream with an error.
+fn interrupt(mut draft: Draft, moment: Moment, error: Bytes) -> Draft {
     let length = offset(&draft, moment);
     truncate(&mut draft.chunks, length);
     let mut bytes = BytesMut::new();
@@ -107,7 +95,7 @@ fn interrupt(mut draft: Draft, moment: Moment, error: StreamError) -> Draft {
         // Half a line and the error would otherwise be one line.
         bytes.extend_from_slice(b"\n\n");
     }
-    bytes.extend_from_slice(&body.to_data_line());
+    bytes.extend_from_slice(&error);
     draft.chunks.push(Chunk {
         part: Part::Unmarked,
         bytes: bytes.freeze(),
@@ -116,7 +104,7 @@ fn interrupt(mut draft: Draft, moment: Moment, error: StreamError) -> Draft {
 }
 
 /// Puts a line that is not JSON after the first content, or halves what is not a stream.
-fn break_json(mut draft: Draft) -> Draft {
+fn break_json(mut draft: Draft, line: &'static [u8]) -> Draft {
     let length = offset(&draft, Moment::Text);
     if !draft.is_stream() {
         truncate(&mut draft.chunks, length);
@@ -125,21 +113,21 @@ fn break_json(mut draft: Draft) -> Draft {
     let rest = split_off(&mut draft.chunks, length);
     draft.chunks.push(Chunk {
         part: Part::Unmarked,
-        bytes: Bytes::from_static(b"data: {\"choices\":[{\"delta\":{\"content\":\"\n\n"),
+        bytes: Bytes::from_static(line),
     });
     draft.chunks.extend(rest);
     draft
 }
 
-fn insert_into_content(mut draft: Draft, addition: Bytes) -> Draft {
+fn insert_into_content(mut draft: Draft, keys: &[&str], addition: Bytes) -> Draft {
     let content = draft
         .chunks
         .iter()
-        .position(|chunk| chunk.part != Part::Head && content_start(&chunk.bytes).is_some());
+        .position(|chunk| chunk.part != Part::Frame && content_start(keys, &chunk.bytes).is_some());
     let Some(chunk) = draft.chunks.get_mut(content.unwrap_or(0)) else {
         return draft;
     };
-    let start = content_start(&chunk.bytes).unwrap_or(chunk.bytes.len() / 2);
+    let start = content_start(keys, &chunk.bytes).unwrap_or(chunk.bytes.len() / 2);
     let mut bytes = BytesMut::from(chunk.bytes.get(..start).unwrap_or_default());
     bytes.extend_from_slice(&addition);
     bytes.extend_from_slice(chunk.bytes.get(start..).unwrap_or_default());
@@ -147,9 +135,10 @@ fn insert_into_content(mut draft: Draft, addition: Bytes) -> Draft {
     declare_actual_length(draft)
 }
 
-fn content_start(bytes: &[u8]) -> Option<usize> {
-    CONTENT_KEYS.iter().find_map(|key| {
-        let found = bytes.windows(key.len()).position(|window| window == *key)?;
+fn content_start(keys: &[&str], bytes: &[u8]) -> Option<usize> {
+    keys.iter().find_map(|key| {
+        let mut windows = bytes.windows(key.len());
+        let found = windows.position(|window| window == key.as_bytes())?;
         Some(found + key.len())
     })
 }
@@ -174,7 +163,7 @@ fn offset(draft: &Draft, moment: Moment) -> usize {
     let last = |part: Part| chunks.iter().rposition(|chunk| chunk.part == part);
     let first = |parts: &[Part]| chunks.iter().position(|chunk| parts.contains(&chunk.part));
     let first_content =
-        || first(&[Part::Reasoning, Part::Text, Part::ToolCall]).or_else(|| first(&[Part::Head]));
+        || first(&[Part::Reasoning, Part::Text, Part::ToolCall]).or_else(|| first(&[Part::Frame]));
     let found = match moment {
         Moment::Request | Moment::Start => return 0,
         Moment::Bytes(count) => return count.min(draft.body_length()),
@@ -187,7 +176,7 @@ fn offset(draft: &Draft, moment: Moment) -> usize {
 
 fn is_content(part: Part) -> bool {
     match part {
-        Part::Head | Part::Reasoning | Part::Text | Part::ToolCall => true,
+        Part::Frame | Part::Reasoning | Part::Text | Part::ToolCall => true,
         Part::End | Part::Unmarked => false,
     }
 }
@@ -234,11 +223,19 @@ fn split_off(chunks: &mut Vec<Chunk>, length: usize) -> Vec<Chunk> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Wire;
+
+    const CALLER: Caller<'_> = Caller {
+        wire: Wire::OpenAiChat,
+        number: 1,
+        model: "m",
+        requests_per_minute: 60,
+    };
 
     type Parts = [(Part, &'static str)];
 
     const PARTS: [(Part, &str); 7] = [
-        (Part::Head, "H."),
+        (Part::Frame, "H."),
         (Part::Reasoning, "R."),
         (Part::Text, "T1."),
         (Part::Text, "T2."),
@@ -256,9 +253,7 @@ mod tests {
     }
 
     fn left_of(draft: Draft, fault: &str) -> String {
-        let fault = fault.parse().unwrap();
-        let refused = |status, _| ErrorBody::server().into_draft(status);
-        let disturbed = disturb(&fault, draft, refused);
+        let disturbed = disturb(&fault.parse().unwrap(), draft, &CALLER);
         let body: Vec<u8> = disturbed
             .chunks
             .iter()
@@ -289,7 +284,7 @@ mod tests {
         let cases: [(&Parts, &str, &str); 4] = [
             (
                 &[
-                    (Part::Head, "H."),
+                    (Part::Frame, "H."),
                     (Part::ToolCall, "C."),
                     (Part::End, "E."),
                 ],
@@ -297,11 +292,11 @@ mod tests {
                 "H.C.",
             ),
             (
-                &[(Part::Head, "H."), (Part::Text, "T."), (Part::End, "E.")],
+                &[(Part::Frame, "H."), (Part::Text, "T."), (Part::End, "E.")],
                 "cut@tool",
                 "H.T.",
             ),
-            (&[(Part::Head, "H."), (Part::End, "E.")], "cut@text", "H."),
+            (&[(Part::Frame, "H."), (Part::End, "E.")], "cut@text", "H."),
             (
                 &[(Part::Unmarked, "1."), (Part::Unmarked, "2.")],
                 "cut@text",
@@ -326,8 +321,7 @@ mod tests {
     fn only_a_cut_keeps_the_promised_length() {
         let framing = |fault: &str| {
             let draft = Draft::whole(StatusCode::OK, "application/json", vec![b'x'; 10]);
-            let refused = |status, _| ErrorBody::server().into_draft(status);
-            disturb(&fault.parse().unwrap(), draft, refused).framing
+            disturb(&fault.parse().unwrap(), draft, &CALLER).framing
         };
 
         assert_eq!(framing("cut@text"), Framing::Whole(10));

@@ -3,17 +3,10 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Envelope, FINGERPRINT, data_line, to_json, usage};
+use super::{Envelope, FINGERPRINT, data_line, finish_reason, to_json, usage};
 use crate::answer::Content;
 use crate::reply::{Chunk, Draft, Part};
-use crate::{Answer, ChatRequest};
-
-/// How many words there are in a chunk of text.
-const WORDS: usize = 2;
-/// How many characters there are at most, for texts without spaces.
-const LONGEST_TEXT: usize = 24;
-/// How many characters of a tool's arguments there are in a chunk.
-const LONGEST_ARGUMENTS: usize = 8;
+use crate::{Answer, ChatRequest, text_pieces};
 
 #[derive(Serialize)]
 struct StreamChunk<'a> {
@@ -43,7 +36,7 @@ pub(super) fn draft(answer: &Answer, request: &ChatRequest, envelope: &Envelope)
         includes_usage: request.includes_usage(),
         chunks: Vec::new(),
     };
-    chunks.delta(Part::Head, head(answer));
+    chunks.delta(Part::Frame, head(answer));
     let mut call = 0;
     for content in &answer.contents {
         match content {
@@ -113,7 +106,7 @@ impl Chunks<'_> {
     }
 
     fn text(&mut self, part: Part, field: &str, text: &str) {
-        for piece in pieces(text, WORDS, LONGEST_TEXT) {
+        for piece in text_pieces::words(text) {
             self.delta(part, json!({field: piece}));
         }
     }
@@ -123,14 +116,14 @@ impl Chunks<'_> {
         let function = json!({"name": name, "arguments": ""});
         let call = json!({"index": index, "id": id, "type": "function", "function": function});
         self.delta(Part::ToolCall, json!({"tool_calls": [call]}));
-        for piece in pieces(arguments, usize::MAX, LONGEST_ARGUMENTS) {
+        for piece in text_pieces::arguments(arguments) {
             let call = json!({"index": index, "function": {"arguments": piece}});
             self.delta(Part::ToolCall, json!({"tool_calls": [call]}));
         }
     }
 
     fn end(&mut self, answer: &Answer, request: &ChatRequest) {
-        let reason = answer.finish_reason().to_owned();
+        let reason = finish_reason(answer).to_owned();
         self.choice(Part::End, json!({}), Some(reason));
         if self.includes_usage {
             self.push(Part::End, Vec::new(), Some(usage(answer, request)));
@@ -142,52 +135,9 @@ impl Chunks<'_> {
     }
 }
 
-/// Cuts a text before the space after so many words, or after so many characters.
-fn pieces(text: &str, words: usize, longest: usize) -> Vec<&str> {
-    let mut pieces = Vec::new();
-    let mut start = 0;
-    let mut characters = 0;
-    let mut seen = 0;
-    let mut in_word = false;
-    for (index, character) in text.char_indices() {
-        let space = character.is_whitespace();
-        if space && in_word {
-            seen += 1;
-        }
-        in_word = !space;
-        if seen == words || characters == longest {
-            pieces.extend(text.get(start..index));
-            (start, characters, seen) = (index, 0, 0);
-        }
-        characters += 1;
-    }
-    pieces.extend(text.get(start..).filter(|rest| !rest.is_empty()));
-    pieces
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn text_is_cut_before_spaces() {
-        let cases: [(&str, &[&str]); 5] = [
-            ("", &[]),
-            ("one", &["one"]),
-            ("It rains in Oslo.", &["It rains", " in Oslo."]),
-            (" a  b c", &[" a  b", " c"]),
-            (
-                "東京は今日はとても暑いので傘ではなく帽子を持って行く",
-                &["東京は今日はとても暑いので傘ではなく帽子を持っ", "て行く"],
-            ),
-        ];
-        for (text, expected) in cases {
-            let cut = pieces(text, WORDS, LONGEST_TEXT);
-
-            assert_eq!(cut.concat(), text);
-            assert_eq!(cut.len(), expected.len(), "{cut:?}");
-        }
-    }
 
     #[test]
     fn usage_is_null_until_the_last_chunk() {

@@ -4,7 +4,7 @@ use http::StatusCode;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Envelope, FINGERPRINT, to_json, usage};
+use super::{Envelope, FINGERPRINT, finish_reason, to_json, usage};
 use crate::answer::Content;
 use crate::reply::Draft;
 use crate::{Answer, ChatRequest};
@@ -51,7 +51,7 @@ pub(super) fn draft(answer: &Answer, request: &ChatRequest, envelope: &Envelope)
             index: 0,
             message: message(answer, envelope),
             logprobs: None,
-            finish_reason: answer.finish_reason(),
+            finish_reason: finish_reason(answer),
         }],
         usage: usage(answer, request),
         service_tier: "default",

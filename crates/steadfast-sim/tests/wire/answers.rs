@@ -1,9 +1,11 @@
-//! Answers without faults, streamed and in one piece.
+//! Answers of the OpenAI wire without faults, and what answers of all wires have in common.
 
 use serde_json::{Value, json};
-use steadfast_sim::{Answer, Simulator};
+use steadfast_sim::{Answer, Simulator, Wire};
 
-use crate::client::{End, Seen, TestResult, ask, client, prompt, see, streamed, weather};
+use crate::client::{
+    End, Seen, TestResult, ask, ask_on, client, prompt, prompt_on, see, streamed, weather_on,
+};
 
 async fn check(answer: Answer, body: Value) -> Result<Seen, steadfast_sim::Error> {
     let sim = Simulator::builder()
@@ -141,7 +143,7 @@ async fn usage_chunk_comes_only_when_asked_for() -> TestResult {
 #[tokio::test]
 async fn built_in_answers_go_once_round_the_loop() -> TestResult {
     let sim = Simulator::start().await?;
-    let mut body = weather();
+    let mut body = weather_on(Wire::OpenAiChat);
 
     let asked = ask(&sim, &body).await.json();
     let message = asked["choices"][0]["message"].clone();
@@ -204,16 +206,77 @@ async fn models_are_listed() -> TestResult {
 async fn answerer_may_look_at_the_request() -> TestResult {
     let sim = Simulator::builder()
         .answer(|request| match request.prompt().as_str() {
-            "ping" => Answer::text("pong"),
+            "ping" => Answer::text(format!("pong on {:?}", request.wire())),
             _ => Answer::built_in(request),
         })
         .start()
         .await?;
 
-    let pong = ask(&sim, &streamed(prompt("ping"))).await;
-    let other = ask(&sim, &streamed(prompt("else"))).await;
+    for wire in Wire::all() {
+        let pong = ask_on(*wire, &sim, &streamed(prompt_on(*wire, "ping"))).await;
+        let other = ask_on(*wire, &sim, &streamed(prompt_on(*wire, "else"))).await;
 
-    assert_eq!(pong.said("content"), "pong");
-    assert!(other.said("content").contains("“else”"));
+        assert_eq!(pong.words(), format!("pong on {wire:?}"));
+        assert!(other.words().contains("“else”"));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn finish_reasons_are_said_in_each_wires_words() -> TestResult {
+    let cases = [
+        ("stop", "stop", "end_turn"),
+        ("end_turn", "stop", "end_turn"),
+        ("tool_use", "tool_calls", "tool_use"),
+        ("tool_calls", "tool_calls", "tool_use"),
+        ("length", "length", "max_tokens"),
+        ("max_tokens", "length", "max_tokens"),
+        ("content_filter", "content_filter", "refusal"),
+        ("refusal", "content_filter", "refusal"),
+        ("stop_sequence", "stop", "stop_sequence"),
+        ("pause_turn", "pause_turn", "pause_turn"),
+        ("whatever", "whatever", "whatever"),
+    ];
+    for (word, openai, anthropic) in cases {
+        for (wire, expected) in [
+            (Wire::OpenAiChat, openai),
+            (Wire::AnthropicMessages, anthropic),
+        ] {
+            let sim = Simulator::builder()
+                .answer(move |_| Answer::text("x").finish(word))
+                .start()
+                .await?;
+
+            let stream = ask_on(wire, &sim, &streamed(prompt_on(wire, "Hi"))).await;
+            let whole = ask_on(wire, &sim, &prompt_on(wire, "Hi")).await.json();
+
+            let reason = whole.pointer("/choices/0/finish_reason");
+            let reason = reason.or(whole.get("stop_reason"));
+            assert_eq!(reason, Some(&json!(expected)), "{word} on {wire:?}");
+            assert_eq!(stream.finish_reason().as_deref(), Some(expected));
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn cached_tokens_are_counted_where_the_vendor_counts_them() -> TestResult {
+    let sim = Simulator::builder()
+        .answer(|_| Answer::text("x").usage(100, 5).cached_tokens(80))
+        .start()
+        .await?;
+
+    let openai = ask(&sim, &prompt("Hi")).await.json();
+    let wire = Wire::AnthropicMessages;
+    let anthropic = ask_on(wire, &sim, &prompt_on(wire, "Hi")).await.json();
+
+    assert_eq!(openai["usage"]["prompt_tokens"], 100);
+    assert_eq!(
+        openai["usage"]["prompt_tokens_details"]["cached_tokens"],
+        80
+    );
+    assert_eq!(anthropic["usage"]["input_tokens"], 20);
+    assert_eq!(anthropic["usage"]["cache_read_input_tokens"], 80);
+    assert_eq!(anthropic["usage"]["output_tokens"], 5);
     Ok(())
 }

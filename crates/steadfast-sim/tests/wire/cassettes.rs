@@ -176,6 +176,43 @@ async fn faults_do_not_use_up_an_exchange() -> TestResult {
     Ok(())
 }
 
+#[tokio::test]
+async fn refusals_of_a_cassette_are_in_the_wire_of_the_path() -> TestResult {
+    let messages = "\
+when: {path: /v1/messages, method: POST}
+then:
+  status: 200
+  header: [{name: content-type, value: text/event-stream}]
+  body: \"event: ping\\ndata: {}\\n\\nevent: message_stop\\ndata: {}\\n\\n\"
+";
+    let folder = folder(&[("messages.yaml", messages)])?;
+    let sim = Simulator::builder()
+        .cassette(Cassette::load(folder.path())?)
+        .faults("529, error@text:overloaded".parse()?)
+        .start()
+        .await?;
+    let mut seen = Vec::new();
+
+    for _ in 0..4 {
+        seen.push(post(&sim, "/anthropic/v1/messages").await?);
+    }
+
+    assert_eq!(seen[0].json()["error"]["type"], "overloaded_error");
+    assert!(
+        seen[1]
+            .text()
+            .starts_with("event: ping\ndata: {}\n\nevent: error\ndata: ")
+    );
+    assert!(
+        seen[2]
+            .text()
+            .ends_with("event: message_stop\ndata: {}\n\n")
+    );
+    assert_eq!(seen[3].json()["error"]["type"], "not_found_error");
+    assert!(seen[3].text().contains("1 of 1 used"));
+    Ok(())
+}
+
 #[test]
 fn loading_names_what_is_wrong() -> TestResult {
     let folder = folder(&[

@@ -7,7 +7,7 @@ use std::time::Duration;
 use reqwest::header::HeaderMap;
 use reqwest::{Client, RequestBuilder};
 use serde_json::{Value, json};
-use steadfast_sim::Simulator;
+use steadfast_sim::{Simulator, Wire};
 
 /// How long the client waits until it calls a server silent that should not be.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -55,7 +55,7 @@ impl Seen {
     /// The `data` lines of a stream; those that are not JSON are strings.
     pub(crate) fn data(&self) -> Vec<Value> {
         self.text()
-            .split("\n\n")
+            .lines()
             .filter_map(|line| line.strip_prefix("data: "))
             .map(|data| serde_json::from_str(data).unwrap_or_else(|_| json!(data)))
             .collect()
@@ -72,21 +72,59 @@ impl Seen {
             .collect()
     }
 
-    pub(crate) fn finish_reason(&self) -> Option<String> {
-        self.data().iter().find_map(|chunk| {
-            let reason = chunk.pointer("/choices/0/finish_reason")?.as_str()?;
-            Some(reason.to_owned())
-        })
+    /// All strings at one place of a stream's data.
+    pub(crate) fn all(&self, pointer: &str) -> String {
+        let data = self.data();
+        let strings = data
+            .iter()
+            .filter_map(|data| data.pointer(pointer)?.as_str());
+        strings.collect()
     }
 
+    /// The text of a streamed answer, in either wire.
+    pub(crate) fn words(&self) -> String {
+        self.said("content") + &self.all("/delta/text")
+    }
+
+    /// The arguments of the tool calls of a streamed answer, in either wire.
+    pub(crate) fn arguments(&self) -> String {
+        self.all("/choices/0/delta/tool_calls/0/function/arguments")
+            + &self.all("/delta/partial_json")
+    }
+
+    pub(crate) fn finish_reason(&self) -> Option<String> {
+        let reason = self.all("/choices/0/finish_reason") + &self.all("/delta/stop_reason");
+        Some(reason).filter(|reason| !reason.is_empty())
+    }
+
+    /// Whether a stream came to its end, in either wire.
     pub(crate) fn is_done(&self) -> bool {
-        self.data().last() == Some(&json!("[DONE]"))
+        let last = self.data().pop().unwrap_or_default();
+        last == "[DONE]" || last.get("type") == Some(&json!("message_stop"))
+    }
+
+    /// What kind of error it is: the type, and the code in OpenAI's wire.
+    pub(crate) fn error(&self) -> (Value, Value) {
+        let body = match self.data().pop() {
+            Some(data) => data,
+            None => self.json(),
+        };
+        let field = |pointer| body.pointer(pointer).cloned().unwrap_or_default();
+        (field("/error/type"), field("/error/code"))
     }
 }
 
 /// A request without tools.
 pub(crate) fn prompt(text: &str) -> Value {
     json!({"model": "gpt-test", "messages": [{"role": "user", "content": text}]})
+}
+
+/// The same in any wire.
+pub(crate) fn prompt_on(wire: Wire, text: &str) -> Value {
+    match wire {
+        Wire::AnthropicMessages => with(prompt(text), "max_tokens", json!(1000)),
+        _ => prompt(text),
+    }
 }
 
 /// The same, streamed.
@@ -103,27 +141,49 @@ pub(crate) fn with(mut body: Value, field: &str, value: Value) -> Value {
 }
 
 /// A request that offers a tool.
-pub(crate) fn weather() -> Value {
-    let tools = json!([{"type": "function", "function": {
-        "name": "get_weather",
-        "parameters": {
-            "type": "object",
-            "properties": {"city": {"type": "string"}},
-            "required": ["city"],
-        },
-    }}]);
-    with(prompt("Should I take an umbrella to Oslo?"), "tools", tools)
+pub(crate) fn weather_on(wire: Wire) -> Value {
+    let schema = json!({
+        "type": "object",
+        "properties": {"city": {"type": "string"}},
+        "required": ["city"],
+    });
+    let tool = match wire {
+        Wire::AnthropicMessages => json!({"name": "get_weather", "input_schema": schema}),
+        _ => json!({
+            "type": "function",
+            "function": {"name": "get_weather", "parameters": schema},
+        }),
+    };
+    let question = prompt_on(wire, "Should I take an umbrella to Oslo?");
+    with(question, "tools", json!([tool]))
 }
 
 pub(crate) async fn ask(sim: &Simulator, body: &Value) -> Seen {
-    ask_for(PATIENCE, sim, body).await
+    ask_on(Wire::OpenAiChat, sim, body).await
 }
 
-pub(crate) async fn ask_for(patience: Duration, sim: &Simulator, body: &Value) -> Seen {
-    let url = format!("{}/chat/completions", sim.base_url());
+pub(crate) async fn ask_on(wire: Wire, sim: &Simulator, body: &Value) -> Seen {
+    ask_for(PATIENCE, wire, sim, body).await
+}
+
+pub(crate) async fn ask_for(patience: Duration, wire: Wire, sim: &Simulator, body: &Value) -> Seen {
     match client() {
-        Ok(client) => see_for(patience, client.post(url).bearer_auth("key").json(body)).await,
+        Ok(client) => see_for(patience, request_on(wire, &client, sim).json(body)).await,
         Err(error) => failed(&error),
+    }
+}
+
+/// A request as the vendor's client sends it, without its body.
+pub(crate) fn request_on(wire: Wire, client: &Client, sim: &Simulator) -> RequestBuilder {
+    let base = sim.base_url_for(wire);
+    match wire {
+        Wire::AnthropicMessages => client
+            .post(format!("{base}/v1/messages"))
+            .header("x-api-key", "key")
+            .header("anthropic-version", "2023-06-01"),
+        _ => client
+            .post(format!("{base}/chat/completions"))
+            .bearer_auth("key"),
     }
 }
 
@@ -156,8 +216,12 @@ async fn see_for(patience: Duration, request: RequestBuilder) -> Seen {
             Err(_) => break End::Silent,
         }
         // An endless answer is as good as none.
-        let endless = [&b": keep-alive\n\n: keep-alive\n\n"[..], b"\n\n"];
-        if endless.iter().any(|start| seen.bytes.starts_with(start)) {
+        let pings = "event: ping\ndata: {\"type\":\"ping\"}\n\n".repeat(2);
+        let endless = [": keep-alive\n\n: keep-alive\n\n", "\n\n", &pings];
+        if endless
+            .iter()
+            .any(|start| seen.bytes.starts_with(start.as_bytes()))
+        {
             break End::Silent;
         }
     };

@@ -1,26 +1,33 @@
 //! What each fault looks like from the other end of the connection.
 
 use serde_json::{Value, json};
-use steadfast_sim::{Answer, Simulator};
+use steadfast_sim::Wire::{AnthropicMessages, OpenAiChat};
+use steadfast_sim::{Answer, Simulator, Wire};
 
-use crate::client::{End, IMPATIENCE, Seen, TestResult, ask, ask_for, prompt, streamed, weather};
+use crate::client::{
+    End, IMPATIENCE, Seen, TestResult, ask_for, ask_on, prompt_on, streamed, weather_on,
+};
+
+/// What `answer` says to a prompt, up to its first piece.
+const FIRST_WORDS: &str = "one two";
+const WORDS: &str = "one two three four five six";
 
 /// Meets one fault, and after it an answer, which shows that the script went on.
-async fn meet(fault: &str, body: &Value) -> Result<Seen, Box<dyn std::error::Error>> {
+async fn meet(wire: Wire, fault: &str, body: &Value) -> Result<Seen, Box<dyn std::error::Error>> {
     let sim = Simulator::builder()
         .faults(fault.parse()?)
         .answer(|request| match request.tools() {
-            [] => Answer::text("one two three four five six"),
+            [] => Answer::text(WORDS),
             _ => Answer::tool_call("get_weather", json!({"city": "Oslo"})),
         })
         .start()
         .await?;
     let seen = if fault.starts_with("hang") {
-        ask_for(IMPATIENCE, &sim, body).await
+        ask_for(IMPATIENCE, wire, &sim, body).await
     } else {
-        ask(&sim, body).await
+        ask_on(wire, &sim, body).await
     };
-    let after = ask(&sim, body).await;
+    let after = ask_on(wire, &sim, body).await;
     assert_eq!(
         (after.status, after.end),
         (200, End::InOrder),
@@ -40,40 +47,78 @@ async fn meet(fault: &str, body: &Value) -> Result<Seen, Box<dyn std::error::Err
     Ok(seen)
 }
 
-async fn meet_streaming(fault: &str) -> Result<Seen, Box<dyn std::error::Error>> {
-    meet(fault, &streamed(prompt("Hi"))).await
+async fn meet_streaming(wire: Wire, fault: &str) -> Result<Seen, Box<dyn std::error::Error>> {
+    meet(wire, fault, &streamed(prompt_on(wire, "Hi"))).await
 }
 
 #[tokio::test]
 async fn statuses_come_with_the_vendors_body() -> TestResult {
+    let invalid = "invalid_request_error";
     let cases = [
-        ("400", "invalid_request_error", Value::Null),
-        ("401", "invalid_request_error", json!("invalid_api_key")),
-        ("404", "invalid_request_error", json!("model_not_found")),
-        ("418", "invalid_request_error", Value::Null),
-        ("429", "requests", json!("rate_limit_exceeded")),
+        (OpenAiChat, "400", invalid, Value::Null),
+        (OpenAiChat, "401", invalid, json!("invalid_api_key")),
+        (OpenAiChat, "404", invalid, json!("model_not_found")),
+        (OpenAiChat, "418", invalid, Value::Null),
+        (OpenAiChat, "429", "requests", json!("rate_limit_exceeded")),
         (
+            OpenAiChat,
             "429:quota",
             "insufficient_quota",
             json!("insufficient_quota"),
         ),
-        ("500", "server_error", Value::Null),
-        ("503", "server_error", json!("server_is_overloaded")),
-        ("529", "server_error", Value::Null),
+        (OpenAiChat, "500", "server_error", Value::Null),
+        (
+            OpenAiChat,
+            "503",
+            "server_error",
+            json!("server_is_overloaded"),
+        ),
+        (OpenAiChat, "529", "server_error", Value::Null),
+        (AnthropicMessages, "400", invalid, Value::Null),
+        (
+            AnthropicMessages,
+            "401",
+            "authentication_error",
+            Value::Null,
+        ),
+        (AnthropicMessages, "402", "billing_error", Value::Null),
+        (AnthropicMessages, "403", "permission_error", Value::Null),
+        (AnthropicMessages, "404", "not_found_error", Value::Null),
+        (AnthropicMessages, "409", "conflict_error", Value::Null),
+        (AnthropicMessages, "413", "request_too_large", Value::Null),
+        (AnthropicMessages, "418", invalid, Value::Null),
+        (AnthropicMessages, "429", "rate_limit_error", Value::Null),
+        (
+            AnthropicMessages,
+            "429:quota",
+            "rate_limit_error",
+            Value::Null,
+        ),
+        (AnthropicMessages, "500", "api_error", Value::Null),
+        (AnthropicMessages, "504", "timeout_error", Value::Null),
+        (AnthropicMessages, "529", "overloaded_error", Value::Null),
     ];
-    for (fault, kind, code) in cases {
-        let seen = meet_streaming(fault).await?;
+    for (wire, fault, kind, code) in cases {
+        let seen = meet_streaming(wire, fault).await?;
 
-        let error = &seen.json()["error"];
         assert_eq!(seen.status.to_string(), fault.get(..3).unwrap());
-        assert_eq!(
-            (&error["type"], &error["code"]),
-            (&json!(kind), &code),
-            "{fault}"
-        );
+        assert_eq!(seen.error(), (json!(kind), code), "{wire:?} {fault}");
+        assert!(seen.json()["error"]["message"].is_string());
         assert_eq!(seen.header("content-type"), "application/json");
         assert_eq!(seen.header("retry-after"), "");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn anthropics_spend_limit_is_told_from_a_rate_limit_by_its_code() -> TestResult {
+    let code = |seen: &Seen| seen.json()["error"]["details"]["error_code"].clone();
+
+    let quota = meet_streaming(AnthropicMessages, "429:quota").await?;
+    let limit = meet_streaming(AnthropicMessages, "429").await?;
+
+    assert_eq!(code(&quota), "enforced_spend_limit_reached");
+    assert_eq!(code(&limit), Value::Null);
     Ok(())
 }
 
@@ -91,11 +136,15 @@ async fn hints_are_sent_as_written() -> TestResult {
         ("503:retry-after=0.25", "0.25", "", ""),
     ];
     for (fault, seconds, millis, sentence) in cases {
-        let seen = meet_streaming(fault).await?;
+        for wire in Wire::all() {
+            let seen = meet_streaming(*wire, fault).await?;
 
-        assert_eq!(seen.header("retry-after"), seconds, "{fault}");
-        assert_eq!(seen.header("retry-after-ms"), millis, "{fault}");
-        assert!(seen.text().contains(sentence), "{}", seen.text());
+            assert_eq!(seen.header("retry-after"), seconds, "{fault}");
+            assert_eq!(seen.header("retry-after-ms"), millis, "{fault}");
+            if *wire == OpenAiChat {
+                assert!(seen.text().contains(sentence), "{}", seen.text());
+            }
+        }
     }
     Ok(())
 }
@@ -108,9 +157,11 @@ async fn connection_breaks_before_any_answer() -> TestResult {
         ("hang", End::Silent),
     ];
     for (fault, end) in cases {
-        let seen = meet_streaming(fault).await?;
+        for wire in Wire::all() {
+            let seen = meet_streaming(*wire, fault).await?;
 
-        assert_eq!((seen.status, seen.end), (0, end), "{fault}");
+            assert_eq!((seen.status, seen.end), (0, end), "{wire:?} {fault}");
+        }
     }
     Ok(())
 }
@@ -124,16 +175,164 @@ async fn connection_breaks_at_a_moment_of_a_text() -> TestResult {
     ];
     let moments = [
         ("start", ""),
-        ("text", "one two"),
-        ("tool", "one two"),
-        ("end", "one two three four five six"),
+        ("text", FIRST_WORDS),
+        ("tool", FIRST_WORDS),
+        ("end", WORDS),
     ];
-    for (kind, end) in ends {
-        for (moment, said) in moments {
-            let seen = meet_streaming(&format!("{kind}@{moment}")).await?;
+    for wire in Wire::all() {
+        for (kind, end) in ends {
+            for (moment, said) in moments {
+                let fault = format!("{kind}@{moment}");
+                let seen = meet_streaming(*wire, &fault).await?;
 
-            assert_eq!((seen.status, seen.end), (200, end), "{kind}@{moment}");
-            assert_eq!(seen.said("content"), said, "{kind}@{moment}");
+                assert_eq!((seen.status, seen.end), (200, end), "{wire:?} {fault}");
+                assert_eq!(seen.words(), said, "{wire:?} {fault}");
+                assert_eq!(seen.finish_reason(), None);
+                assert!(!seen.is_done());
+            }
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn connection_breaks_after_the_whole_tool_call() -> TestResult {
+    for wire in Wire::all() {
+        for (fault, end) in [("cut@tool", End::Cut), ("hang@tool", End::Silent)] {
+            let seen = meet(*wire, fault, &streamed(weather_on(*wire))).await?;
+
+            assert_eq!(seen.end, end);
+            assert_eq!(seen.arguments(), r#"{"city":"Oslo"}"#, "{wire:?}");
+            assert_eq!(seen.finish_reason(), None);
+            if *wire == AnthropicMessages {
+                let last = seen.data().pop().unwrap();
+                assert_eq!(last, json!({"type": "content_block_stop", "index": 0}));
+            }
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn cut_counts_bytes_exactly() -> TestResult {
+    for wire in Wire::all() {
+        for count in [0, 1, 7, 300] {
+            let seen = meet_streaming(*wire, &format!("cut@{count}")).await?;
+
+            assert_eq!((seen.bytes.len(), seen.end), (count, End::Cut));
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn unary_answers_are_cut_short_of_their_length() -> TestResult {
+    let cases = [
+        ("cut@text", End::Cut),
+        ("reset@text", End::Reset),
+        ("hang@start", End::Silent),
+    ];
+    for wire in Wire::all() {
+        for (fault, end) in cases {
+            let seen = meet(*wire, fault, &prompt_on(*wire, "Hi")).await?;
+
+            let promised: usize = seen.header("content-length").parse()?;
+            assert_eq!((seen.status, seen.end), (200, end), "{wire:?} {fault}");
+            assert!(seen.bytes.len() < promised, "{wire:?} {fault}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn error_objects_end_a_stream() -> TestResult {
+    let moments = [
+        ("error@start", ""),
+        ("error@text", FIRST_WORDS),
+        ("error@tool", FIRST_WORDS),
+        ("error@end", WORDS),
+        ("error@3", ""),
+    ];
+    let errors = [
+        (OpenAiChat, "", "server_error", Value::Null),
+        (
+            OpenAiChat,
+            ":rate_limit",
+            "requests",
+            json!("rate_limit_exceeded"),
+        ),
+        (
+            OpenAiChat,
+            ":overloaded",
+            "server_error",
+            json!("server_is_overloaded"),
+        ),
+        (AnthropicMessages, "", "api_error", Value::Null),
+        (
+            AnthropicMessages,
+            ":rate_limit",
+            "rate_limit_error",
+            Value::Null,
+        ),
+        (
+            AnthropicMessages,
+            ":overloaded",
+            "overloaded_error",
+            Value::Null,
+        ),
+    ];
+    for (wire, error, kind, code) in errors {
+        // Which error it is does not depend on the moment.
+        let moments = moments
+            .iter()
+            .filter(|(moment, _)| error.is_empty() || *moment == "error@text");
+        for (moment, said) in moments {
+            let fault = format!("{moment}{error}");
+            let seen = meet_streaming(wire, &fault).await?;
+
+            assert_eq!((seen.status, seen.end), (200, End::InOrder));
+            assert_eq!(seen.words(), *said, "{wire:?} {fault}");
+            assert_eq!(
+                seen.error(),
+                (json!(kind), code.clone()),
+                "{wire:?} {fault}"
+            );
+            assert!(seen.data().pop().unwrap()["error"]["message"].is_string());
+            if wire == AnthropicMessages {
+                assert!(seen.text().contains("\n\nevent: error\ndata: ") || said.is_empty());
+            }
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn error_objects_are_statuses_without_a_stream() -> TestResult {
+    let cases = [
+        (OpenAiChat, "error@text", 500),
+        (OpenAiChat, "error@text:rate_limit", 429),
+        (OpenAiChat, "error@start:overloaded", 503),
+        (AnthropicMessages, "error@text", 500),
+        (AnthropicMessages, "error@text:rate_limit", 429),
+        (AnthropicMessages, "error@start:overloaded", 529),
+    ];
+    for (wire, fault, status) in cases {
+        let seen = meet(wire, fault, &prompt_on(wire, "Hi")).await?;
+
+        assert_eq!(seen.status, status, "{wire:?} {fault}");
+        assert!(seen.json()["error"].is_object());
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn stream_without_end_ends_in_order() -> TestResult {
+    for wire in Wire::all() {
+        for (fault, said) in [("no-end", WORDS), ("no-end@text", FIRST_WORDS)] {
+            let seen = meet_streaming(*wire, fault).await?;
+
+            assert_eq!((seen.status, seen.end), (200, End::InOrder));
+            assert_eq!(seen.words(), said);
             assert_eq!(seen.finish_reason(), None);
             assert!(!seen.is_done());
         }
@@ -142,188 +341,90 @@ async fn connection_breaks_at_a_moment_of_a_text() -> TestResult {
 }
 
 #[tokio::test]
-async fn connection_breaks_after_the_whole_tool_call() -> TestResult {
-    for (fault, end) in [("cut@tool", End::Cut), ("hang@tool", End::Silent)] {
-        let seen = meet(fault, &streamed(weather())).await?;
-
-        let arguments: String = seen
-            .data()
-            .iter()
-            .filter_map(|chunk| {
-                let call = chunk.pointer("/choices/0/delta/tool_calls/0")?;
-                Some(call["function"]["arguments"].as_str()?.to_owned())
-            })
-            .collect();
-        assert_eq!(seen.end, end);
-        assert_eq!(arguments, r#"{"city":"Oslo"}"#);
-        assert_eq!(seen.finish_reason(), None);
-    }
-    Ok(())
-}
-
-#[tokio::test]
-async fn cut_counts_bytes_exactly() -> TestResult {
-    for count in [0, 1, 7, 300] {
-        let seen = meet_streaming(&format!("cut@{count}")).await?;
-
-        assert_eq!((seen.bytes.len(), seen.end), (count, End::Cut));
-    }
-    Ok(())
-}
-
-#[tokio::test]
-async fn unary_answers_are_cut_short_of_their_length() -> TestResult {
-    for (fault, end) in [
-        ("cut@text", End::Cut),
-        ("reset@text", End::Reset),
-        ("hang@start", End::Silent),
-    ] {
-        let seen = meet(fault, &prompt("Hi")).await?;
-
-        let promised: usize = seen.header("content-length").parse()?;
-        assert_eq!((seen.status, seen.end), (200, end), "{fault}");
-        assert!(seen.bytes.len() < promised, "{fault}");
-    }
-    Ok(())
-}
-
-#[tokio::test]
-async fn error_objects_end_a_stream() -> TestResult {
-    let cases = [
-        ("error@start", "", Value::Null),
-        ("error@text", "one two", Value::Null),
-        ("error@tool", "one two", Value::Null),
-        ("error@3", "", Value::Null),
-        (
-            "error@text:rate_limit",
-            "one two",
-            json!("rate_limit_exceeded"),
-        ),
-        (
-            "error@text:overloaded",
-            "one two",
-            json!("server_is_overloaded"),
-        ),
-    ];
-    for (fault, said, code) in cases {
-        let seen = meet_streaming(fault).await?;
-
-        let data = seen.data();
-        assert_eq!((seen.status, seen.end), (200, End::InOrder));
-        assert_eq!(seen.said("content"), said, "{fault}");
-        assert_eq!(data.last().unwrap()["error"]["code"], code, "{fault}");
-        assert!(data.last().unwrap()["error"]["message"].is_string());
-    }
-    Ok(())
-}
-
-#[tokio::test]
-async fn error_objects_are_statuses_without_a_stream() -> TestResult {
-    let cases = [
-        ("error@text", 500),
-        ("error@text:rate_limit", 429),
-        ("error@start:overloaded", 503),
-    ];
-    for (fault, status) in cases {
-        let seen = meet(fault, &prompt("Hi")).await?;
-
-        assert_eq!(seen.status, status, "{fault}");
-        assert!(seen.json()["error"].is_object());
-    }
-    Ok(())
-}
-
-#[tokio::test]
-async fn stream_without_end_ends_in_order() -> TestResult {
-    for (fault, said) in [
-        ("no-end", "one two three four five six"),
-        ("no-end@text", "one two"),
-    ] {
-        let seen = meet_streaming(fault).await?;
-
-        assert_eq!((seen.status, seen.end), (200, End::InOrder));
-        assert_eq!(seen.said("content"), said);
-        assert_eq!(seen.finish_reason(), None);
-        assert!(!seen.is_done());
-    }
-    Ok(())
-}
-
-#[tokio::test]
 async fn successes_that_are_none() -> TestResult {
-    for body in [prompt("Hi"), streamed(prompt("Hi"))] {
-        let empty = meet("empty", &body).await?;
-        let page = meet("html", &body).await?;
-        let error = meet("error-200", &body).await?;
+    for (wire, kind) in [
+        (OpenAiChat, "server_error"),
+        (AnthropicMessages, "api_error"),
+    ] {
+        for body in [prompt_on(wire, "Hi"), streamed(prompt_on(wire, "Hi"))] {
+            let empty = meet(wire, "empty", &body).await?;
+            let page = meet(wire, "html", &body).await?;
+            let error = meet(wire, "error-200", &body).await?;
 
-        assert_eq!(
-            (empty.status, empty.end, empty.text().as_str()),
-            (200, End::InOrder, "")
-        );
-        assert_eq!(
-            (page.status, page.header("content-type")),
-            (200, "text/html; charset=utf-8")
-        );
-        assert!(page.text().starts_with("<!DOCTYPE html>"));
-        assert_eq!(
-            (error.status, error.header("content-type")),
-            (200, "application/json")
-        );
-        assert_eq!(error.json()["error"]["type"], "server_error");
+            assert_eq!(
+                (empty.status, empty.end, empty.text().as_str()),
+                (200, End::InOrder, "")
+            );
+            assert_eq!(
+                (page.status, page.header("content-type")),
+                (200, "text/html; charset=utf-8")
+            );
+            assert!(page.text().starts_with("<!DOCTYPE html>"));
+            assert_eq!(
+                (error.status, error.header("content-type")),
+                (200, "application/json")
+            );
+            assert_eq!(error.error().0, kind);
+        }
     }
     Ok(())
 }
 
 #[tokio::test]
 async fn malformed_stream_has_one_line_that_is_not_json() -> TestResult {
-    let seen = meet_streaming("malformed").await?;
+    for wire in Wire::all() {
+        let seen = meet_streaming(*wire, "malformed").await?;
 
-    let broken = seen.data().into_iter().filter(Value::is_string).count();
-    assert_eq!(broken, 2, "the broken line and [DONE]: {}", seen.text());
-    assert_eq!(seen.said("content"), "one two three four five six");
-    assert!(seen.is_done());
+        let data = seen.data().into_iter();
+        let broken = data.filter(|data| data.is_string() && data != "[DONE]");
+        assert_eq!(broken.count(), 1, "{}", seen.text());
+        assert_eq!(seen.words(), WORDS);
+        assert!(seen.is_done());
+    }
     Ok(())
 }
 
 #[tokio::test]
 async fn garbage_is_inside_a_json_string() -> TestResult {
-    for body in [prompt("Hi"), streamed(prompt("Hi"))] {
-        let seen = meet("garbage-utf8", &body).await?;
+    for (wire, field) in [(OpenAiChat, "content"), (AnthropicMessages, "text")] {
+        for body in [prompt_on(wire, "Hi"), streamed(prompt_on(wire, "Hi"))] {
+            let seen = meet(wire, "garbage-utf8", &body).await?;
 
-        assert_eq!(seen.end, End::InOrder);
-        assert!(std::str::from_utf8(&seen.bytes).is_err());
-        // Read with replacement characters, it is JSON again.
-        assert!(
-            seen.text()
-                .contains("\"content\":\"caf\u{fffd}( \u{fffd}one two"),
-            "{}",
-            seen.text()
-        );
+            assert_eq!(seen.end, End::InOrder);
+            assert!(std::str::from_utf8(&seen.bytes).is_err());
+            // Read with replacement characters, it is JSON again.
+            let garbage = format!("\"{field}\":\"caf\u{fffd}( \u{fffd}one two");
+            assert!(seen.text().contains(&garbage), "{}", seen.text());
+        }
     }
     Ok(())
 }
 
 #[tokio::test]
 async fn huge_line_has_ten_megabytes() -> TestResult {
-    let seen = meet_streaming("huge-line").await?;
+    for wire in Wire::all() {
+        let seen = meet_streaming(*wire, "huge-line").await?;
 
-    let text = seen.text();
-    let longest = text.lines().map(str::len).max().unwrap_or_default();
-    assert_eq!(seen.end, End::InOrder);
-    assert!(longest > 10 * 1024 * 1024, "{longest}");
-    assert!(seen.is_done());
+        let text = seen.text();
+        let longest = text.lines().map(str::len).max().unwrap_or_default();
+        assert_eq!(seen.end, End::InOrder);
+        assert!(longest > 10 * 1024 * 1024, "{longest}");
+        assert!(seen.is_done());
+    }
     Ok(())
 }
 
 #[tokio::test]
 async fn keep_alives_go_on_without_data() -> TestResult {
-    let stream = meet_streaming("keepalive").await?;
-    let whole = meet("keepalive", &prompt("Hi")).await?;
+    let ping = "event: ping\ndata: {\"type\":\"ping\"}\n\n";
+    for (wire, start) in [(OpenAiChat, ": keep-alive\n\n"), (AnthropicMessages, ping)] {
+        let stream = meet_streaming(wire, "keepalive").await?;
+        let whole = meet(wire, "keepalive", &prompt_on(wire, "Hi")).await?;
 
-    assert_eq!((stream.status, stream.end), (200, End::Silent));
-    assert!(stream.text().starts_with(": keep-alive\n\n"));
-    assert_eq!(stream.data(), Vec::<Value>::new());
-    assert!(whole.text().trim().is_empty());
+        assert_eq!((stream.status, stream.end), (200, End::Silent));
+        assert!(stream.text().starts_with(&start.repeat(2)));
+        assert!(whole.text().trim().is_empty());
+    }
     Ok(())
 }
 
@@ -336,7 +437,8 @@ async fn star_lasts_for_ever() -> TestResult {
     let mut statuses = Vec::new();
 
     for _ in 0..5 {
-        statuses.push(ask(&sim, &prompt("Hi")).await.status);
+        let seen = ask_on(OpenAiChat, &sim, &prompt_on(OpenAiChat, "Hi")).await;
+        statuses.push(seen.status);
     }
 
     assert_eq!(statuses, [200, 503, 503, 503, 503]);

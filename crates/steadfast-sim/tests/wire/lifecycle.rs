@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use steadfast_sim::{Answer, Error, RateLimit, Simulator};
+use steadfast_sim::{Answer, Error, RateLimit, Simulator, Wire};
 use tokio::net::TcpStream;
 
 use crate::client::{IMPATIENCE, TestResult, ask, ask_for, client, prompt, streamed};
@@ -75,7 +75,7 @@ async fn stop_leaves_no_task_behind() -> TestResult {
         clients.push(TcpStream::connect(sim.address()).await?);
     }
     for _ in 0..4 {
-        ask_for(IMPATIENCE, &sim, &streamed(prompt("Hi"))).await;
+        ask_for(IMPATIENCE, Wire::OpenAiChat, &sim, &streamed(prompt("Hi"))).await;
     }
 
     sim.stop().await;

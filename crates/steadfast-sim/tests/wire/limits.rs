@@ -3,76 +3,119 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use steadfast_sim::{HintStyle, RateLimit, Simulator};
+use steadfast_sim::{HintStyle, RateLimit, Simulator, Wire};
 
-use crate::client::{Seen, TestResult, ask, prompt};
+use crate::client::{Seen, TestResult, ask, ask_on, client, prompt, prompt_on, request_on};
+
+/// Names a header of the rate limit.
+fn header(wire: Wire, what: &str) -> String {
+    match wire {
+        Wire::AnthropicMessages => format!("anthropic-ratelimit-requests-{what}"),
+        _ => format!("x-ratelimit-{what}-requests"),
+    }
+}
 
 /// Asks a simulator until it refuses. The rate is so low that no token comes back meanwhile.
-async fn refused(style: HintStyle) -> Result<Seen, steadfast_sim::Error> {
+async fn refused(wire: Wire, style: HintStyle) -> Result<Seen, steadfast_sim::Error> {
     let sim = Simulator::builder()
         .rate_limit(RateLimit::per_minute(3.0).burst(1))
         .hint(style)
         .start()
         .await?;
-    let admitted = ask(&sim, &prompt("Hi")).await;
+    let body = prompt_on(wire, "Hi");
+    let admitted = ask_on(wire, &sim, &body).await;
     assert_eq!(admitted.status, 200);
-    assert_eq!(admitted.header("x-ratelimit-limit-requests"), "3");
-    assert_eq!(admitted.header("x-ratelimit-remaining-requests"), "0");
-    assert!(admitted.header("x-ratelimit-reset-requests").ends_with('s'));
-    let refused = ask(&sim, &prompt("Hi")).await;
+    assert_eq!(admitted.header(&header(wire, "limit")), "3");
+    assert_eq!(admitted.header(&header(wire, "remaining")), "0");
+    let reset = admitted.header(&header(wire, "reset"));
+    match wire {
+        Wire::AnthropicMessages => assert!(reset.starts_with("20") && reset.ends_with('Z')),
+        _ => assert!(reset.ends_with('s')),
+    }
+    let refused = ask_on(wire, &sim, &body).await;
     assert_eq!(refused.status, 429);
     Ok(refused)
 }
 
-/// Checks the codes of the vendor's error, and returns its sentence.
-fn message(seen: &Seen) -> String {
+/// Checks what kind of error it is, and returns its sentence.
+fn message(wire: Wire, seen: &Seen) -> String {
+    let expected = match wire {
+        Wire::AnthropicMessages => (json!("rate_limit_error"), Value::Null),
+        _ => (json!("requests"), json!("rate_limit_exceeded")),
+    };
+    assert_eq!(seen.error(), expected);
     let body = seen.json();
-    let field = |name| body.pointer(&format!("/error/{name}"));
-    assert_eq!(field("code"), Some(&json!("rate_limit_exceeded")));
-    assert_eq!(field("type"), Some(&json!("requests")));
-    assert_eq!(field("param"), Some(&Value::Null));
-    let message = field("message").and_then(Value::as_str);
+    let message = body.pointer("/error/message").and_then(Value::as_str);
     message.unwrap_or_default().to_owned()
 }
 
 #[tokio::test]
 async fn integer_hint_is_whole_seconds_rounded_up() -> TestResult {
-    let seen = refused(HintStyle::Integer).await?;
+    let cases = [
+        (
+            Wire::OpenAiChat,
+            "Rate limit reached for gpt-test on requests per min (RPM): Limit 3. \
+             Please try again in 20s.",
+        ),
+        (
+            Wire::AnthropicMessages,
+            "This request would exceed the rate limit for your organization of 3 requests per \
+             minute.",
+        ),
+    ];
+    for (wire, sentence) in cases {
+        let seen = refused(wire, HintStyle::Integer).await?;
 
-    assert_eq!(seen.header("retry-after"), "20");
-    assert_eq!(seen.header("retry-after-ms"), "");
-    assert_eq!(
-        message(&seen),
-        "Rate limit reached for gpt-test on requests per min (RPM): Limit 3. \
-         Please try again in 20s."
-    );
+        assert_eq!(seen.header("retry-after"), "20");
+        assert_eq!(seen.header("retry-after-ms"), "");
+        assert_eq!(message(wire, &seen), sentence);
+    }
     Ok(())
 }
 
 #[tokio::test]
 async fn exact_hint_is_milliseconds() -> TestResult {
-    let seen = refused(HintStyle::Exact).await?;
+    for wire in Wire::all() {
+        let seen = refused(*wire, HintStyle::Exact).await?;
 
-    let millis: u64 = seen.header("retry-after-ms").parse()?;
-    assert!((15_000..=20_000).contains(&millis), "{millis}");
-    assert_eq!(seen.header("retry-after"), "");
-    assert!(message(&seen).contains("Please try again in "));
+        let millis: u64 = seen.header("retry-after-ms").parse()?;
+        assert!((15_000..=20_000).contains(&millis), "{millis}");
+        assert_eq!(seen.header("retry-after"), "");
+        if *wire == Wire::OpenAiChat {
+            assert!(message(*wire, &seen).contains("Please try again in "));
+        }
+    }
     Ok(())
 }
 
 #[tokio::test]
 async fn without_hint_nothing_tells_when_to_come_back() -> TestResult {
-    let seen = refused(HintStyle::None).await?;
+    for wire in Wire::all() {
+        let seen = refused(*wire, HintStyle::None).await?;
 
-    for header in [
-        "retry-after",
-        "retry-after-ms",
-        "x-ratelimit-reset-requests",
-    ] {
-        assert_eq!(seen.header(header), "", "{header}");
+        let reset = header(*wire, "reset");
+        for header in ["retry-after", "retry-after-ms", &reset] {
+            assert_eq!(seen.header(header), "", "{header}");
+        }
+        assert_eq!(seen.header(&header(*wire, "remaining")), "0");
+        let message = message(*wire, &seen);
+        assert!(!message.contains("try again"), "{message}");
     }
-    assert_eq!(seen.header("x-ratelimit-remaining-requests"), "0");
-    assert!(!message(&seen).contains("try again"), "{}", message(&seen));
+    Ok(())
+}
+
+#[tokio::test]
+async fn wires_share_one_limit() -> TestResult {
+    let sim = Simulator::builder()
+        .rate_limit(RateLimit::per_minute(0.01).burst(1))
+        .start()
+        .await?;
+    let other = Wire::AnthropicMessages;
+
+    let admitted = ask(&sim, &prompt("Hi")).await;
+    let refused = ask_on(other, &sim, &prompt_on(other, "Hi")).await;
+
+    assert_eq!((admitted.status, refused.status), (200, 429));
     Ok(())
 }
 
@@ -102,13 +145,11 @@ async fn storm_is_admitted_up_to_the_burst() -> TestResult {
         .rate_limit(RateLimit::per_minute(0.01).burst(7))
         .start()
         .await?;
-    let body = prompt("Hi");
 
     let mut storm = tokio::task::JoinSet::new();
-    let client = crate::client::client()?;
-    for _ in 0..200 {
-        let url = format!("{}/chat/completions", sim.base_url());
-        let request = client.post(url).bearer_auth("key").json(&body);
+    let client = client()?;
+    for wire in Wire::all().iter().cycle().take(200) {
+        let request = request_on(*wire, &client, &sim).json(&prompt_on(*wire, "Hi"));
         storm.spawn(async { request.send().await.map(|response| response.status()) });
     }
     let statuses: Result<Vec<_>, _> = storm.join_all().await.into_iter().collect();

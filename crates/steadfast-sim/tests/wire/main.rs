@@ -6,4 +6,5 @@ mod client;
 mod faults;
 mod lifecycle;
 mod limits;
+mod messages;
 mod refusals;

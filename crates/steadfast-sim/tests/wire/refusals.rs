@@ -1,11 +1,13 @@
 //! What the simulator refuses, as the vendor does.
 
 use serde_json::{Value, json};
-use steadfast_sim::Simulator;
+use steadfast_sim::{Answer, Simulator, Wire};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::client::{Seen, TestResult, client, prompt, see};
+use crate::client::{
+    Seen, TestResult, ask_on, client, prompt, prompt_on, see, streamed, weather_on, with,
+};
 
 #[derive(Clone, Copy)]
 enum Key<'a> {
@@ -83,10 +85,9 @@ async fn bodies_that_make_no_sense_are_400() -> TestResult {
 #[tokio::test]
 async fn odd_but_valid_requests_are_answered() -> TestResult {
     let bodies = [
-        json!({"model": "sim", "messages": [7, null, "x"]}),
-        json!({"model": "sim", "messages": [{"role": "tool"}], "tools": [1, {"function": 2}]}),
+        json!({"model": "sim", "messages": [{"role": "user"}], "tools": [1, {"function": 2}]}),
         json!({"model": "sim", "messages": [{"role": "user"}], "tools": [{"function": {"name": ""}}]}),
-        json!({"model": "é\u{0}\n", "messages": [{"content": {}}], "stream": "yes"}),
+        json!({"model": "é\u{0}\n", "messages": [{"role": "user", "content": {}}], "stream": "yes"}),
     ];
     for body in bodies {
         let seen = check("POST", CHAT, KEY, body.to_string()).await?;
@@ -109,7 +110,237 @@ async fn unknown_models_paths_and_methods_are_refused() -> TestResult {
     assert_eq!(model.json()["error"]["code"], "model_not_found");
     assert_eq!(path.status, 404);
     assert!(path.json()["error"]["message"].is_string());
-    assert_eq!(method.status, 405);
+    assert_eq!((method.status, method.header("allow")), (405, "POST"));
+    Ok(())
+}
+
+/// What Anthropic refuses, as requests that differ from one in order.
+struct Difference {
+    method: &'static str,
+    path: &'static str,
+    header: Option<(&'static str, &'static str)>,
+    body: String,
+}
+
+impl Difference {
+    fn none() -> Self {
+        Self {
+            method: "POST",
+            path: "/v1/messages",
+            header: None,
+            body: prompt_on(Wire::AnthropicMessages, "Hi").to_string(),
+        }
+    }
+
+    fn body(body: impl ToString) -> Self {
+        Self {
+            body: body.to_string(),
+            ..Self::none()
+        }
+    }
+
+    async fn see(self) -> Result<Seen, Box<dyn std::error::Error>> {
+        let sim = Simulator::start().await?;
+        let method = reqwest::Method::from_bytes(self.method.as_bytes())?;
+        let mut request = client()?
+            .request(method, format!("{}{}", sim.url(), self.path))
+            .body(self.body);
+        for (name, value) in [("x-api-key", "key"), ("anthropic-version", "2023-06-01")] {
+            match self.header {
+                Some((changed, "")) if changed == name => {}
+                Some((changed, value)) if changed == name => request = request.header(name, value),
+                _ => request = request.header(name, value),
+            }
+        }
+        Ok(see(request).await)
+    }
+}
+
+#[tokio::test]
+async fn anthropics_refusals_have_its_status_and_type() -> TestResult {
+    let prompt = || prompt_on(Wire::AnthropicMessages, "Hi");
+    let header = |header| Difference {
+        header: Some(header),
+        ..Difference::none()
+    };
+    let call = json!({"type": "tool_use", "id": "toolu_1", "name": "add", "input": {}});
+    let broken = json!([
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": [call]},
+        {"role": "user", "content": "and?"},
+    ]);
+    let cases = [
+        (
+            header(("x-api-key", "")),
+            401,
+            "authentication_error",
+            "x-api-key header is required",
+        ),
+        (
+            header(("x-api-key", " ")),
+            401,
+            "authentication_error",
+            "x-api-key header is required",
+        ),
+        (
+            header(("anthropic-version", "")),
+            400,
+            "invalid_request_error",
+            "anthropic-version: header is required",
+        ),
+        (
+            Difference::body("{"),
+            400,
+            "invalid_request_error",
+            "The request body is not valid JSON",
+        ),
+        (
+            Difference::body(crate::client::prompt("Hi")),
+            400,
+            "invalid_request_error",
+            "max_tokens: Field required",
+        ),
+        (
+            Difference::body(with(prompt(), "messages", broken)),
+            400,
+            "invalid_request_error",
+            "messages.1: `tool_use` ids were found without `tool_result` blocks immediately \
+             after: toolu_1.",
+        ),
+        (
+            Difference::body(with(prompt(), "model", json!("nonexistent-7b"))),
+            404,
+            "not_found_error",
+            "model: nonexistent-7b",
+        ),
+        (
+            Difference {
+                path: "/v1/messages/batches",
+                ..Difference::none()
+            },
+            404,
+            "not_found_error",
+            "There is nothing at POST /v1/messages/batches",
+        ),
+        (
+            Difference {
+                method: "GET",
+                ..Difference::none()
+            },
+            405,
+            "invalid_request_error",
+            "/v1/messages takes POST, not GET",
+        ),
+    ];
+    for (difference, status, kind, message) in cases {
+        let seen = difference.see().await?;
+
+        let body = seen.json();
+        assert_eq!(seen.status, status, "{body}");
+        assert_eq!(
+            (&body["type"], &body["error"]["type"]),
+            (&json!("error"), &json!(kind))
+        );
+        let said = body["error"]["message"].as_str().unwrap();
+        assert!(said.starts_with(message), "{said}\nshould be {message}");
+        assert_eq!(body["request_id"], seen.header("request-id"));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn anthropic_takes_a_bearer_key_as_well() -> TestResult {
+    let sim = Simulator::start().await?;
+    let request = client()?
+        .post(format!("{}/v1/messages", sim.url()))
+        .bearer_auth("key")
+        .header("anthropic-version", "2023-06-01")
+        .json(&prompt_on(Wire::AnthropicMessages, "Hi"));
+
+    assert_eq!(see(request).await.status, 200);
+    Ok(())
+}
+
+#[tokio::test]
+async fn histories_with_a_lost_result_are_refused() -> TestResult {
+    let lost = [
+        (
+            Wire::OpenAiChat,
+            json!({"role": "assistant", "content": null, "tool_calls": [
+                {"id": "call_1", "type": "function",
+                 "function": {"name": "get_weather", "arguments": "{}"}},
+            ]}),
+        ),
+        (
+            Wire::AnthropicMessages,
+            json!({"role": "assistant", "content": [
+                {"type": "tool_use", "id": "call_1", "name": "get_weather", "input": {}},
+            ]}),
+        ),
+    ];
+    for (wire, call) in lost {
+        let sim = Simulator::start().await?;
+        let mut body = weather_on(wire);
+        let messages = body["messages"].as_array_mut().unwrap();
+        messages.extend([call, json!({"role": "user", "content": "and?"})]);
+
+        let seen = ask_on(wire, &sim, &body).await;
+
+        assert_eq!(
+            (seen.status, seen.error().0),
+            (400, json!("invalid_request_error"))
+        );
+        assert!(seen.text().contains("call_1"), "{}", seen.text());
+    }
+    Ok(())
+}
+
+/// Whatever the simulator says, the vendor takes back: so does the simulator.
+#[tokio::test]
+async fn its_own_words_are_taken_back() -> TestResult {
+    let wire = Wire::AnthropicMessages;
+    let sim = Simulator::builder()
+        .answer(|request| match request.tool_results().as_slice() {
+            [] => Answer::reasoning("The user asks for Oslo.")
+                .then_text("I look it up.")
+                .then_tool_call("get_weather", json!({"city": "Oslo"}))
+                .then_tool_call("get_weather", json!({})),
+            results => Answer::text(format!("{} results", results.len())),
+        })
+        .start()
+        .await?;
+    let mut body = weather_on(wire);
+    body["thinking"] = json!({"type": "enabled", "budget_tokens": 1024});
+    body["max_tokens"] = json!(2000);
+
+    let answer = ask_on(wire, &sim, &body).await.json();
+    let content = answer["content"].clone();
+    let calls = content
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|block| block["type"] == "tool_use");
+    let results = calls.map(|call| json!({"type": "tool_result", "tool_use_id": call["id"]}));
+    let results: Vec<_> = results.collect();
+    let messages = body["messages"].as_array_mut().unwrap();
+    messages.push(json!({"role": "assistant", "content": content}));
+    messages.push(json!({"role": "user", "content": results}));
+    let told = ask_on(wire, &sim, &body).await;
+    body["messages"][1]["content"][0]["thinking"] = json!("Something else.");
+    let changed = ask_on(wire, &sim, &streamed(body)).await;
+
+    assert_eq!(
+        told.json()["content"][1]["text"],
+        "2 results",
+        "{}",
+        told.text()
+    );
+    assert_eq!(changed.status, 400);
+    assert!(
+        changed
+            .text()
+            .contains("Invalid `signature` in `thinking` block")
+    );
     Ok(())
 }
 
@@ -117,18 +348,20 @@ async fn unknown_models_paths_and_methods_are_refused() -> TestResult {
 #[tokio::test]
 async fn bodies_over_the_limit_are_413() -> TestResult {
     let sim = Simulator::start().await?;
-    let mut stream = TcpStream::connect(sim.address()).await?;
-    let head = format!(
-        "POST {CHAT} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n",
-        64 * 1024 * 1024 + 1
-    );
+    for (path, megabytes) in [(CHAT, 64), ("/v1/messages", 32)] {
+        let mut stream = TcpStream::connect(sim.address()).await?;
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n",
+            megabytes * 1024 * 1024 + 1
+        );
 
-    stream.write_all(head.as_bytes()).await?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await?;
+        stream.write_all(head.as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
 
-    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
-    assert!(answer.contains("request_too_large"), "{answer}");
+        assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+        assert!(answer.contains("request_too_large"), "{answer}");
+    }
     Ok(())
 }
 
