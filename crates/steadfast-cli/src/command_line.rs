@@ -133,13 +133,15 @@ pub(crate) enum EventFormat {
 
 /// Serves a simulated model provider that throttles and fails on demand.
 ///
-/// It speaks the OpenAI chat-completions wire; any key will do. The first line on standard output
-/// is its address, and every request is a line on standard error.
+/// It speaks OpenAI chat completions and Anthropic messages; any key will do. The first line on
+/// standard output is its address, and every request is a line on standard error.
 #[derive(Debug, Args)]
 #[command(after_help = format!("\
 Faults, one per request; `503*3` three times, `503*` for ever:
   ok  429  503:retry-after=2  429:quota  reset  hang  cut@text  error@text:overloaded
   no-end  empty  html  malformed  garbage-utf8  huge-line  error-200  keepalive
+Moments of reset, hang, cut, error and no-end:
+  @start  @text  @tool (after complete tool calls)  @end  @N (after N bytes)
 
 Examples:
   steadfast sim --limit 20/s --burst 20 --hint exact

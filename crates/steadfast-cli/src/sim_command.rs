@@ -77,10 +77,11 @@ fn announce(simulator: &Simulator, output: &mut Output) {
     let _ = output
         .data
         .write(&format!("listening on {}\n", simulator.url()));
-    let base_url = simulator.base_url();
     let line = StyledLine::marked(Mark::Noted)
         .dim("base URL for OpenAI clients: ")
-        .plain(&base_url)
+        .plain(&simulator.base_url())
+        .dim(", for Anthropic clients: ")
+        .plain(&simulator.url())
         .dim(", any key; Ctrl-C ends it");
     output.status.line(&line);
     if !simulator.address().ip().is_loopback() {

@@ -59,7 +59,7 @@ pub enum Fault {
         hint: RetryHint,
     },
     /// `429:quota`: the status of a rate limit with the body of an exhausted budget
-    /// (`insufficient_quota`).
+    /// (`insufficient_quota`; for Anthropic the code `enforced_spend_limit_reached`).
     Quota,
     /// `reset`, `reset@…`: a TCP reset.
     Reset(Moment),
@@ -68,9 +68,9 @@ pub enum Fault {
     /// `cut`, `cut@…`: the connection is closed in good order, but the body is not ended.
     Cut(Moment),
     /// `no-end`, `no-end@…`: the body ends in good order, but the answer in it does not: no
-    /// `finish_reason`, no `[DONE]`.
+    /// `finish_reason` and `[DONE]`, no `message_delta` and `message_stop`.
     NoEnd(Moment),
-    /// `error@text`, `error@start:overloaded`: an error object in the stream, and then its end.
+    /// `error@text`, `error@start:overloaded`: an error in the stream, and then its end.
     /// An answer that is not a stream gets the matching status instead.
     Error(Moment, StreamError),
     /// `empty`: status 200 and an empty body.
@@ -85,7 +85,8 @@ pub enum Fault {
     HugeLine,
     /// `error-200`: status 200 and an error object as JSON, also if a stream was asked for.
     Error200,
-    /// `keepalive`: status 200, then `: keep-alive` comments for ever and no data.
+    /// `keepalive`: status 200, then `: keep-alive` comments or `ping` events for ever, as the
+    /// vendor would send them while the model thinks, and no answer.
     KeepAlive,
 }
 
@@ -114,9 +115,9 @@ pub enum Moment {
     Start,
     /// `@text`: after the first chunk of text.
     Text,
-    /// `@tool`: after the last tool call is complete, before `finish_reason`.
+    /// `@tool`: after the last tool call is complete, before the answer says why it ended.
     Tool,
-    /// `@end`: after all content, before `finish_reason`.
+    /// `@end`: after all content, before the answer says why it ended.
     End,
     /// `@N`: after so many bytes of the body, or after the whole body if it is shorter.
     Bytes(usize),
@@ -136,11 +137,11 @@ pub enum Moment {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StreamError {
-    /// Not written: `server_error`, the general one.
+    /// Not written: `server_error` or `api_error`, the general one.
     Server,
-    /// `:rate_limit`: `rate_limit_exceeded`.
+    /// `:rate_limit`: `rate_limit_exceeded` or `rate_limit_error`.
     RateLimit,
-    /// `:overloaded`: `server_is_overloaded`.
+    /// `:overloaded`: `server_is_overloaded` or `overloaded_error`.
     Overloaded,
 }
 

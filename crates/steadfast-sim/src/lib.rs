@@ -1,14 +1,15 @@
 //! A model provider on your own machine: it throttles like the real one, and it fails on demand.
 //!
-//! [`Simulator`] is a local HTTP server that speaks the OpenAI chat-completions wire, streaming
-//! and not. Point any OpenAI client at [`Simulator::base_url`], with any key. There it meets what
-//! real providers do to their clients:
+//! [`Simulator`] is a local HTTP server that speaks two [`Wire`]s on one port, streaming and not:
+//! OpenAI chat completions and Anthropic messages. Point any client of theirs at it, with any key:
+//! OpenAI's at [`Simulator::base_url`], Anthropic's at [`Simulator::url`]. There it meets what real
+//! providers do to their clients:
 //!
 //! - **It answers.** Without being told what: it calls the first tool that it is offered, repeats
 //!   the tool's result, or quotes the prompt. Or what you tell it:
 //!   [`SimulatorBuilder::answer`].
 //! - **It throttles.** A [`RateLimit`] refuses with the vendor's 429, its headers, and as much of a
-//!   hint when to come back as [`HintStyle`] allows.
+//!   hint when to come back as [`HintStyle`] allows. All wires share one limit.
 //! - **It fails.** A [`FaultScript`] such as `503*2, cut@text, hang` says what goes wrong with
 //!   which request, down to the byte after which the connection is reset.
 //! - **It replays.** A [`Cassette`] holds traffic that a provider once answered, of any vendor.
@@ -57,35 +58,62 @@
 //!
 //! # What it refuses
 //!
-//! As OpenAI does: 401 without a bearer key, 400 without JSON, a model or messages, 404 for
-//! unknown paths and for models whose name starts with `nonexistent`, 405 for the wrong method,
-//! 413 for bodies over 64 MB. `GET …/models` lists two models; any other name works as well. Any
-//! path that ends in `/chat/completions` will do. A refused request takes no item from the fault
-//! script, and only a request that is otherwise in order counts against the rate limit.
+//! What the vendors refuse, with their status and in their form:
+//!
+//! | | OpenAI chat | Anthropic messages |
+//! |---|---|---|
+//! | path | any that ends in `/chat/completions` | any that ends in `/v1/messages` |
+//! | 401 | no `Authorization: Bearer KEY` | neither `x-api-key` nor a bearer key |
+//! | 400 | no JSON, no model, no messages | the same, no `anthropic-version`, no `max_tokens`, fields of the wrong type or out of range |
+//! | 400 | a tool call without its result, a result without its call | the same; empty texts; thinking that is not the simulator's own |
+//! | 404 | unknown paths, models whose name starts with `nonexistent` | the same |
+//! | 405 | the wrong method | the same |
+//! | 413 | bodies over 64 MB | bodies over 32 MB |
+//!
+//! So a client whose history it takes has kept calls and results together. Anthropic's versions
+//! 2023-06-01 and 2026-10-21 are told apart by what they refuse; messages of the role `system` are
+//! refused in both, as by most of its models. Thinking is signed: what an answer thought comes back
+//! unchanged or is refused, and with `thinking` enabled it may not be left out before tool results.
+//!
+//! `GET …/models` lists two models; any other name works as well. It is in Anthropic's form for
+//! requests with `anthropic-version` or `x-api-key`, and so are errors about unknown paths. A
+//! refused request takes no item from the fault script, and only a request that is otherwise in
+//! order counts against the rate limit.
 //!
 //! # Faults
 //!
 //! | Written | What happens to the request |
 //! |---|---|
 //! | `ok` | it is answered |
-//! | `429`, `500`, `503`, any status from 400 to 599 | it gets the status with the vendor's body |
+//! | `429`, `503`, `529`, any status from 400 to 599 | it gets the status with the vendor's body |
 //! | `429:retry-after=2`, `503:retry-after-ms=250` | the same, with a hint when to come back |
-//! | `429:quota` | it gets a 429 that will not go away (`insufficient_quota`) |
+//! | `429:quota` | it gets a 429 that will not go away |
 //! | `reset`, `reset@…` | a TCP reset, before any answer or at a moment in it |
 //! | `cut`, `cut@…` | the connection closes, before any answer or without the body's end |
 //! | `hang`, `hang@…` | nothing more comes, and the connection stays open |
-//! | `error@…`, `error@…:rate_limit`, `error@…:overloaded` | the stream ends with an error object |
-//! | `no-end`, `no-end@…` | the body ends in order, without `finish_reason` and `[DONE]` |
+//! | `error@…`, `error@…:rate_limit`, `error@…:overloaded` | the stream ends with an error |
+//! | `no-end`, `no-end@…` | the body ends in order, without the answer's end |
 //! | `empty` | 200 with an empty body |
 //! | `html` | 200 with an HTML page |
 //! | `malformed` | one line of the stream is not JSON |
 //! | `garbage-utf8` | one string in the stream is not UTF-8 |
 //! | `huge-line` | one line of the stream has 10 MB |
 //! | `error-200` | 200 with an error object as JSON |
-//! | `keepalive` | `: keep-alive` comments for ever, and no data |
+//! | `keepalive` | comments (OpenAI) or `ping` events (Anthropic) for ever, and no answer |
 //!
-//! The moments `@…` are [`Moment`]s: `@start`, `@text`, `@tool`, `@end`, `@N`. A suffix repeats an
-//! item: `503*3` three times, `503*` for ever.
+//! Each wire says them in its own words:
+//!
+//! | | OpenAI chat | Anthropic messages |
+//! |---|---|---|
+//! | `429:quota` | `insufficient_quota` | `rate_limit_error` with the code `enforced_spend_limit_reached` |
+//! | `error@…` | `data: {"error": …}` | `event: error` |
+//! | its kinds | `server_error`, `rate_limit_exceeded`, `server_is_overloaded` | `api_error`, `rate_limit_error`, `overloaded_error` |
+//! | without a stream | 500, 429, 503 | 500, 429, 529 |
+//! | the answer's end | `finish_reason` and `[DONE]` | `message_delta` and `message_stop` |
+//!
+//! The moments `@…` are [`Moment`]s: `@start`, `@text` (after the first piece of text), `@tool`
+//! (after complete tool calls), `@end`, `@N` (after so many bytes). A suffix repeats an item:
+//! `503*3` three times, `503*` for ever.
 
 mod answer;
 mod anthropic;

@@ -92,10 +92,11 @@ impl RateLimit {
 pub enum HintStyle {
     /// Sends no hint: neither a header nor a sentence nor the time of the next reset.
     None,
-    /// Sends `retry-after` in whole seconds, rounded up, and the same in the sentence.
+    /// Sends `retry-after` in whole seconds, rounded up, and the same in OpenAI's sentence.
     #[default]
     Integer,
-    /// Sends `retry-after-ms`, and the same in the sentence.
+    /// Sends `retry-after-ms`, which the clients of all vendors read, and the same in OpenAI's
+    /// sentence.
     Exact,
 }
 

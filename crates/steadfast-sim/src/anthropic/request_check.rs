@@ -10,8 +10,11 @@ use super::block::is_thinking_enabled;
 use super::history_check;
 use crate::conversation::{list, string};
 
-/// The versions of the interface; all clients send the later one.
-const VERSIONS: [&str; 2] = ["2023-01-01", "2023-06-01"];
+/// The version that took away what older clients may still send.
+const WITHOUT_SAMPLING: &str = "2026-10-21";
+
+/// The versions of the interface.
+const VERSIONS: [&str; 3] = ["2023-01-01", "2023-06-01", WITHOUT_SAMPLING];
 
 /// The most tokens that an answer may have, whatever the model.
 const MOST_TOKENS: u64 = 128_000;
@@ -21,14 +24,13 @@ const LEAST_THINKING: u64 = 1024;
 
 /// Refuses a request with the first thing that is wrong in it.
 pub(super) fn check(version: Option<&str>, body: &Value) -> Result<(), String> {
-    match version {
-        None => return Err("anthropic-version: header is required".to_owned()),
-        Some(version) if !VERSIONS.contains(&version) => {
-            return Err(format!(
-                "anthropic-version: \"{version}\" is not a valid version"
-            ));
-        }
-        Some(_) => {}
+    let Some(version) = version else {
+        return Err("anthropic-version: header is required".to_owned());
+    };
+    if !VERSIONS.contains(&version) {
+        return Err(format!(
+            "anthropic-version: \"{version}\" is not a valid version"
+        ));
     }
     if !body.is_object() {
         return Err("body: Input should be a valid dictionary".to_owned());
@@ -38,6 +40,9 @@ pub(super) fn check(version: Option<&str>, body: &Value) -> Result<(), String> {
         return Err("model: String should have at least 1 character".to_owned());
     }
     max_tokens(body, model)?;
+    if version == WITHOUT_SAMPLING {
+        removed(body)?;
+    }
     for field in ["temperature", "top_p"] {
         share(body, field)?;
     }
@@ -77,6 +82,35 @@ fn max_tokens(body: &Value, model: &str) -> Result<(), String> {
         )),
         _ => Err("max_tokens: must be greater than or equal to 1".to_owned()),
     }
+}
+
+/// Refuses what the version of 2026 has no longer: how tokens are sampled, documents in the words
+/// of the assistant, citations in those of the user.
+fn removed(body: &Value) -> Result<(), String> {
+    for field in ["temperature", "top_p", "top_k"] {
+        if body.get(field).is_some() {
+            return Err(format!("{field}: Extra inputs are not permitted"));
+        }
+    }
+    for (index, message) in list(body, "messages").iter().enumerate() {
+        for (number, block) in list(message, "content").iter().enumerate() {
+            let at = format!("messages.{index}.content.{number}");
+            match (string(message, "role"), string(block, "type")) {
+                ("assistant", "document") => {
+                    return Err(format!(
+                        "{at}: `document` blocks can only be in `user` messages"
+                    ));
+                }
+                ("user", "text") if !list(block, "citations").is_empty() => {
+                    return Err(format!(
+                        "{at}.text.citations: citations can only be in `assistant` messages"
+                    ));
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Looks at a field that is a number from 0 to 1.
@@ -366,6 +400,41 @@ mod tests {
 
             assert!(error.starts_with(expected), "{changes}: {error}");
         }
+    }
+
+    #[test]
+    fn latest_version_has_fewer_fields() {
+        let cited = json!({"type": "text", "text": "x", "citations": [{"type": "char_location"}]});
+        let document = json!({"type": "document", "source": {}});
+        let user = json!({"role": "user", "content": "Hi"});
+        let cases = [
+            (
+                json!({"temperature": 1.0}),
+                "temperature: Extra inputs are not permitted",
+            ),
+            (
+                json!({"top_p": 0.9}),
+                "top_p: Extra inputs are not permitted",
+            ),
+            (json!({"top_k": 5}), "top_k: Extra inputs are not permitted"),
+            (
+                json!({"messages": [user, {"role": "assistant", "content": [document]}]}),
+                "messages.1.content.0: `document` blocks",
+            ),
+            (
+                json!({"messages": [{"role": "user", "content": [cited]}]}),
+                "messages.0.content.0.text.citations",
+            ),
+        ];
+        for (changes, expected) in cases {
+            let body = with(changes.clone());
+
+            let error = check(Some(WITHOUT_SAMPLING), &body).unwrap_err();
+
+            assert!(error.starts_with(expected), "{changes}: {error}");
+            assert_eq!(check(VERSION, &body), Ok(()), "{changes}");
+        }
+        assert_eq!(check(Some(WITHOUT_SAMPLING), &with(json!({}))), Ok(()));
     }
 
     #[test]

@@ -1,8 +1,7 @@
-//! OpenAI's own Python client against the simulator, unchanged: see `openai_python_client.py`.
+//! A virtual environment with the vendors' own Python clients.
 //!
-//! Needs python3 with venv and pip, and the package index the first time: the client is installed
-//! into a virtual environment below `target/` and stays there. Without python3 or its venv the test
-//! says that it is skipped, or fails if `CI` is set; `STEADFAST_SKIP_PYTHON=1` skips it anywhere.
+//! It is made below `target/` the first time and stays there; a later major version of a client
+//! gets an environment of its own.
 
 use std::env;
 use std::error::Error;
@@ -11,51 +10,33 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use steadfast_sim::Simulator;
+/// The versions of the clients.
+const CLIENTS: [&str; 2] = ["openai>=3,<4", "anthropic>=2,<3"];
 
-/// The version of the client; another major version gets an environment of its own.
-const CLIENT: &str = "openai>=3,<4";
-const ENVIRONMENT: &str = "openai-python-3";
+/// What tells that an environment has them.
+const HAS_CLIENTS: &str = "import openai, anthropic; \
+                           assert openai.__version__.startswith('3.'); \
+                           assert anthropic.__version__.startswith('2.')";
+
+const ENVIRONMENT: &str = "python-openai-3-anthropic-2";
 
 const INSTALL: &str = "install python3 with its venv and pip (Debian: `apt-get install python3-venv \
                        python3-pip`), or set STEADFAST_SKIP_PYTHON=1 to skip this test";
 
-#[tokio::test]
-async fn official_python_client_works_unchanged() -> Result<(), Box<dyn Error>> {
+/// Returns a Python that has the clients; none if the test is to be skipped, which is said.
+pub(crate) fn python() -> Result<Option<PathBuf>, Box<dyn Error>> {
     if env::var_os("STEADFAST_SKIP_PYTHON").is_some_and(|value| value == "1") {
         say("skipped: STEADFAST_SKIP_PYTHON=1");
-        return Ok(());
+        return Ok(None);
     }
     if let Err(missing) = venv_is_there() {
         if env::var_os("CI").is_some_and(|value| !value.is_empty()) {
             return Err(format!("{missing}, and `CI` is set; {INSTALL}").into());
         }
         say(&format!("skipped: {missing}; {INSTALL}"));
-        return Ok(());
+        return Ok(None);
     }
-    let python = python_with_client()?;
-    let sim = Simulator::builder()
-        .faults("ok*2, 429, 429:retry-after-ms=5, ok, error@text:overloaded".parse()?)
-        .start()
-        .await?;
-
-    let output = tokio::process::Command::new(python)
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/openai_python_client.py"))
-        .env("OPENAI_BASE_URL", sim.base_url())
-        .env("OPENAI_API_KEY", "any key")
-        .env("NO_PROXY", "127.0.0.1")
-        .env("no_proxy", "127.0.0.1")
-        .output()
-        .await?;
-
-    succeeded("the client's script", &output)?;
-    let statuses: Vec<_> = sim
-        .requests()
-        .iter()
-        .filter_map(|request| request.status)
-        .collect();
-    assert_eq!(statuses, [200, 200, 429, 429, 200, 200, 200]);
-    Ok(())
+    python_with_clients().map(Some)
 }
 
 /// Says what is missing to make an environment: Debian packs `ensurepip` with venv.
@@ -69,8 +50,7 @@ fn venv_is_there() -> Result<(), String> {
     }
 }
 
-/// Returns a Python that has the client, which is installed if it is not there.
-fn python_with_client() -> Result<PathBuf, Box<dyn Error>> {
+fn python_with_clients() -> Result<PathBuf, Box<dyn Error>> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
     fs::create_dir_all(folder)?;
     let environment = folder.join(ENVIRONMENT);
@@ -79,10 +59,10 @@ fn python_with_client() -> Result<PathBuf, Box<dyn Error>> {
     } else {
         "bin/python"
     });
-    // Two test processes must not install at the same time; the lock goes with the file handle.
+    // Two tests must not install at the same time; the lock goes with the file handle.
     let lock = File::create(folder.join(format!("{ENVIRONMENT}.lock")))?;
     lock.lock()?;
-    if !has_client(&python) {
+    if !has_clients(&python) {
         let mut venv = Command::new("python3");
         venv.args(["-m", "venv", "--clear"]).arg(&environment);
         finished("python3 -m venv", &mut venv)?;
@@ -93,19 +73,16 @@ fn python_with_client() -> Result<PathBuf, Box<dyn Error>> {
             "install",
             "--quiet",
             "--disable-pip-version-check",
-            CLIENT,
         ]);
+        pip.args(CLIENTS);
         finished("pip install", &mut pip)?;
     }
     Ok(python)
 }
 
-fn has_client(python: &Path) -> bool {
+fn has_clients(python: &Path) -> bool {
     let mut import = Command::new(python);
-    import.args([
-        "-c",
-        "import openai; assert openai.__version__.startswith('3.')",
-    ]);
+    import.args(["-c", HAS_CLIENTS]);
     import.output().is_ok_and(|output| output.status.success())
 }
 
@@ -116,7 +93,8 @@ fn finished(what: &str, command: &mut Command) -> Result<(), Box<dyn Error>> {
     succeeded(what, &output).map_err(|error| format!("{error}\n{INSTALL}").into())
 }
 
-fn succeeded(what: &str, output: &Output) -> Result<(), Box<dyn Error>> {
+/// Says what a program said if it failed.
+pub(crate) fn succeeded(what: &str, output: &Output) -> Result<(), Box<dyn Error>> {
     if output.status.success() {
         return Ok(());
     }

@@ -1,6 +1,6 @@
 """Meets the simulator with OpenAI's own client, unchanged.
 
-Started by `openai_python_client.rs`, whose fault script the order of requests here must match.
+Started by `main.rs`, whose fault script the order of requests here must match.
 The client takes its key and its base URL from the environment.
 """
 
