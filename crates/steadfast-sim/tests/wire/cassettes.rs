@@ -1,11 +1,12 @@
 //! Recorded traffic, replayed.
 
+use std::collections::HashSet;
 use std::error::Error;
 use std::path::Path;
 
-use steadfast_sim::{Cassette, RecordedExchange, Simulator};
+use steadfast_sim::{Cassette, RecordedExchange, Simulator, Wire};
 
-use crate::client::{End, Seen, TestResult, client, see};
+use crate::client::{End, Seen, TestResult, client, request_on, see};
 
 const CHAT: &str = "\
 when:
@@ -257,5 +258,37 @@ async fn recordings_replay_byte_for_byte() -> TestResult {
         assert_eq!(seen.end, End::InOrder, "{exchange:?}");
         assert!(seen.bytes == exchange.body(), "{exchange:?}");
     }
+    Ok(())
+}
+
+/// What a real provider took, the simulator takes: it is picky, but not more than they are.
+#[tokio::test]
+async fn recorded_requests_are_not_refused() -> TestResult {
+    let Some(folder) = std::env::var_os("STEADFAST_RECORDINGS") else {
+        return Ok(());
+    };
+    let sim = Simulator::start().await?;
+    let client = client()?;
+    let cassette = Cassette::load(folder)?;
+    let taken = |exchange: &&RecordedExchange| exchange.status() == 200;
+    let mut asked = HashSet::new();
+
+    for exchange in cassette.exchanges().iter().filter(taken) {
+        let wire = match exchange.path() {
+            path if path.ends_with("/chat/completions") => Wire::OpenAiChat,
+            path if path.ends_with("/v1/messages") => Wire::AnthropicMessages,
+            _ => continue,
+        };
+        // The signatures under recorded thoughts are the vendor's.
+        if exchange.request_body().contains("\"signature\":") {
+            continue;
+        }
+        let body = exchange.request_body().to_owned();
+        let seen = see(request_on(wire, &client, &sim).body(body)).await;
+
+        assert_eq!(seen.status, 200, "{exchange:?}: {}", seen.text());
+        asked.insert(wire);
+    }
+    assert_eq!(asked.len(), 2);
     Ok(())
 }
