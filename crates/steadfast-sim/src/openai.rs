@@ -240,7 +240,7 @@ impl Envelope {
     fn new(request: &ChatRequest, number: u64) -> Self {
         Self {
             number,
-            id: identifier("chatcmpl-", number, 29),
+            id: identifier("chatcmpl-", !number, 29),
             created: unix_time(),
             model: request.model().to_owned(),
         }

@@ -29,7 +29,7 @@ impl<'a> Message<'a> {
     pub(super) fn begun(model: &'a str, number: u64, tokens: &Tokens) -> Self {
         Self {
             model,
-            id: identifier("msg_01", number, 22),
+            id: identifier("msg_01", !number, 22),
             r#type: "message",
             role: "assistant",
             content: Vec::new(),
