@@ -12,9 +12,9 @@ use std::{
 };
 
 use steadfast_core::{
-    AfterModelCallEvent, Agent, AgentBuilder, FailedAttempt, HookProvider, HookRegistry, Jitter,
-    ModelError, ModelErrorKind, ModelRetryStrategy, NoopRetryStrategy, RetryDecision,
-    RetryStrategy, millis, secs,
+    AfterModelCallEvent, Agent, AgentBuilder, AgentEvent, FailedAttempt, HookProvider,
+    HookRegistry, Jitter, ModelError, ModelErrorKind, ModelRetryStrategy, NoopRetryStrategy,
+    RetryDecision, RetryStrategy, millis, secs,
     testing::{Reply, ScriptedModel},
 };
 use support::told;
@@ -315,4 +315,51 @@ async fn of_several_strategies_the_first_to_answer_wins() {
         "result EndTurn",
     ];
     assert_eq!(waits, expected);
+}
+
+/// The most calls that throttle events name, under a strategy.
+async fn limit_shown(strategy: impl HookProvider) -> Vec<Option<u32>> {
+    let replies = [Reply::throttled(), Reply::text("Yes.")];
+    let agent = Agent::builder()
+        .model(ScriptedModel::new(replies))
+        .retry_strategy(strategy)
+        .build();
+    let mut shown = Vec::new();
+    if let Ok(agent) = agent {
+        let mut events = agent.prompt("?").stream();
+        while let Some(event) = events.next().await {
+            if let AgentEvent::EventLoopThrottle(event) = event {
+                shown.push(event.max_attempts());
+            }
+        }
+    }
+    shown
+}
+
+#[tokio::test(start_paused = true)]
+async fn viewers_see_the_limit_of_a_strategy_that_has_one() {
+    #[derive(Clone)]
+    struct Endless;
+    impl RetryStrategy for Endless {
+        fn decide(&self, _: &FailedAttempt<'_>) -> RetryDecision {
+            RetryDecision::after(secs(1))
+        }
+    }
+    let three: Arc<dyn RetryStrategy> = Arc::new(ModelRetryStrategy::new().max_attempts(3));
+
+    let shown = [limit_shown(three).await, limit_shown(Endless).await];
+
+    assert_eq!(shown, [vec![Some(3)], vec![None]]);
+}
+
+#[test]
+fn shared_strategy_is_checked_like_its_own_self() {
+    let wrong: Arc<dyn RetryStrategy> = Arc::new(ModelRetryStrategy::new().max_attempts(0));
+
+    let built = Agent::builder()
+        .model(ScriptedModel::always(Reply::text("Yes.")))
+        .retry_strategy(wrong)
+        .build();
+
+    assert_eq!(built.unwrap_err().field(), "max_attempts");
 }
