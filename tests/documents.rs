@@ -1,5 +1,16 @@
 //! The documents are true: their code compiles and runs, their numbers and names exist.
 
+#[path = "documents/events.rs"]
+mod events;
+#[path = "documents/hook_events.rs"]
+mod hook_events;
+#[path = "documents/orders.rs"]
+mod orders;
+#[path = "documents/page.rs"]
+mod page;
+#[path = "documents/pages.rs"]
+mod pages;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -7,14 +18,7 @@ use std::{
     process::Command,
 };
 
-use serde_json::json;
-use steadfast::AgentEvent;
-
-const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-
-fn read(file: &str) -> String {
-    fs::read_to_string(Path::new(ROOT).join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
-}
+use page::{ROOT, read};
 
 /// Takes a text out that only one of two files has; it must be there once.
 fn without(text: &str, own: &str) -> String {
@@ -100,33 +104,6 @@ fn readme_names_the_current_version() {
 }
 
 #[test]
-fn links_between_documents_lead_somewhere() {
-    for file in [
-        "README.md",
-        "CONTRIBUTING.md",
-        "SECURITY.md",
-        "DECISIONS.md",
-        "docs/architecture.md",
-        "docs/events.md",
-        "docs/benchmarks.md",
-        "docs/strands.md",
-    ] {
-        let text = read(file);
-        let folder = Path::new(ROOT).join(file).parent().unwrap().to_owned();
-        for target in text
-            .split("](")
-            .skip(1)
-            .filter_map(|rest| rest.split(')').next())
-        {
-            let path = target.split('#').next().unwrap();
-            if !path.is_empty() && !path.contains("://") {
-                assert!(folder.join(path).exists(), "{file} links to `{target}`");
-            }
-        }
-    }
-}
-
-#[test]
 fn files_that_the_documents_name_exist() {
     let text = read("docs/architecture.md");
     for name in text
@@ -138,24 +115,6 @@ fn files_that_the_documents_name_exist() {
             "docs/architecture.md names `{name}`"
         );
     }
-}
-
-#[test]
-fn events_page_lists_every_event() {
-    let page = read("docs/events.md");
-    let rows: BTreeSet<&str> = page
-        .lines()
-        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
-        .filter(|name| *name != "type")
-        .collect();
-
-    let unknown = serde_json::from_value::<AgentEvent>(json!({"type": "?"})).unwrap_err();
-
-    // Serde names the types that it knows when it meets another one.
-    let sentence = unknown.to_string();
-    let (_, known) = sentence.split_once("expected one of ").unwrap();
-    let known: BTreeSet<&str> = known.split('`').skip(1).step_by(2).collect();
-    assert_eq!(rows, known);
 }
 
 /// Where the tests are that `docs/strands.md` names.

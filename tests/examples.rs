@@ -21,6 +21,7 @@ fn every_example_runs_without_a_key() {
         ("custom_retry_hook", "attempt 1 was blank"),
         ("disabling_retries", "come back in 7s"),
         ("listening_to_throttle_events", "is taken back"),
+        ("own_provider", "Take one: it will rain.\n(2 attempts"),
     ];
     for (example, shown) in cases {
         let mut command = Command::new(env!("CARGO"));

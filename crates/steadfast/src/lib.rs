@@ -68,7 +68,20 @@ pub use steadfast_providers::{Anthropic, AnthropicBuilder};
 #[cfg(feature = "openai")]
 pub use steadfast_providers::{OpenAiChat, OpenAiChatBuilder};
 
-/// The README's code compiles.
+/// The code of the README and of the pages below `docs` compiles and runs.
 #[cfg(all(doctest, feature = "openai"))]
-#[doc = include_str!("../../../README.md")]
-struct Readme;
+mod pages {
+    macro_rules! page {
+        ($($name:ident: $file:literal,)+) => {
+            $(#[doc = include_str!(concat!("../../../", $file))] struct $name;)+
+        };
+    }
+
+    page! {
+        Readme: "README.md",
+        Loop: "docs/concepts/loop.md",
+        Hooks: "docs/concepts/hooks.md",
+        Retry: "docs/concepts/retry.md",
+        Cancellation: "docs/concepts/cancellation.md",
+    }
+}
