@@ -83,5 +83,7 @@ mod pages {
         Hooks: "docs/concepts/hooks.md",
         Retry: "docs/concepts/retry.md",
         Cancellation: "docs/concepts/cancellation.md",
+        FirstAgent: "docs/guides/first-agent.md",
+        OwnStrategy: "docs/guides/own-strategy.md",
     }
 }
