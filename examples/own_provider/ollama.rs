@@ -87,5 +87,6 @@ async fn refused(response: Response) -> ModelError {
 }
 
 fn broken(error: reqwest::Error) -> ModelError {
-    ModelError::new(Kind::Network, "the connection failed").with_source(error)
+    let error = error.without_url();
+    ModelError::new(Kind::Network, error.to_string()).with_source(error)
 }

@@ -15,7 +15,9 @@ pub(crate) fn section<'a>(page: &'a str, heading: &str) -> &'a str {
     let (_, rest) = page
         .split_once(&start)
         .unwrap_or_else(|| panic!("no heading `{heading}`"));
-    rest.split("\n#").next().unwrap()
+    let ends = ["\n## ", "\n### "].map(|next| rest.find(next));
+    let end = ends.into_iter().flatten().min();
+    &rest[..end.unwrap_or(rest.len())]
 }
 
 /// The code blocks of a language, without their fences.

@@ -1,6 +1,7 @@
 //! Every page: its code is compiled, its links lead somewhere, the tests that it names exist.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -94,6 +95,43 @@ fn links_between_documents_lead_somewhere() {
 }
 
 #[test]
+fn front_page_links_pages_that_exist() {
+    let manifest = read("Cargo.toml");
+    let (_, repository) = manifest.split_once("\nrepository = \"").unwrap();
+    let base = format!("{}/blob/main/", repository.split('"').next().unwrap());
+    let front = read("crates/steadfast/src/lib.rs");
+
+    let (prose, _) = front.split_once("# Features").unwrap();
+    let links = prose.lines().filter_map(|line| line.split_once("]: "));
+    let links: Vec<&str> = links.map(|(_, target)| target).collect();
+
+    assert!(links.len() > 5);
+    for link in links {
+        let page = link.strip_prefix(&base).unwrap();
+        assert!(
+            Path::new(ROOT).join(page).exists(),
+            "the front page links `{page}`"
+        );
+    }
+}
+
+#[test]
+fn every_page_is_linked_from_another() {
+    let pages = pages();
+    let texts: Vec<(String, String)> = pages
+        .iter()
+        .map(|page| (page.clone(), read(page)))
+        .collect();
+    for page in files("docs", "md") {
+        let name = page.rsplit('/').next().unwrap();
+        let is_linked = texts
+            .iter()
+            .any(|(other, text)| *other != page && text.contains(&format!("{name})")));
+        assert!(is_linked, "nothing links {page}");
+    }
+}
+
+#[test]
 fn code_of_every_page_is_compiled_or_word_for_word() {
     let compiled = read("crates/steadfast/src/lib.rs");
     for page in pages() {
@@ -150,6 +188,67 @@ fn retry_page_says_what_is_retried() {
     shown.sort_unstable();
     let known: Vec<String> = known::<ModelErrorKind>(json!("?")).into_iter().collect();
     assert_eq!(shown, known);
+}
+
+/// What a source declares between two texts: the names that a line begins with after `start`.
+fn declared(file: &str, opening: &str, start: &str) -> BTreeSet<String> {
+    let source = read(file);
+    let (_, rest) = source.split_once(opening).unwrap();
+    let body = rest.split("\n}").next().unwrap();
+    let names = body.lines().filter_map(|line| {
+        let name = line.strip_prefix(start)?;
+        let end = name.find(|c: char| !c.is_alphanumeric() && c != '_');
+        Some(name[..end.unwrap_or(name.len())].to_owned())
+    });
+    names.filter(|name| !name.is_empty()).collect()
+}
+
+/// The names in the first cells of a section's tables, without arguments.
+fn listed(page: &str, heading: &str) -> BTreeSet<String> {
+    let page = read(page);
+    let rows = rows(section(&page, heading));
+    let names = rows.into_iter().flat_map(|row| names(row[0]));
+    let bare = |name: String| {
+        name.trim_start_matches("….")
+            .split('(')
+            .next()
+            .map(str::to_owned)
+    };
+    names.filter_map(bare).collect()
+}
+
+#[test]
+fn lists_on_pages_are_those_of_the_code() {
+    let core = |file: &str| format!("crates/steadfast-core/src/{file}");
+
+    let deltas = declared(&core("model.rs"), "pub enum ModelDelta {", "    ");
+    assert_eq!(
+        listed("docs/guides/own-provider.md", "## From the wire to deltas"),
+        deltas
+    );
+
+    let replies = core("testing/scripted_model.rs");
+    let replies = declared(&replies, "\nimpl Reply {", "    pub fn ");
+    assert_eq!(
+        listed(
+            "docs/guides/testing-your-agent.md",
+            "## A script for the model"
+        ),
+        replies
+    );
+
+    let mut endings = declared(&core("usage.rs"), "pub enum StopReason {", "    ");
+    endings.extend(declared(
+        &core("run_error.rs"),
+        "pub enum RunErrorKind {",
+        "    ",
+    ));
+    // No run ends with the first two, and nothing interrupts one yet.
+    endings.retain(|name| !["ToolUse", "PauseTurn", "Interrupt"].contains(&name.as_str()));
+    assert_eq!(
+        listed("docs/concepts/loop.md", "## How a run ends"),
+        endings
+    );
 }
 
 #[test]

@@ -49,6 +49,21 @@
 //! | go on after a failure | [`RunError::into_run`], [`Agent::resume`] |
 //! | test without a network | [`testing`] |
 //!
+//! Pages that explain instead of listing: [your first agent], [the agent loop], [hooks], [retry],
+//! [cancellation], [events], [your own strategy], [your own provider], [testing your agent], and
+//! [coming from Strands].
+//!
+//! [your first agent]: https://github.com/steadfast-rs/steadfast/blob/main/docs/guides/first-agent.md
+//! [the agent loop]: https://github.com/steadfast-rs/steadfast/blob/main/docs/concepts/loop.md
+//! [hooks]: https://github.com/steadfast-rs/steadfast/blob/main/docs/concepts/hooks.md
+//! [retry]: https://github.com/steadfast-rs/steadfast/blob/main/docs/concepts/retry.md
+//! [cancellation]: https://github.com/steadfast-rs/steadfast/blob/main/docs/concepts/cancellation.md
+//! [events]: https://github.com/steadfast-rs/steadfast/blob/main/docs/events.md
+//! [your own strategy]: https://github.com/steadfast-rs/steadfast/blob/main/docs/guides/own-strategy.md
+//! [your own provider]: https://github.com/steadfast-rs/steadfast/blob/main/docs/guides/own-provider.md
+//! [testing your agent]: https://github.com/steadfast-rs/steadfast/blob/main/docs/guides/testing-your-agent.md
+//! [coming from Strands]: https://github.com/steadfast-rs/steadfast/blob/main/docs/coming-from-strands.md
+//!
 //! # Features
 //!
 //! | feature | gives |
@@ -83,6 +98,7 @@ mod pages {
         Hooks: "docs/concepts/hooks.md",
         Retry: "docs/concepts/retry.md",
         Cancellation: "docs/concepts/cancellation.md",
+        ComingFromStrands: "docs/coming-from-strands.md",
         FirstAgent: "docs/guides/first-agent.md",
         OwnStrategy: "docs/guides/own-strategy.md",
     }
