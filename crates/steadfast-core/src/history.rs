@@ -1,6 +1,6 @@
 //! The history of a run: a committed part that is never moved, and a tail of the run's own.
 
-use std::sync::Arc;
+use std::{iter::Chain, slice::Iter, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -36,7 +36,7 @@ impl History {
 
     /// Returns all messages, oldest first.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Arc<Message>> {
-        self.committed.iter().chain(self.tail.iter())
+        self.into_iter()
     }
 
     /// Returns the latest message.
@@ -80,6 +80,15 @@ impl History {
     /// It copies only if someone still holds a clone.
     pub(crate) fn commit(&mut self, messages: impl IntoIterator<Item = Arc<Message>>) {
         Arc::make_mut(&mut self.committed).extend(messages);
+    }
+}
+
+impl<'a> IntoIterator for &'a History {
+    type Item = &'a Arc<Message>;
+    type IntoIter = Chain<Iter<'a, Arc<Message>>, Iter<'a, Arc<Message>>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.committed.iter().chain(self.tail.iter())
     }
 }
 

@@ -4,6 +4,8 @@ mod model_retry_strategy;
 
 use std::{sync::Arc, time::Duration};
 
+use steadfast_resilience::{Backoff, Wait};
+
 use crate::{
     ConfigError,
     event::DecidedBy,
@@ -175,6 +177,27 @@ impl<'a> FailedAttempt<'a> {
         self
     }
 
+    /// Sets how many waits were made in the turn, for a strategy's own tests.
+    #[must_use]
+    pub const fn with_waits(mut self, waits: u32) -> Self {
+        self.facts.waits = waits;
+        self
+    }
+
+    /// Sets the time since the first attempt of the turn began, for a strategy's own tests.
+    #[must_use]
+    pub const fn with_elapsed(mut self, elapsed: Duration) -> Self {
+        self.facts.elapsed = elapsed;
+        self
+    }
+
+    /// Has a viewer see output of this attempt, for a strategy's own tests.
+    #[must_use]
+    pub const fn with_output_started(mut self) -> Self {
+        self.facts.output_started = true;
+        self
+    }
+
     /// Sets the random bits, for a strategy's own tests.
     #[must_use]
     pub const fn with_random(mut self, random: u64) -> Self {
@@ -191,6 +214,34 @@ impl<'a> FailedAttempt<'a> {
             error,
             attempt,
             facts,
+        }
+    }
+
+    /// Tries again after a backoff's delay, or after the server's hint where that is longer.
+    ///
+    /// A strategy that caps what a server may ask for looks at the hint first.
+    ///
+    /// ```
+    /// use steadfast_core::{Backoff, FailedAttempt, ModelError, ModelErrorKind, RetryDecision, secs};
+    ///
+    /// let backoff = Backoff::exponential(secs(1));
+    /// let error = ModelError::new(ModelErrorKind::Throttled, "slow down").with_retry_after(secs(3));
+    ///
+    /// let second = FailedAttempt::new(&error, 2);
+    /// assert_eq!(second.retry_with(&backoff), RetryDecision::after_hint(secs(3)));
+    /// let third = FailedAttempt::new(&error, 3);
+    /// assert_eq!(third.retry_with(&backoff), RetryDecision::after(secs(4)));
+    /// ```
+    pub fn retry_with(&self, backoff: &Backoff) -> RetryDecision {
+        let wait = Wait::after(self.waits())
+            .last_delay(self.last_delay())
+            .random(self.random());
+        let delay = backoff.delay(&wait);
+        match self.error.retry_after() {
+            Some(hint) if hint > delay => {
+                RetryDecision::after_hint(backoff.delay_with_hint(&wait, hint))
+            }
+            _ => RetryDecision::after(delay),
         }
     }
 

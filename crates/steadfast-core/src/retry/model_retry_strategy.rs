@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use steadfast_resilience::{Backoff, ConfigError, Jitter, Wait, secs};
+use steadfast_resilience::{Backoff, ConfigError, Jitter, secs};
 
 use super::{FailedAttempt, RetryDecision, RetryStrategy};
 use crate::model::{ModelError, ModelErrorKind};
@@ -126,17 +126,9 @@ impl RetryStrategy for ModelRetryStrategy {
         if attempt.attempt() >= self.max_attempts || !self.retries(error) {
             return RetryDecision::GiveUp;
         }
-        let wait = Wait::after(attempt.waits())
-            .last_delay(attempt.last_delay())
-            .random(attempt.random());
-        let backoff = self.backoff.delay(&wait);
         match error.retry_after() {
-            None => RetryDecision::after(backoff),
             Some(hint) if hint > self.max_hint.max(self.backoff.longest()) => RetryDecision::GiveUp,
-            Some(hint) if hint > backoff => {
-                RetryDecision::after_hint(self.backoff.delay_with_hint(&wait, hint))
-            }
-            Some(_) => RetryDecision::after(backoff),
+            _ => attempt.retry_with(&self.backoff),
         }
     }
 
