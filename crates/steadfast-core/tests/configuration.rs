@@ -1,5 +1,7 @@
 //! What is refused when it is built, and what is never shown.
 
+use std::sync::Arc;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
@@ -132,6 +134,23 @@ fn values_at_the_edge_are_accepted() {
         .build();
 
     assert!(agent.is_ok());
+}
+
+#[test]
+fn provider_is_checked_however_it_is_held() {
+    let wrong = || ModelRetryStrategy::new().max_attempts(0);
+    let boxed: Box<dyn HookProvider> = Box::new(wrong());
+    let shared: Arc<dyn HookProvider> = Arc::new(wrong());
+
+    let built = [
+        builder().hooks(wrong()).build(),
+        builder().hooks(boxed).build(),
+        builder().hooks(shared).build(),
+    ];
+
+    for agent in built {
+        assert_eq!(agent.unwrap_err().field(), "max_attempts");
+    }
 }
 
 #[tokio::test(start_paused = true)]

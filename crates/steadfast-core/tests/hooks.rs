@@ -369,3 +369,25 @@ async fn each_attempt_asks_its_hooks_once_and_shows_what_was_decided() {
     ];
     assert_eq!(log.lines(), expected);
 }
+
+#[tokio::test(start_paused = true)]
+async fn end_of_a_run_shows_what_it_came_to() {
+    let log = Log::default();
+    let noting = log.clone();
+    let model = ScriptedModel::new([Reply::text("Yes."), Reply::fail(ModelErrorKind::Auth)]);
+    let agent = Agent::builder()
+        .model(model)
+        .on(move |event: &mut AfterInvocationEvent| {
+            let result = event.result().map(|result| result.stop_reason());
+            let failure = event.failure().map(|failure| failure.kind().name());
+            noting.note(format!("{result:?} {failure:?} {}", event.history().len()));
+        })
+        .build()
+        .unwrap();
+
+    agent.prompt("One?").await.unwrap();
+    agent.prompt("Two?").await.unwrap_err();
+
+    let expected = ["Some(EndTurn) None 2", "None Some(\"auth\") 1"];
+    assert_eq!(log.lines(), expected);
+}

@@ -258,3 +258,12 @@ async fn strategy_that_is_asked_late_is_told_what_came_before() {
     let expected = ["attempt 2 after 0 waits and 5s, last None, output false"];
     assert_eq!(*seen.facts.lock().unwrap(), expected);
 }
+
+#[tokio::test(start_paused = true)]
+async fn hint_as_long_as_the_backoff_changes_nothing() {
+    let strategy = ModelRetryStrategy::new().max_attempts(2);
+
+    let told = run(strategy, [hinted(4)]).await.unwrap();
+
+    assert_eq!(waits(&told), ["1.1 waits 4s by Backoff", "+4s"]);
+}
