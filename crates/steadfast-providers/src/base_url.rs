@@ -8,8 +8,8 @@ use steadfast_core::ConfigError;
 pub(crate) struct BaseUrl(Url);
 
 impl BaseUrl {
-    /// Checks an address.
-    pub(crate) fn parse(address: &str) -> Result<Self, ConfigError> {
+    /// Checks an address; `example` is one that works, for the hint.
+    pub(crate) fn parse(address: &str, example: &str) -> Result<Self, ConfigError> {
         let refuse = |problem: &str, hint: &str| {
             // Before an `@` stands a user, and perhaps a password.
             let shown = if address.contains('@') {
@@ -19,10 +19,10 @@ impl BaseUrl {
             };
             ConfigError::new("base_url", format!("{problem}: `{shown}`")).with_hint(hint)
         };
-        let whole = "write it in full, such as `https://api.openai.com/v1`";
-        let url = Url::parse(address).map_err(|_| refuse("is not a URL", whole))?;
+        let whole = format!("write it in full, such as `{example}`");
+        let url = Url::parse(address).map_err(|_| refuse("is not a URL", &whole))?;
         if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-            return Err(refuse("is not an HTTP address", whole));
+            return Err(refuse("is not an HTTP address", &whole));
         }
         if !url.username().is_empty() || url.password().is_some() {
             // The address itself is not repeated here: it holds a secret.
@@ -74,7 +74,7 @@ mod tests {
             ),
         ] {
             assert_eq!(
-                BaseUrl::parse(base)
+                BaseUrl::parse(base, "")
                     .unwrap()
                     .join("chat/completions")
                     .as_str(),
@@ -94,7 +94,7 @@ mod tests {
             "https//user:secret@h",
             "secret@",
         ] {
-            let error = BaseUrl::parse(address).unwrap_err();
+            let error = BaseUrl::parse(address, "http://example").unwrap_err();
             assert_eq!(error.field(), "base_url", "{address}");
             assert!(!error.to_string().contains("secret"));
         }

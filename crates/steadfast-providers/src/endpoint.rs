@@ -100,7 +100,10 @@ impl EndpointBuilder {
         }
         let from_env = |name| env::var(name).ok().filter(|value| !value.trim().is_empty());
         let address = self.base_url.or_else(|| from_env(vendor.base_url_variable));
-        let base_url = BaseUrl::parse(address.as_deref().unwrap_or(vendor.base_url))?;
+        let base_url = BaseUrl::parse(
+            address.as_deref().unwrap_or(vendor.base_url),
+            vendor.base_url,
+        )?;
         let path = base_url.path().trim_end_matches('/');
         let is_refused = |ending: &&&str| path.ends_with(**ending);
         if let Some(ending) = vendor.refused_endings.iter().find(is_refused) {
@@ -113,7 +116,8 @@ impl EndpointBuilder {
                 .with_hint("leave out `.api_key(..)` for a server that wants no key"));
         }
         let api_key = self.api_key.or_else(|| from_env(vendor.key_variable));
-        if api_key.is_none() && base_url.host() == BaseUrl::parse(vendor.base_url)?.host() {
+        let own = BaseUrl::parse(vendor.base_url, vendor.base_url)?;
+        if api_key.is_none() && base_url.host() == own.host() {
             return Err(ConfigError::new("api_key", "is missing").with_hint(format!(
                 "set the environment variable `{}`, or call `.api_key(..)`",
                 vendor.key_variable

@@ -293,7 +293,10 @@ async fn read_up_to(
 ) -> Result<(), ModelError> {
     while let Some(chunk) = poll_fn(|cx| Pin::new(&mut *body).poll_next(cx)).await {
         let chunk = chunk?;
-        if read.len() + chunk.len() > limit {
+        let room = limit.saturating_sub(read.len());
+        if chunk.len() > room {
+            // The beginning of an error counts, however the body was cut.
+            read.extend_from_slice(&chunk.slice(..room));
             let message = format!("the body is longer than {limit} bytes");
             return Err(ModelError::new(ModelErrorKind::Protocol, message));
         }
@@ -347,6 +350,15 @@ mod tests {
 
         assert_eq!(read, b"{");
         assert_eq!(begun.elapsed(), ERROR_BODY_TIMEOUT);
+    }
+
+    #[tokio::test]
+    async fn error_body_is_read_up_to_its_limit_if_it_comes_in_one_piece() {
+        let body = Bytes::from(vec![b'x'; MAX_ERROR_BYTES + 1]);
+
+        let read = read_error_body(Stalled(Some(body))).await;
+
+        assert_eq!(read.len(), MAX_ERROR_BYTES);
     }
 
     #[test]
