@@ -24,7 +24,8 @@ pub(crate) struct Watched {
     pub(crate) status: Option<i32>,
     /// Everything that was written, escapes included.
     pub(crate) written: String,
-    /// The rows of the screen after each piece that was written.
+    /// The rows of the screen from line to line: after every line, and before every return to the
+    /// beginning of one. However the bytes were cut on their way, these are the same.
     pub(crate) screens: Vec<Vec<String>>,
 }
 
@@ -62,15 +63,17 @@ impl Window {
         while let Ok(piece) =
             pieces.recv_timeout(deadline.saturating_duration_since(Instant::now()))
         {
-            parser.process(&piece);
-            written.extend(piece);
-            let rows = parser.screen().rows(0, self.columns);
-            let rows: Vec<String> = rows.map(|row| row.trim_end().to_owned()).collect();
-            if !signalled && rows.iter().any(|row| row.contains(sign)) {
-                send(&child, signal)?;
-                signalled = true;
+            for part in parts(&piece) {
+                parser.process(part);
+                let rows = parser.screen().rows(0, self.columns);
+                let rows: Vec<String> = rows.map(|row| row.trim_end().to_owned()).collect();
+                if !signalled && rows.iter().any(|row| row.contains(sign)) {
+                    send(&child, signal)?;
+                    signalled = true;
+                }
+                screens.push(rows);
             }
-            screens.push(rows);
+            written.extend(piece);
         }
         Ok(Watched {
             status: wait(&mut child, Duration::from_secs(2))?,
@@ -125,4 +128,13 @@ impl Window {
         });
         Ok((child, rx))
     }
+}
+
+/// Cuts a piece behind every end of a line and before every return to the beginning of one: where
+/// what a line showed is about to scroll away or to be written over. Many writes may come as one
+/// piece.
+fn parts(piece: &[u8]) -> impl Iterator<Item = &[u8]> {
+    piece
+        .split_inclusive(|byte| *byte == b'\n')
+        .flat_map(|line| line.chunk_by(|_, next| *next != b'\r'))
 }
