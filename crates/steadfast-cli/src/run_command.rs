@@ -164,7 +164,7 @@ async fn show(
                 EventFormat::Jsonl => json_lines::write(&event, &mut output.data)?,
             },
             Ok(None) => break,
-            Err(_) => view.tick(output),
+            Err(_) => view.tick(output)?,
         }
     }
     Ok(match events.result().await {

@@ -52,7 +52,7 @@ impl TextView {
         match event {
             AgentEvent::AttemptStarted(_) => self.attempt_started(output)?,
             AgentEvent::TextDelta(event) => self.text(event, output)?,
-            AgentEvent::ReasoningDelta(_) => self.reasoning(output),
+            AgentEvent::ReasoningDelta(_) => self.reasoning(output)?,
             AgentEvent::AttemptDiscarded(event) => self.attempt_discarded(event, output)?,
             AgentEvent::EventLoopThrottle(event) => self.throttled(event, output)?,
             AgentEvent::Message(event) => self.message(event.message(), output)?,
@@ -78,11 +78,16 @@ impl TextView {
         matches!(self.showing, Showing::Waiting(_))
     }
 
-    /// Shows how much of a wait is left.
-    pub(crate) fn tick(&self, output: &mut Output) {
-        if let Showing::Waiting(waiting) = &self.showing {
-            output.status.rewrite(&waiting.countdown(Instant::now()));
+    /// Shows how much of a wait is left, or that it is over: no event says so where the wait was for
+    /// the call of the same attempt.
+    pub(crate) fn tick(&mut self, output: &mut Output) -> io::Result<()> {
+        let now = Instant::now();
+        match &self.showing {
+            Showing::Waiting(waiting) if waiting.is_over(now) => self.settle(output)?,
+            Showing::Waiting(waiting) => output.status.rewrite(&waiting.countdown(now)),
+            Showing::Nothing | Showing::Text(_) => {}
         }
+        Ok(())
     }
 
     /// Finishes the line that the terminal is on.
@@ -143,13 +148,15 @@ impl TextView {
         output.data.write(&piece)
     }
 
-    fn reasoning(&mut self, output: &mut Output) {
+    fn reasoning(&mut self, output: &mut Output) -> io::Result<()> {
         let has_begun = std::mem::replace(&mut self.thinking, true);
-        if !has_begun && matches!(self.showing, Showing::Nothing) {
+        if !has_begun && !matches!(self.showing, Showing::Text(_)) {
+            self.settle(output)?;
             output
                 .status
                 .line(&StyledLine::marked(Mark::Noted).dim("thinking"));
         }
+        Ok(())
     }
 
     fn attempt_discarded(
@@ -193,7 +200,7 @@ impl TextView {
         self.settle(output)?;
         match message.role {
             // Text that is not the answer is on the way to it; a terminal has shown it already.
-            Role::Assistant if !output.data.is_live() && message.tool_uses().next().is_some() => {
+            Role::Assistant if !output.data.is_live() && is_on_the_way(message) => {
                 for line in harmless(&message.text()).lines() {
                     output.status.line(&StyledLine::new().plain(line));
                 }
@@ -263,6 +270,11 @@ impl TextView {
         output.status.line(&line.dim(&wording::totals(result)));
         Ok(())
     }
+}
+
+/// Says whether the run goes on after an answer: with tools, or because the provider paused.
+fn is_on_the_way(message: &Message) -> bool {
+    message.stop_reason == Some(StopReason::PauseTurn) || message.tool_uses().next().is_some()
 }
 
 /// Takes back what an attempt has shown: erases it, or says that it does not count.

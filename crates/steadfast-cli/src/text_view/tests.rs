@@ -176,3 +176,113 @@ fn force_stop_says_where_and_when() {
         ("", "■ force stop in turn 1, attempt 1, after 1.5s\n")
     );
 }
+
+#[test]
+fn wait_of_a_pacer_is_no_failure() {
+    let wait = json!({"type": "event_loop_throttle", "attempt": 1, "delay_ms": 3000,
+                      "max_attempts": null, "error": null, "decided_by": "pacer"});
+    let events = [&[started(1), wait, said(1, "Yes")][..], &answered(1, "Yes")].concat();
+
+    let (data, status) = check(LiveTerminal, &events);
+
+    assert_eq!(data, "Yes\n");
+    let expected = "· attempt 1: calls the model in 3.0s (a shared pacer)\n✓ done";
+    assert!(status.starts_with(expected), "{status}");
+}
+
+#[test]
+fn waits_end_in_a_line_that_says_how_long_they_were() {
+    let wait = |error: Value, decided_by: &str| {
+        let event = json!({"type": "event_loop_throttle", "run": "0".repeat(32), "turn": 1,
+                           "attempt": 1, "at_ms": 0, "delay_ms": 3000, "max_attempts": null,
+                           "error": error, "decided_by": decided_by});
+        serde_json::from_value::<EventLoopThrottleEvent>(event).unwrap()
+    };
+    let throttled = json!({"kind": "throttled", "status": 429, "code": null, "message": "",
+                           "retry_after_ms": null});
+    let began = Instant::now();
+    let after = |seconds| began + std::time::Duration::from_secs(seconds);
+    for (event, in_a_second, cut_short, whole) in [
+        (
+            wait(Value::Null, "pacer"),
+            "· attempt 1: calls the model in 2.0s (3.0s by a shared pacer)",
+            "· attempt 1: waited 1.0s of 3.0s before the call (a shared pacer)",
+            "· attempt 1: waited 3.0s before the call (a shared pacer)",
+        ),
+        (
+            wait(Value::Null, "hook"),
+            "✗ attempt 1: a hook wants another answer, next try in 2.0s (3.0s by a hook)",
+            "✗ attempt 1: a hook wants another answer, waited 1.0s of 3.0s (a hook)",
+            "✗ attempt 1: a hook wants another answer, waited 3.0s (a hook)",
+        ),
+        (
+            wait(throttled, "backoff"),
+            "✗ attempt 1: throttled (429), next try in 2.0s (3.0s by backoff)",
+            "✗ attempt 1: throttled (429), waited 1.0s of 3.0s (backoff)",
+            "✗ attempt 1: throttled (429), waited 3.0s (backoff)",
+        ),
+    ] {
+        let waiting = Waiting::new(&event, began);
+
+        let said = |line: StyledLine| line.render(false, None);
+        assert_eq!(said(waiting.countdown(after(1))), in_a_second);
+        assert_eq!(said(waiting.end(after(1))), cut_short);
+        assert_eq!(said(waiting.end(after(3))), whole);
+    }
+}
+
+#[test]
+fn countdown_ends_with_the_wait_also_if_the_model_is_silent() {
+    let wait = json!({"type": "event_loop_throttle", "run": "0".repeat(32), "turn": 1, "attempt": 1,
+                      "at_ms": 0, "delay_ms": 0, "max_attempts": null, "error": null,
+                      "decided_by": "pacer"});
+    let wait: AgentEvent = serde_json::from_value(wait).unwrap();
+    let mut output = Output::in_memory(LiveTerminal, LiveTerminal);
+    let mut view = TextView::default();
+    view.show(&wait, &mut output).unwrap();
+
+    view.tick(&mut output).unwrap();
+
+    assert!(!view.is_ticking());
+    let last = output.status.written().rsplit('\r').next().unwrap();
+    let expected = "\u{1b}[K· attempt 1: waited 0ms before the call (a shared pacer)\n";
+    assert_eq!(last, expected);
+}
+
+#[test]
+fn paused_answer_is_on_the_way_and_foreign_blocks_are_passed_over() {
+    let block = json!({"type": "opaque", "data": {"anthropic": {"type": "server_tool_use"}}});
+    let message = json!({"role": "assistant", "stop_reason": "pause_turn",
+                         "content": [{"type": "text", "text": "Searching."}, block]});
+    let events = [
+        &[
+            started(1),
+            said(1, "Searching."),
+            json!({"type": "message", "attempt": 1, "message": message}),
+            started(1),
+            said(1, "Found."),
+        ][..],
+        &answered(1, "Found."),
+    ]
+    .concat();
+
+    for (device, expected_data, expected_status) in [
+        (LiveTerminal, "Searching.\nFound.\n", "✓ done"),
+        (File, "Found.\n", "Searching.\n✓ done"),
+    ] {
+        let (data, status) = check(device, &events);
+
+        assert_eq!(data, expected_data);
+        assert!(status.starts_with(expected_status), "{status}");
+    }
+}
+
+#[test]
+fn run_that_is_dropped_is_told_to_observers_and_not_shown() {
+    let (data, status) = check(
+        File,
+        &[started(1), json!({"type": "run_dropped", "attempt": 1})],
+    );
+
+    assert_eq!((data.as_str(), status.as_str()), ("", ""));
+}

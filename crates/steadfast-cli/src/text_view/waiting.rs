@@ -1,4 +1,5 @@
-//! A wait before the next attempt: the line that says why, for how long, and what is left of it.
+//! A wait, before the next attempt or before the call of this one: the line that says why, for how
+//! long, and what is left of it. That it is over, others say.
 
 use std::time::Duration;
 
@@ -12,7 +13,8 @@ use crate::styled_line::{Mark, StyledLine};
 #[derive(Debug)]
 pub(crate) struct Waiting {
     attempt: String,
-    cause: Cause,
+    /// Why the attempt failed; none if it has not called the model yet.
+    cause: Option<Cause>,
     decided_by: &'static str,
     delay: Duration,
     began: Instant,
@@ -24,9 +26,14 @@ impl Waiting {
             Some(most) => format!("attempt {} of {most}: ", event.attempt()),
             None => format!("attempt {}: ", event.attempt()),
         };
+        let cause = match (event.error(), event.decided_by()) {
+            (Some(error), _) => Some(Cause::of(error)),
+            (None, DecidedBy::Pacer) => None,
+            (None, _) => Some(Cause::hook()),
+        };
         Self {
             attempt,
-            cause: event.error().map_or_else(Cause::hook, Cause::of),
+            cause,
             decided_by: decider(event.decided_by()),
             delay: event.delay(),
             began: now,
@@ -37,7 +44,7 @@ impl Waiting {
     pub(crate) fn countdown(&self, now: Instant) -> StyledLine {
         let left = self.delay.saturating_sub(self.waited(now));
         let delay = duration(self.delay);
-        let line = self.failed().plain(", next try in ");
+        let line = self.began(", next try in ", "calls the model in ");
         self.explained(
             line.live(&remaining(left, self.delay))
                 .dim(&format!(" ({delay} by {})", self.decided_by)),
@@ -46,27 +53,38 @@ impl Waiting {
 
     /// The line for where nothing can be written again.
     pub(crate) fn announcement(&self) -> StyledLine {
-        let line = self.failed().plain(", next try in ");
+        let line = self.began(", next try in ", "calls the model in ");
         self.reasoned(line.plain(&duration(self.delay)))
     }
 
     /// The line that stays on a terminal.
     pub(crate) fn end(&self, now: Instant) -> StyledLine {
         let waited = self.waited(now);
-        let line = self.failed().plain(", waited ");
+        let line = self.began(", waited ", "waited ");
         // A wait that was cut short says so; a timer that was a little early does not count.
         let line = if waited + Duration::from_millis(20) < self.delay {
             line.plain(&format!("{} of ", duration(waited)))
         } else {
             line
         };
-        self.reasoned(line.plain(&duration(self.delay)))
+        let line = line.plain(&duration(self.delay));
+        self.reasoned(match self.cause {
+            Some(_) => line,
+            None => line.plain(" before the call"),
+        })
     }
 
-    fn failed(&self) -> StyledLine {
-        StyledLine::marked(Mark::Failed)
-            .plain(&self.attempt)
-            .strong(&self.cause.kind)
+    /// Begins the line: with what failed, or with nothing that did.
+    fn began(&self, after_failure: &str, before_call: &str) -> StyledLine {
+        match &self.cause {
+            Some(cause) => StyledLine::marked(Mark::Failed)
+                .plain(&self.attempt)
+                .strong(&cause.kind)
+                .plain(after_failure),
+            None => StyledLine::marked(Mark::Noted)
+                .plain(&self.attempt)
+                .plain(before_call),
+        }
     }
 
     fn reasoned(&self, line: StyledLine) -> StyledLine {
@@ -75,10 +93,15 @@ impl Waiting {
 
     /// Adds the words of the provider. They come last, where a narrow window loses least.
     fn explained(&self, line: StyledLine) -> StyledLine {
-        match &self.cause.words {
+        match self.cause.as_ref().and_then(|cause| cause.words.as_ref()) {
             Some(words) => line.dim(&format!(": {words}")),
             None => line,
         }
+    }
+
+    /// Returns whether nothing is left of it.
+    pub(crate) fn is_over(&self, now: Instant) -> bool {
+        self.waited(now) >= self.delay
     }
 
     fn waited(&self, now: Instant) -> Duration {
@@ -91,7 +114,7 @@ const fn decider(decided_by: DecidedBy) -> &'static str {
     match decided_by {
         DecidedBy::Hint => "server hint",
         DecidedBy::Backoff => "backoff",
-        DecidedBy::Pacer => "the shared pacer",
+        DecidedBy::Pacer => "a shared pacer",
         DecidedBy::Hook => "a hook",
         _ => "somebody else",
     }
