@@ -1,8 +1,9 @@
-//! Values of the command line: times, counts, rates and addresses. Which flag they belong to, the
-//! command line says.
+//! Values of the command line: times, counts, rates, statuses and addresses. Which flag they belong
+//! to, the command line says.
 
 use std::{fmt::Display, net::SocketAddr, str::FromStr, time::Duration};
 
+use http::StatusCode;
 use steadfast_sim::{FaultScript, HintStyle, RateLimit};
 
 use crate::refusal::Refusal;
@@ -61,6 +62,19 @@ pub(crate) fn rate(text: &str) -> Result<RateLimit, Refusal> {
     }
 }
 
+/// Reads the status of an answer.
+pub(crate) fn status(text: &str) -> Result<StatusCode, Refusal> {
+    text.parse()
+        .ok()
+        .filter(|status: &StatusCode| status.as_u16() < 600)
+        .ok_or_else(|| {
+            Refusal::new(
+                "it is not an HTTP status",
+                "a number from 100 to 599, such as `429`",
+            )
+        })
+}
+
 /// Reads how a refused request is told when to come back.
 pub(crate) fn hint_style(text: &str) -> Result<HintStyle, Refusal> {
     match text {
@@ -110,6 +124,16 @@ mod tests {
     fn rates_that_cannot_work_are_refused() {
         for text in ["", "20", "20/h", "x/s", "0/s", "-1/s", "NaN/s", "inf/m"] {
             assert!(rate(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn statuses_have_five_classes() {
+        for text in ["100", "529", "599"] {
+            assert!(status(text).is_ok_and(|status| status.as_str() == text));
+        }
+        for text in ["", "0", "99", "600", "999", "0529", "-429", "4e2", "teapot"] {
+            assert!(status(text).is_err(), "{text}");
         }
     }
 

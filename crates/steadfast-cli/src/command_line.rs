@@ -6,11 +6,13 @@ use clap::{
     Args, Parser, Subcommand, ValueEnum,
     error::{ContextKind, ContextValue, ErrorKind},
 };
+use http::StatusCode;
 use steadfast_sim::{FaultScript, HintStyle, RateLimit};
 
 use crate::{
     argument_value as value,
-    ending::{EXIT_STATUSES, EXIT_STATUSES_OF_SIM},
+    ending::{EXIT_STATUSES, EXIT_STATUSES_OF_EXPLAIN, EXIT_STATUSES_OF_SIM},
+    provider::environment,
     refusal::Refusal,
 };
 
@@ -25,6 +27,7 @@ Examples:
   steadfast run \"What should I wear in Oslo today?\"     no key needed: try it
   steadfast run --model openai:gpt-5 --deadline 5m -    prompt on standard input
   steadfast sim --fault '429*2, cut@text'               a provider that fails
+  steadfast explain --provider anthropic --status 529   what an answer means
 
 {EXIT_STATUSES}")
 )]
@@ -40,30 +43,34 @@ pub(crate) enum Command {
     Run(Box<RunOptions>),
     /// Serves a simulated model provider that throttles and fails on demand
     Sim(SimOptions),
+    /// Says how a provider's answer is classified, and whether it is retried
+    Explain(ExplainOptions),
 }
 
 /// Prompts a model, retries what fails, and shows all of it.
-///
-/// The answer goes to standard output, everything else to standard error.
 #[derive(Debug, Args)]
 #[command(after_help = format!("\
+The answer goes to standard output, everything else to standard error.
+
 Examples:
   steadfast run \"What should I wear in Oslo today?\"
   steadfast run --model openai:qwen3 --base-url http://127.0.0.1:8080/v1 \"Hi\"
-  git diff | steadfast run --model openai:gpt-5 --system \"Review this\" -
+  git diff | steadfast run --model anthropic:claude-sonnet-4-5 -
 
-The key comes from the environment variable OPENAI_API_KEY.
+{}
 
-{EXIT_STATUSES}"))]
+{EXIT_STATUSES}", environment()))]
 pub(crate) struct RunOptions {
     /// What to ask; `-` reads it from standard input
     pub(crate) prompt: String,
 
-    /// The model: `openai:MODEL`, or `sim`, the built-in simulator, which is the default
+    /// The model: `openai:MODEL`, `anthropic:MODEL`, or `sim`, the built-in simulator, which is the
+    /// default
     #[arg(long, value_name = "PROVIDER:MODEL", help_heading = "Model")]
     pub(crate) model: Option<String>,
 
-    /// Where a compatible server is, such as `http://127.0.0.1:8080/v1`
+    /// Where a compatible server is, such as `http://127.0.0.1:8080/v1`; for Anthropic's wire without
+    /// `/v1`
     #[arg(long, value_name = "URL", help_heading = "Model")]
     pub(crate) base_url: Option<String>,
 
@@ -132,14 +139,17 @@ pub(crate) enum EventFormat {
 }
 
 /// Serves a simulated model provider that throttles and fails on demand.
-///
-/// It speaks OpenAI chat completions and Anthropic messages; any key will do. The first line on
-/// standard output is its address, and every request is a line on standard error.
 #[derive(Debug, Args)]
 #[command(after_help = format!("\
+It speaks OpenAI chat completions and Anthropic messages on one port, and any
+key will do. The first line on standard output is its address: Anthropic's
+clients take it as it is, OpenAI's with `/v1` behind it. Every request is a line
+on standard error. Limit, faults and recorded traffic are shared by both wires.
+
 Faults, one per request; `503*3` three times, `503*` for ever:
-  ok  429  503:retry-after=2  429:quota  reset  hang  cut@text  error@text:overloaded
-  no-end  empty  html  malformed  garbage-utf8  huge-line  error-200  keepalive
+  ok  429  503:retry-after=2  429:quota  reset  hang  cut@text  no-end  empty
+  html  malformed  garbage-utf8  huge-line  error-200  keepalive
+  error@text  error@text:overloaded  error@text:rate_limit
 Moments of reset, hang, cut, error and no-end:
   @start  @text  @tool (after complete tool calls)  @end  @N (after N bytes)
 
@@ -182,6 +192,51 @@ pub(crate) struct SimOptions {
     pub(crate) chunk_delay: Duration,
 }
 
+/// Says how a provider's answer is classified, and whether it is retried.
+#[derive(Debug, Args)]
+#[command(after_help = format!("\
+One JSON object on standard output, always with these fields:
+  kind            the kind of error; null for a complete answer
+  retried         whether it is tried again by default, as a first attempt
+  delay_ms        how long that would wait; null if it is not retried
+  decided_by      who set the delay: `hint` (the server) or `backoff`
+  terminal        whether no later attempt would help
+  why             on what evidence, for people
+  retry_after_ms  how long the server asks to wait
+  status, code, message, request_id, stop_reason   as far as they are known
+
+Examples:
+  steadfast explain --provider anthropic --status 529 --header 'retry-after: 7'
+  steadfast explain --provider openai --status 429 --body answer.json
+  steadfast explain --provider openai --stream --body - < answer.txt
+
+{EXIT_STATUSES_OF_EXPLAIN}"))]
+pub(crate) struct ExplainOptions {
+    /// Whose answer it is: `openai` or `anthropic`, also for servers that are compatible with them
+    #[arg(long, value_name = "PROVIDER")]
+    pub(crate) provider: String,
+
+    /// The status of the answer, from 100 to 599 [default: 200 with --stream]
+    #[arg(long, value_name = "STATUS", value_parser = value::status, allow_negative_numbers = true, required_unless_present = "stream")]
+    pub(crate) status: Option<StatusCode>,
+
+    /// A header of the answer, such as 'retry-after: 7'. May be repeated
+    #[arg(
+        long = "header",
+        value_name = "NAME: VALUE",
+        allow_hyphen_values = true
+    )]
+    pub(crate) headers: Vec<String>,
+
+    /// The body of the answer: a file, or `-` for standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) body: Option<PathBuf>,
+
+    /// Reads the body as a stream of events, whatever its content type
+    #[arg(long)]
+    pub(crate) stream: bool,
+}
+
 /// What came of reading the command line.
 #[derive(Debug)]
 pub(crate) enum Parsed {
@@ -193,14 +248,18 @@ pub(crate) enum Parsed {
 
 /// Reads the command line.
 pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, Refusal> {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let has_prompt = arguments.get(1).is_some_and(|command| command == "run");
     match CommandLine::try_parse_from(arguments) {
         Ok(line) => Ok(Parsed::Command(line.command)),
-        Err(error) => refused_value(&error).map_or_else(|| Ok(Parsed::Told(error)), Err),
+        Err(error) => {
+            refused_value(&error, has_prompt).map_or_else(|| Ok(Parsed::Told(error)), Err)
+        }
     }
 }
 
 /// Says a wrong value as the rest of the program says what is wrong; none if it is something else.
-fn refused_value(error: &clap::Error) -> Option<Refusal> {
+fn refused_value(error: &clap::Error, has_prompt: bool) -> Option<Refusal> {
     let context = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) if !text.is_empty() => Some(text.as_str()),
         _ => None,
@@ -228,7 +287,7 @@ fn refused_value(error: &clap::Error) -> Option<Refusal> {
                 format!("one of: {}", allowed.join(", ")),
             ))
         }
-        ErrorKind::UnknownArgument if !flag.starts_with('-') => Some(Refusal::new(
+        ErrorKind::UnknownArgument if has_prompt && !flag.starts_with('-') => Some(Refusal::new(
             format!("there is one prompt, and `{flag}` is a word too many"),
             "put quotes around the prompt: steadfast run \"What should I wear in Oslo today?\"",
         )),

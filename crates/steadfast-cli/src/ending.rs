@@ -16,6 +16,12 @@ Exit status:
   0    ended with Ctrl-C or SIGTERM
   2    bad usage or configuration";
 
+/// The exit statuses of explaining, which finds an error everywhere but in itself.
+pub(crate) const EXIT_STATUSES_OF_EXPLAIN: &str = "\
+Exit status:
+  0    explained, whatever the answer was
+  2    bad usage or configuration";
+
 /// How the program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {

@@ -1,14 +1,14 @@
-//! Events for programs: one JSON object a line on standard output, and nothing else there.
+//! What programs read: one JSON object a line on standard output, and nothing else there.
 
 use std::{borrow::Cow, fmt::Write as _, io};
 
-use steadfast::AgentEvent;
+use serde::Serialize;
 
 use crate::output::Channel;
 
-/// Writes one event.
-pub(crate) fn write(event: &AgentEvent, data: &mut Channel) -> io::Result<()> {
-    let line = serde_json::to_string(event)?;
+/// Writes one object.
+pub(crate) fn write(object: &impl Serialize, data: &mut Channel) -> io::Result<()> {
+    let line = serde_json::to_string(object)?;
     let line = if data.is_terminal() {
         escaped(&line)
     } else {
@@ -38,6 +38,7 @@ fn escaped(json: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
+    use steadfast::AgentEvent;
 
     use super::*;
     use crate::output::{

@@ -1,13 +1,15 @@
-//! The program `steadfast`: runs an agent and shows all that happens, or serves a simulated
-//! provider. It adds no behaviour of its own: what it does, the libraries can do.
+//! The program `steadfast`: runs an agent and shows all that happens, serves a simulated provider, or
+//! explains an answer. It adds no behaviour of its own: what it does, the libraries can do.
 
 mod argument_value;
 mod command_line;
 mod demonstration;
 mod ending;
+mod explain_command;
 mod json_lines;
 mod model_choice;
 mod output;
+mod provider;
 mod refusal;
 mod retry_choice;
 mod run_command;
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
 async fn carry_out(command: Command, output: &mut Output) -> Result<Ending, Refusal> {
     match command {
         Command::Run(options) => run_command::run(*options, output).await,
+        Command::Explain(options) => explain_command::explain(options, output).await,
         Command::Sim(options) => sim_command::serve(options, output).await,
     }
 }

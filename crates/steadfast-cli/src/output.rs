@@ -115,6 +115,17 @@ impl Output {
         }
     }
 
+    /// Says that data could not be written, unless its reader has gone away with what it wanted, as
+    /// `head` does.
+    pub(crate) fn unwritten(&mut self, error: &io::Error) -> Ending {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Ending::Done;
+        }
+        let hint = "look at where standard output goes";
+        self.error(&format!("cannot write the answer: {error}"), Some(hint));
+        Ending::ForceStop
+    }
+
     /// Shows a page of help, the version, or how the program is used.
     pub(crate) fn tell(&mut self, told: &clap::Error) -> Ending {
         let (channel, ending) = if told.use_stderr() {

@@ -16,8 +16,9 @@ use crate::{
     demonstration::Demonstration,
     ending::Ending,
     json_lines,
-    model_choice::{Demonstrated, ModelChoice},
+    model_choice::{Demonstrated, ModelChoice, Provided},
     output::Output,
+    provider::Provider,
     refusal::Refusal,
     retry_choice::RetryChoice,
     stop_signal::StopSignal,
@@ -33,7 +34,7 @@ pub(crate) async fn run(options: RunOptions, output: &mut Output) -> Result<Endi
     let model = ModelChoice::new(options.model.as_deref(), options.base_url.as_deref())?;
     let shorter_wait = match model {
         ModelChoice::Demonstration(_) => Some(Demonstration::INITIAL_DELAY),
-        ModelChoice::OpenAi(_) => None,
+        ModelChoice::Provided(_) => None,
     };
     let retry = RetryChoice::new(&options, shorter_wait)?;
     let builder = builder(&options, retry);
@@ -41,27 +42,30 @@ pub(crate) async fn run(options: RunOptions, output: &mut Output) -> Result<Endi
     // Until here, Ctrl-C ends the program as it ends every other one.
     let signal = StopSignal::listen()?;
     // The simulator lives as long as the run.
-    let (builder, _demonstration) = match model {
-        ModelChoice::OpenAi(model) => (builder.model(*model), None),
+    let (builder, provider, _demonstration) = match model {
+        ModelChoice::Provided(Provided { model, provider }) => {
+            (builder.model(model), Some(provider), None)
+        }
         ModelChoice::Demonstration(how) => {
             let demonstration = Demonstration::start().await?;
             output.status.line(&note(how, &options));
             let model = demonstration.model()?;
             let builder = builder.model(model).tool(Demonstration::tool());
-            (builder, Some(demonstration))
+            (builder, None, Some(demonstration))
         }
     };
     let agent = builder.build()?;
-    let shown = show(&agent, prompt, &signal, &options, output).await;
-    Ok(shown.unwrap_or_else(|error| match error.kind() {
-        // The reader has gone away with what it wanted, as `head` does.
-        io::ErrorKind::BrokenPipe => Ending::Done,
-        _ => {
-            let hint = "look at where standard output goes";
-            output.error(&format!("cannot write the answer: {error}"), Some(hint));
+    let shown = show(&agent, prompt, &signal, options.events, output).await;
+    Ok(match shown {
+        Ok(Ok(StopReason::Cancelled)) => Ending::Cancelled,
+        Ok(Ok(_)) => Ending::Done,
+        Ok(Err(error)) => {
+            let hint = hint(&error, &options, provider);
+            output.error(&problem(&error), hint.as_deref());
             Ending::ForceStop
         }
-    }))
+        Err(error) => output.unwritten(&error),
+    })
 }
 
 /// Puts together what does not depend on the model.
@@ -139,14 +143,15 @@ fn note(how: Demonstrated, options: &RunOptions) -> StyledLine {
         .plain(&note)
 }
 
-/// Drives the run and shows its events until there are no more.
+/// Drives the run and shows its events until there are no more. Returns how the run ended; that
+/// its events cannot be written is another matter.
 async fn show(
     agent: &Agent,
     prompt: String,
     signal: &StopSignal,
-    options: &RunOptions,
+    format: EventFormat,
     output: &mut Output,
-) -> io::Result<Ending> {
+) -> io::Result<Result<StopReason, RunError>> {
     let mut events = agent
         .prompt(prompt)
         .cancel_on(signal.token().clone())
@@ -159,7 +164,7 @@ async fn show(
             Ok(events.next().await)
         };
         match next {
-            Ok(Some(event)) => match options.events {
+            Ok(Some(event)) => match format {
                 EventFormat::Text => view.show(&event, output)?,
                 EventFormat::Jsonl => json_lines::write(&event, &mut output.data)?,
             },
@@ -167,14 +172,8 @@ async fn show(
             Err(_) => view.tick(output)?,
         }
     }
-    Ok(match events.result().await {
-        Ok(result) if result.stop_reason() == StopReason::Cancelled => Ending::Cancelled,
-        Ok(_) => Ending::Done,
-        Err(error) => {
-            output.error(&problem(&error), hint(&error, options).as_deref());
-            Ending::ForceStop
-        }
-    })
+    let result = events.result().await;
+    Ok(result.map(|result| result.stop_reason()))
 }
 
 /// Says what went wrong. What the model said last is part of it where something else ended the run.
@@ -185,18 +184,14 @@ fn problem(error: &RunError) -> String {
     }
 }
 
-/// Whether the environment, where keys come from, has none.
-fn no_key_is_set() -> bool {
-    std::env::var_os("OPENAI_API_KEY").is_none_or(|key| key.is_empty())
-}
-
 /// Says what to do about it, in words of the command line where there are some.
-fn hint(error: &RunError, options: &RunOptions) -> Option<String> {
+fn hint(error: &RunError, options: &RunOptions, provider: Option<&Provider>) -> Option<String> {
     let come_back = error
         .retry_after()
         .map(|delay| format!("come back in {}", duration(delay)));
-    match error.kind() {
-        RunErrorKind::Deadline => {
+    let keyless = provider.filter(|provider| provider.has_no_key());
+    match (error.kind(), keyless) {
+        (RunErrorKind::Deadline, _) => {
             let more_time = "give the run more time with `--deadline`";
             Some(come_back.map_or_else(
                 || more_time.to_owned(),
@@ -204,10 +199,11 @@ fn hint(error: &RunError, options: &RunOptions) -> Option<String> {
             ))
         }
         _ if come_back.is_some() => come_back,
-        RunErrorKind::Model(ModelErrorKind::Auth) if no_key_is_set() => {
-            Some("no key was sent: set the environment variable OPENAI_API_KEY".to_owned())
-        }
-        RunErrorKind::Model(kind) if kind.is_transient() && error.hint().is_none() => {
+        (RunErrorKind::Model(ModelErrorKind::Auth), Some(provider)) => Some(format!(
+            "no key was sent: set the environment variable {}",
+            provider.key_variable
+        )),
+        (RunErrorKind::Model(kind), _) if kind.is_transient() && error.hint().is_none() => {
             let hint = match options.retry.as_str() {
                 "none" => "leave out `--retry none`, and it is tried again",
                 _ => "come back later, or have it tried more often with `--max-attempts`",

@@ -11,7 +11,8 @@ fn check(arguments: &[&str], expected: &str) -> TestResult {
     Ok(())
 }
 
-fn check_refusal(refused: &Finished, what: &str, expected: &str) {
+/// Checks that a command was refused with one line, a hint, and no secret.
+pub(crate) fn check_refusal(refused: &Finished, what: &str, expected: &str) {
     let lines: Vec<_> = refused.stderr.lines().collect();
     let line = |index: usize| lines.get(index).copied().unwrap_or_default();
     let (error, blank, hint) = (line(0), line(1), line(2));
@@ -46,8 +47,13 @@ fn wrong_models_are_refused_with_a_hint() -> TestResult {
         ("openai: ", "names a provider and no model"),
         ("sim:fast", "no models to choose from"),
         (
-            "anthropic:claude-sonnet-5",
-            "the provider `anthropic` is not built yet",
+            "anthropic",
+            "`--model anthropic` names a provider and no model",
+        ),
+        ("anthropic: ", "names a provider and no model"),
+        (
+            "claude-sonnet-5",
+            "`--model claude-sonnet-5` does not say whose model it is",
         ),
         (
             "openai-responses:gpt-5",
@@ -267,6 +273,39 @@ fn missing_keys_and_wrong_addresses_of_the_environment_are_named() -> TestResult
 }
 
 #[test]
+fn anthropic_is_refused_by_the_names_of_its_own() -> TestResult {
+    let to = ["run", "--model", "anthropic:claude-sonnet-5"];
+    let command = |arguments: &[&str]| {
+        let mut command = steadfast(&[&to, arguments, &["Hi"]].concat());
+        command.env("OPENAI_API_KEY", SECRET);
+        command
+    };
+
+    let refused = finish(&mut command(&[]))?;
+    check_refusal(&refused, "no key", "`ANTHROPIC_API_KEY` is missing");
+
+    let refused = finish(command(&[]).env("ANTHROPIC_BASE_URL", "host?key=secret"))?;
+    let expected = "`ANTHROPIC_BASE_URL` is not a URL: `host…`";
+    check_refusal(&refused, "wrong variable", expected);
+    assert!(
+        refused.stderr.contains("`https://api.anthropic.com`"),
+        "{}",
+        refused.stderr
+    );
+
+    let refused = finish(command(&[]).env("ANTHROPIC_API_KEY", format!("{SECRET}\u{7}")))?;
+    let expected = "`ANTHROPIC_API_KEY` contains characters";
+    check_refusal(&refused, "wrong key", expected);
+
+    for ending in ["/v1", "/v1/messages"] {
+        let refused = finish(&mut command(&["--base-url", &format!("http://h{ending}")]))?;
+        let expected = "`--base-url` ends in the path of a call";
+        check_refusal(&refused, ending, expected);
+    }
+    Ok(())
+}
+
+#[test]
 fn simulators_that_cannot_work_are_refused() -> TestResult {
     let cases = [
         ("--listen", "nowhere", "`--listen` cannot be `nowhere`"),
@@ -329,6 +368,7 @@ fn unknown_commands_and_flags_are_refused_with_the_usage() -> TestResult {
         &["run"],
         &["run", "--colour", "Hi"],
         &["sim", "--retry", "none"],
+        &["sim", "Hi"],
         &[],
     ] {
         let refused = finish(steadfast(arguments).env("OPENAI_API_KEY", SECRET))?;
@@ -351,6 +391,7 @@ fn help_shows_examples_and_exit_statuses() -> TestResult {
         &["--help"][..],
         &["run", "--help"],
         &["sim", "--help"],
+        &["explain", "--help"],
         &["run", "-h"],
     ] {
         let helped = finish(&mut steadfast(arguments))?;
@@ -383,12 +424,20 @@ fn help_shows_examples_and_exit_statuses() -> TestResult {
 /// Examples must not wrap; what the options say wraps by itself.
 fn help_lines_wider_than_a_small_terminal() -> TestResult<Vec<String>> {
     let mut wide = Vec::new();
-    for arguments in [&["--help"][..], &["run", "--help"], &["sim", "--help"]] {
+    for arguments in [
+        &["--help"][..],
+        &["run", "--help"],
+        &["sim", "--help"],
+        &["explain", "--help"],
+    ] {
         let page = finish(&mut steadfast(arguments))?.stdout;
-        let after = page.split_once("Examples:").map_or("", |(_, after)| after);
+        let after = page
+            .rsplit_once("\n      --")
+            .map_or("", |(_, after)| after);
         wide.extend(
             after
                 .lines()
+                .skip(1)
                 .filter(|line| line.len() > 80)
                 .map(str::to_owned),
         );

@@ -1,9 +1,11 @@
 //! The program as people and programs meet it: real processes, real HTTP, real terminals.
 
+mod anthropic;
 mod bad_input;
 mod conversation;
 mod demonstration;
 mod ending;
+mod explain;
 mod process;
 mod sim;
 #[cfg(unix)]

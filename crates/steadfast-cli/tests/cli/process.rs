@@ -16,9 +16,11 @@ pub(crate) type TestResult<T = ()> = Result<T, Box<dyn Error>>;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Variables that would change what the program does.
-const CLEARED: [&str; 18] = [
+const CLEARED: [&str; 20] = [
     "OPENAI_API_KEY",
     "OPENAI_BASE_URL",
+    "ANTHROPIC_API_KEY",
+    "ANTHROPIC_BASE_URL",
     "HTTP_PROXY",
     "HTTPS_PROXY",
     "ALL_PROXY",
@@ -184,12 +186,15 @@ impl SimProcess {
         })
     }
 
-    pub(crate) fn base_url(&self) -> TestResult<String> {
+    /// Returns what Anthropic's clients take.
+    pub(crate) fn url(&self) -> TestResult<String> {
         let url = self.first_line.strip_prefix("listening on ");
-        Ok(format!(
-            "{}/v1",
-            url.ok_or("the first line is not the address")?
-        ))
+        Ok(url.ok_or("the first line is not the address")?.to_owned())
+    }
+
+    /// Returns what OpenAI's clients take.
+    pub(crate) fn base_url(&self) -> TestResult<String> {
+        Ok(format!("{}/v1", self.url()?))
     }
 
     /// Ends it as a service manager does, and returns its exit status and what it logged.

@@ -1,0 +1,131 @@
+//! The providers that the program knows: those that are built, one line each, and those to come.
+//! Which of them is meant, and what is said of one that is not there, others decide.
+
+use std::fmt::Write as _;
+
+use steadfast::{Anthropic, ConfigError, Model, OpenAiChat, Wire};
+
+/// A provider that is built.
+#[derive(Debug)]
+pub(crate) struct Provider {
+    /// The part of a model's name before the colon.
+    pub(crate) name: &'static str,
+    /// The form of its answers.
+    pub(crate) wire: Wire,
+    /// The environment variable that its key comes from.
+    pub(crate) key_variable: &'static str,
+    /// The environment variable that its address comes from, unless `--base-url` gives it.
+    pub(crate) base_url_variable: &'static str,
+    /// A model of its own, for hints.
+    pub(crate) example_model: &'static str,
+    /// Builds a model by its name and `--base-url`.
+    pub(crate) build: Build,
+}
+
+/// Builds a model by its name and a base URL.
+type Build = fn(&str, Option<&str>) -> Result<Box<dyn Model>, ConfigError>;
+
+/// Describes a provider: its name, its type, its wire, what its variables begin with, a model.
+macro_rules! provider {
+    ($name:literal, $provider:ident, $wire:ident, $variables:literal, $example_model:literal) => {
+        Provider {
+            name: $name,
+            wire: Wire::$wire,
+            key_variable: concat!($variables, "_API_KEY"),
+            base_url_variable: concat!($variables, "_BASE_URL"),
+            example_model: $example_model,
+            build: |model, base_url| {
+                let mut builder = $provider::builder(model);
+                if let Some(base_url) = base_url {
+                    builder = builder.base_url(base_url);
+                }
+                Ok(Box::new(builder.build()?))
+            },
+        }
+    };
+}
+
+/// The providers that work now.
+pub(crate) static PROVIDERS: [Provider; 2] = [
+    provider!("openai", OpenAiChat, OpenAiChat, "OPENAI", "gpt-5"),
+    provider!(
+        "anthropic",
+        Anthropic,
+        Anthropic,
+        "ANTHROPIC",
+        "claude-sonnet-4-5"
+    ),
+];
+
+/// Providers that are known and not built yet, with the base URL under which they speak the wire of
+/// `openai` themselves, where they do.
+const NOT_BUILT_YET: [(&str, Option<&str>); 13] = [
+    ("openai-responses", None),
+    ("bedrock", None),
+    ("gemini", None),
+    ("azure", None),
+    ("ollama", Some("http://127.0.0.1:11434/v1")),
+    ("openrouter", Some("https://openrouter.ai/api/v1")),
+    ("groq", Some("https://api.groq.com/openai/v1")),
+    ("mistral", Some("https://api.mistral.ai/v1")),
+    ("deepseek", Some("https://api.deepseek.com/v1")),
+    ("xai", Some("https://api.x.ai/v1")),
+    ("llamacpp", Some("http://127.0.0.1:8080/v1")),
+    ("vllm", Some("http://127.0.0.1:8000/v1")),
+    ("lmstudio", Some("http://127.0.0.1:1234/v1")),
+];
+
+/// What is known of a name.
+#[derive(Debug)]
+pub(crate) enum Known {
+    /// It works now.
+    Built(&'static Provider),
+    /// It is to come; until then it can be reached as `openai` where it has a base URL for that.
+    NotBuiltYet(Option<&'static str>),
+    /// Nothing.
+    Unknown,
+}
+
+impl Known {
+    /// Looks a name up.
+    pub(crate) fn of(name: &str) -> Self {
+        if let Some(provider) = PROVIDERS.iter().find(|provider| provider.name == name) {
+            return Self::Built(provider);
+        }
+        NOT_BUILT_YET
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map_or(Self::Unknown, |(_, base_url)| Self::NotBuiltYet(*base_url))
+    }
+}
+
+impl Provider {
+    /// Returns whether the environment, where keys come from, has none for it.
+    pub(crate) fn has_no_key(&self) -> bool {
+        std::env::var(self.key_variable).map_or(true, |key| key.trim().is_empty())
+    }
+}
+
+/// Lists the providers that work now in the middle of a sentence, each with something behind it.
+pub(crate) fn listed(behind: &str) -> String {
+    let names = PROVIDERS.iter().enumerate().map(|(index, provider)| {
+        let before = match index {
+            0 => "",
+            index if index + 1 == PROVIDERS.len() => " and ",
+            _ => ", ",
+        };
+        format!("{before}`{}{behind}`", provider.name)
+    });
+    names.collect()
+}
+
+/// Lists the environment variables, for the end of a help page.
+pub(crate) fn environment() -> String {
+    let mut list = "Environment:".to_owned();
+    for provider in &PROVIDERS {
+        let variables = format!("{}, {}", provider.key_variable, provider.base_url_variable);
+        // Writing to a string does not fail.
+        let _ = write!(list, "\n  {variables:38}  for {}:MODEL", provider.name);
+    }
+    list
+}
