@@ -2,13 +2,11 @@
 //! and recorded, hands the outcome back, and settles what is left. All decisions are the run's and the
 //! hooks'.
 
+mod added_message;
 mod invocation;
 mod tool_round;
 
 use std::sync::Arc;
-
-use futures_core::future::BoxFuture;
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     agent::AgentParts,
@@ -18,16 +16,17 @@ use crate::{
     event_queue::EventQueue,
     history::History,
     input::Input,
-    interrupt::{Grace, Interrupt, Watch},
+    interrupt::Grace,
     limits::Limits,
     model::{ModelSettings, RequestFrame},
     prompt::{Prompt, Start},
     run::{RUN_SCHEMA, RecordedWait, Run, Step, StepMismatch, StepName, StepOutcome, Unit},
-    run_context::{Progress, RunContext},
+    run_context::{Progress, RunContext, Slept},
     run_error::{Failure, RunError, RunErrorKind},
     run_id::RunId,
     runtime::{Runtime, Stopped, TokioRuntime},
 };
+pub(crate) use added_message::answer_of_hook;
 use invocation::{begin, end, tell_force_stop, tell_resumed};
 use tool_round::{begin_tools, finish_tools, run_tools};
 
@@ -174,7 +173,8 @@ async fn drive(cx: &RunContext<'_>, run: &mut Run) -> Result<(), Broken> {
         let outcome = match run.step() {
             Step::Begin => {
                 let round = run.rounds();
-                record(cx, Unit::Begin { round }, Box::pin(begin(cx, run))).await?
+                cx.record(Unit::Begin { round }, Box::pin(begin(cx, run)))
+                    .await?
             }
             Step::Attempt { attempt: number } => {
                 let unit = Unit::Attempt {
@@ -182,12 +182,12 @@ async fn drive(cx: &RunContext<'_>, run: &mut Run) -> Result<(), Broken> {
                     attempt: number,
                 };
                 let work = async { StepOutcome::Attempt(Box::new(attempt(cx, run).await)) };
-                record(cx, unit, Box::pin(work)).await?
+                cx.record(unit, Box::pin(work)).await?
             }
             Step::Wait(wait) => wait_before_retry(cx, run, wait).await?,
             Step::BeginTools => {
                 let unit = Unit::BeginTools { turn: run.turn() };
-                record(cx, unit, Box::pin(begin_tools(cx, run))).await?
+                cx.record(unit, Box::pin(begin_tools(cx, run))).await?
             }
             Step::Tools(_) => {
                 run_tools(cx, run).await?;
@@ -195,24 +195,17 @@ async fn drive(cx: &RunContext<'_>, run: &mut Run) -> Result<(), Broken> {
             }
             Step::FinishTools => {
                 let unit = Unit::FinishTools { turn: run.turn() };
-                record(cx, unit, Box::pin(finish_tools(cx, run))).await?
+                cx.record(unit, Box::pin(finish_tools(cx, run))).await?
             }
             Step::End => {
                 let round = run.rounds();
-                record(cx, Unit::End { round }, Box::pin(end(cx, run))).await?
+                cx.record(Unit::End { round }, Box::pin(end(cx, run)))
+                    .await?
             }
             Step::Done => return Ok(()),
         };
         run.apply(outcome)?;
     }
-}
-
-async fn record<'a>(
-    cx: &RunContext<'a>,
-    unit: Unit,
-    work: BoxFuture<'_, StepOutcome>,
-) -> Result<StepOutcome, Stopped> {
-    cx.runtime.record(cx.step_name(unit), work).await
 }
 
 /// Waits out what the last attempt declared.
@@ -227,42 +220,13 @@ async fn wait_before_retry(
         turn: run.turn(),
         attempt: run.attempts_in_turn(),
     };
-    let outcome = match sleep(cx, cx.cancel.clone(), unit, wait).await? {
-        Slept::Through => StepOutcome::Waited,
-        Slept::Cancelled => {
-            let left = wait.until.duration_since(cx.runtime.now());
-            StepOutcome::WaitCancelled {
-                waited: wait.delay.saturating_sub(left.unwrap_or_default()),
-            }
-        }
+    let slept = cx.sleep(cx.cancel.clone(), unit, wait).await?;
+    let waited = wait.passed(cx.runtime.now());
+    let outcome = match slept {
+        Slept::Through => StepOutcome::Waited { waited },
+        Slept::Cancelled => StepOutcome::WaitCancelled { waited },
     };
-    record(cx, unit, Box::pin(async move { outcome })).await
-}
-
-enum Slept {
-    Through,
-    Cancelled,
-}
-
-/// Sleeps unless the run is cancelled.
-///
-/// A wait that outlasts the deadline, which a resumed run may have sooner than before, ends with
-/// it: what is tried then meets the deadline.
-async fn sleep(
-    cx: &RunContext<'_>,
-    cancel: Option<CancellationToken>,
-    unit: Unit,
-    wait: RecordedWait,
-) -> Result<Slept, Stopped> {
-    let mut watch = Watch::new(cancel, cx.deadline_instant());
-    match watch
-        .race(cx.runtime.sleep_until(cx.step_name(unit), wait.until))
-        .await
-    {
-        Ok(slept) => slept.map(|()| Slept::Through),
-        Err(Interrupt::Cancelled) => Ok(Slept::Cancelled),
-        Err(_) => Ok(Slept::Through),
-    }
+    cx.record(unit, Box::pin(async move { outcome })).await
 }
 
 /// Settles a run that has ended: the conversation in one step, then the result or the error.
@@ -274,24 +238,22 @@ fn settle(
 ) -> Result<AgentResult, RunError> {
     let kept = run.kept_messages(cx.agent.failed_turn);
     let base = resumed.then(|| run.history().base());
-    let summary = run.result(cx.runtime.now());
-    // The run lets go of the history before the conversation adds to it, or it would be copied.
-    let run = if summary.is_some() && !run.may_go_on() {
-        drop(run);
-        None
-    } else {
-        Some(run)
+    let keep = |conversation: Option<&mut Conversation>| {
+        if let Some(conversation) = conversation {
+            conversation.commit(base, kept.clone());
+        }
     };
-    if let Some(conversation) = conversation {
-        conversation.commit(base, kept.clone());
-    }
-    match (summary, run) {
-        (Some(summary), run) => Ok(AgentResult::new(summary, kept, run)),
-        (None, run) => {
+    match run.result(cx.runtime.now()) {
+        Some(summary) => {
+            // The run lets go of the history before the conversation adds to it, or it would be copied.
+            let run = run.may_go_on().then_some(run);
+            keep(conversation);
+            Ok(AgentResult::new(summary, kept, run))
+        }
+        None => {
+            keep(conversation);
             let unknown = || Failure::of_loop(RunErrorKind::Mismatch, "the run has no ending");
-            let failure = run.as_ref().and_then(|run| run.failure().cloned());
-            let failure = failure.unwrap_or_else(unknown);
-            let run = run.unwrap_or_else(|| Box::new(Run::lost(failure.clone())));
+            let failure = run.failure().cloned().unwrap_or_else(unknown);
             Err(RunError::new(failure, run))
         }
     }

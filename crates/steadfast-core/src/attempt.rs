@@ -1,6 +1,7 @@
 //! One attempt: hooks, one model call, hooks, verdict. It never loops and never waits for a retry.
 
 use std::{
+    any::Any,
     future::poll_fn,
     pin::Pin,
     sync::Arc,
@@ -11,11 +12,12 @@ use futures_core::Stream;
 use futures_util::future::join_all;
 
 use crate::{
+    agent_loop::answer_of_hook,
     event::{
         AgentEvent, AttemptDiscardedEvent, AttemptStartedEvent, DiscardReason,
         EventLoopThrottleEvent, EventScope, MessageAddedEvent, ReasoningDeltaEvent, TextDeltaEvent,
     },
-    hook_event::{Admission, AfterModelCallEvent, AttemptFacts, BeforeModelCallEvent, WaitPlan},
+    hook_event::{AfterModelCallEvent, AttemptFacts, BeforeModelCallEvent, DeclaredWait, WaitPlan},
     interrupt::{Interrupt, Watch},
     message::Message,
     model::{Assembly, ModelDelta, ModelError, ModelErrorKind, ModelRequest, ModelResponse},
@@ -36,8 +38,8 @@ pub(crate) async fn attempt(cx: &RunContext<'_>, run: &Run) -> AttemptOutcome {
         assembly: Assembly::default(),
         answer_began: false,
         output_started: false,
-        hopeless: None,
         waited: Duration::ZERO,
+        permits: Vec::new(),
     };
     cx.tell(AgentEvent::AttemptStarted(AttemptStartedEvent {
         scope: attempt.scope(),
@@ -60,13 +62,13 @@ struct Attempt<'a> {
     assembly: Assembly,
     answer_began: bool,
     output_started: bool,
-    /// The declared wait that would have ended after the run's deadline.
-    hopeless: Option<RecordedWait>,
     /// How long it waited before the call.
     waited: Duration,
+    /// What the waits before the call have given, held until the attempt has ended.
+    permits: Vec<Box<dyn Any + Send>>,
 }
 
-/// Why an attempt has neither an answer nor a model's error.
+/// What the model said or failed with, or why it was not asked to the end.
 type Outcome = Result<Result<ModelResponse, ModelError>, Interrupt>;
 
 /// An attempt that does not count: why, and what follows. Boxed, since most attempts count.
@@ -97,37 +99,43 @@ impl Attempt<'_> {
             Ok(message) => return AttemptVerdict::Answered { message },
             Err(discard) => discard,
         };
-        let mut asked = self.take_back(&discard).await;
+        // The moment of the decision: a wait counts from it, however long hooks look at it.
+        let decided = self.scope();
+        let mut asked = self.take_back(decided, &discard).await;
         if let (Ok(()), Then::Retry(Some((plan, _)))) = (&asked, &discard.then) {
-            asked = self.tell_throttle(plan, discard.error.clone()).await;
+            let error = discard.error.clone();
+            asked = self.tell_throttle(decided, plan, error).await;
         }
         self.verdict(*discard, asked)
     }
 
     /// Asks the hooks, calls the model, asks the hooks.
     async fn ask_and_call(&mut self) -> Result<Arc<Message>, Box<Discard>> {
-        let outcome = match self.ask_before().await {
+        // Where nothing is asked before, nothing is asked after.
+        if let Err(interrupt) = self.watch.check() {
+            return Err(self.cut_off(interrupt.into(), None));
+        }
+        let outcome = match self.open().await {
             Ok(Some(answer)) => Ok(Ok(self.answer_without_model(answer))),
-            Ok(None) => self.call_model().await,
-            Err(Unanswered::Interrupted(interrupt)) => Err(interrupt),
-            Err(failed) => return Err(self.cut_off(failed, None)),
+            Ok(None) => self.call_model().await.map_err(Unanswered::from),
+            Err(unanswered) => Err(unanswered),
         };
-        let interrupt = outcome.as_ref().err().copied();
+        let (outcome, cut) = match outcome {
+            Ok(outcome) => (Some(outcome), None),
+            Err(unanswered) => (None, Some(unanswered)),
+        };
         let mut event = self.after_model_call(outcome);
         // What was cut short still gets its `After`, so that what a hook opened it can close.
         let asked = self.cx.ask_after(&mut self.watch, &mut event).await;
-        let asked = match interrupt {
-            Some(interrupt) => asked.and(Err(interrupt.into())),
-            None => asked,
-        };
-        match asked {
+        match Unanswered::first(cut, asked) {
             Ok(()) => self.conclude(event),
             Err(unanswered) => Err(self.cut_off(unanswered, event.outcome.and_then(Result::err))),
         }
     }
 
-    /// Asks the hooks before the call; one of them may answer in the model's place.
-    async fn ask_before(&mut self) -> Result<Option<String>, Unanswered> {
+    /// Asks the hooks before the call, and waits if one of them declared it. A hook may answer in the
+    /// model's place.
+    async fn open(&mut self) -> Result<Option<String>, Unanswered> {
         let mut event = BeforeModelCallEvent {
             scope: self.scope(),
             history: self.run.history().clone(),
@@ -139,40 +147,37 @@ impl Attempt<'_> {
             && let Some(delay) = event.delay()
         {
             // Boxed, because most calls do not wait here.
-            Box::pin(self.wait_for_admission(delay, event.waits)).await?;
+            Box::pin(self.wait_before_call(delay, event.waits)).await?;
         }
         Ok(event.cancel)
     }
 
-    /// Waits until everybody who limits the calls lets this one in.
-    async fn wait_for_admission(
+    async fn wait_before_call(
         &mut self,
         delay: Duration,
-        waits: Vec<Admission>,
+        waits: Vec<DeclaredWait>,
     ) -> Result<(), Unanswered> {
-        let began = self.cx.runtime.now();
-        let expected = RecordedWait::from_now(began, delay);
-        if self.is_too_late(expected) {
-            self.hopeless = Some(expected);
-            return Err(Interrupt::Deadline.into());
+        if self.is_too_late(self.wait_from_now(delay)) {
+            return Err(Unanswered::TooLate(delay));
         }
-        self.tell_throttle(&WaitPlan::of_pacer(delay), None).await?;
-        let admitted = self
+        let began = self.cx.runtime.now();
+        let plan = WaitPlan::of_pacer(delay);
+        self.tell_throttle(self.scope(), &plan, None).await?;
+        let passed = self
             .watch
-            .race(join_all(waits.into_iter().map(Admission::pass)))
+            .race(join_all(waits.into_iter().map(DeclaredWait::pass)))
             .await;
         let took = self.cx.runtime.now().duration_since(began);
         self.waited = took.unwrap_or_default();
-        admitted?;
+        self.permits = passed?;
         Ok(())
     }
 
-    fn answer_without_model(&self, text: String) -> ModelResponse {
-        let mut message = Message::assistant(text.clone());
-        message.stop_reason = Some(StopReason::EndTurn);
+    fn answer_without_model(&mut self, text: String) -> ModelResponse {
+        let message = answer_of_hook(text.clone());
         self.tell_text(text);
         ModelResponse {
-            message: Arc::new(message),
+            message,
             stop_reason: StopReason::EndTurn,
             usage: Usage::default(),
             request_id: None,
@@ -225,7 +230,6 @@ impl Attempt<'_> {
         self.assembly.push(&delta)?;
         match delta {
             ModelDelta::Text(text) | ModelDelta::Refusal(text) if !text.is_empty() => {
-                self.output_started = true;
                 self.tell_text(text);
             }
             ModelDelta::Reasoning(text) if !text.is_empty() => {
@@ -242,7 +246,8 @@ impl Attempt<'_> {
         Ok(())
     }
 
-    fn tell_text(&self, text: String) {
+    fn tell_text(&mut self, text: String) {
+        self.output_started = true;
         let scope = self.scope();
         self.cx
             .tell(AgentEvent::TextDelta(TextDeltaEvent { scope, text }));
@@ -258,8 +263,10 @@ impl Attempt<'_> {
         ModelError::new(ModelErrorKind::Timeout, message)
     }
 
-    fn after_model_call(&self, outcome: Outcome) -> AfterModelCallEvent {
-        let outcome = outcome.ok();
+    fn after_model_call(
+        &self,
+        outcome: Option<Result<ModelResponse, ModelError>>,
+    ) -> AfterModelCallEvent {
         AfterModelCallEvent {
             scope: self.scope(),
             facts: self.facts(outcome.as_ref().is_some_and(Result::is_err)),
@@ -304,11 +311,10 @@ impl Attempt<'_> {
 
     /// Retries, unless the cap or the deadline is in the way.
     fn retry(&self, error: Option<ModelError>, plan: Option<WaitPlan>) -> Box<Discard> {
-        let now = self.cx.runtime.now();
-        let wait = plan.map(|plan| (plan, RecordedWait::from_now(now, plan.delay)));
+        let wait = plan.map(|plan| (plan, self.wait_from_now(plan.delay)));
         let failure = self.over_the_cap().or_else(|| {
-            let (_, wait) = wait.filter(|(_, wait)| self.is_too_late(*wait))?;
-            Some(too_late(wait))
+            let (plan, _) = wait.filter(|(_, wait)| self.is_too_late(*wait))?;
+            Some(too_late(plan.delay))
         });
         Box::new(Discard {
             reason: match error {
@@ -332,10 +338,14 @@ impl Attempt<'_> {
         })
     }
 
+    fn wait_from_now(&self, delay: Duration) -> RecordedWait {
+        RecordedWait::from_now(self.cx.runtime.now(), delay)
+    }
+
+    /// Whether a wait would not end before the run's deadline.
     fn is_too_late(&self, wait: RecordedWait) -> bool {
-        self.cx
-            .deadline
-            .is_some_and(|deadline| wait.until >= deadline)
+        let deadline = self.cx.deadline;
+        deadline.is_some_and(|deadline| wait.until >= deadline)
     }
 
     /// What becomes of an attempt whose hooks could not be asked to the end.
@@ -343,12 +353,9 @@ impl Attempt<'_> {
         let (reason, failure) = match unanswered {
             Unanswered::Interrupted(Interrupt::Cancelled) => (DiscardReason::Cancelled, None),
             Unanswered::Interrupted(_) => {
-                let failure = match self.hopeless {
-                    Some(wait) => too_late(wait),
-                    None => self.cx.deadline_failure(),
-                };
-                (DiscardReason::Deadline, Some(failure))
+                (DiscardReason::Deadline, Some(self.cx.deadline_failure()))
             }
+            Unanswered::TooLate(delay) => (DiscardReason::Deadline, Some(too_late(delay))),
             Unanswered::Failed(failure) => (DiscardReason::HookError, Some(failure)),
         };
         let failure = failure.map(|failure| failure.with_model_error(error.clone()));
@@ -376,9 +383,13 @@ impl Attempt<'_> {
     }
 
     /// Takes back what the attempt said: every attempt that is not committed ends here, once.
-    async fn take_back(&mut self, discard: &Discard) -> Result<(), Unanswered> {
+    async fn take_back(
+        &mut self,
+        decided: EventScope,
+        discard: &Discard,
+    ) -> Result<(), Unanswered> {
         let mut event = AttemptDiscardedEvent {
-            scope: self.scope(),
+            scope: decided,
             reason: discard.reason,
             error: discard.error.clone(),
         };
@@ -390,11 +401,12 @@ impl Attempt<'_> {
     /// Tells a wait before it is made.
     async fn tell_throttle(
         &mut self,
+        decided: EventScope,
         plan: &WaitPlan,
         error: Option<ModelError>,
     ) -> Result<(), Unanswered> {
         let mut event = EventLoopThrottleEvent {
-            scope: self.scope(),
+            scope: decided,
             delay: plan.delay,
             max_attempts: plan.max_attempts,
             error,
@@ -432,8 +444,7 @@ impl Attempt<'_> {
 }
 
 /// The failure of a run whose deadline comes before its next try.
-fn too_late(wait: RecordedWait) -> Failure {
-    let delay = wait.delay;
+fn too_late(delay: Duration) -> Failure {
     let problem = format!("the next try in {delay:?} would not come before the run's deadline");
     Failure::of_loop(RunErrorKind::Deadline, problem).with_retry_after(delay)
 }

@@ -6,6 +6,6 @@ mod model_call;
 mod tool_call;
 
 pub use invocation::{AfterInvocationEvent, AgentInitializedEvent, BeforeInvocationEvent};
-pub(crate) use model_call::{Admission, AttemptFacts, WaitPlan};
 pub use model_call::{AfterModelCallEvent, BeforeModelCallEvent};
+pub(crate) use model_call::{AttemptFacts, DeclaredWait, WaitPlan};
 pub use tool_call::{AfterToolCallEvent, AfterToolsEvent, BeforeToolCallEvent, BeforeToolsEvent};

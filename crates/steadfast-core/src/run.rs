@@ -138,8 +138,8 @@ impl Run {
         match (&mut self.phase, outcome) {
             (Phase::Begin { .. }, StepOutcome::Begun(begun)) => self.begin(begun),
             (Phase::Attempt, StepOutcome::Attempt(outcome)) => self.take_attempt(*outcome),
-            (Phase::Wait(wait), StepOutcome::Waited) => {
-                self.waited = self.waited.saturating_add(wait.delay);
+            (Phase::Wait(_), StepOutcome::Waited { waited }) => {
+                self.waited = self.waited.saturating_add(waited);
                 self.phase = Phase::Attempt;
             }
             (Phase::Wait(_), StepOutcome::WaitCancelled { waited }) => {

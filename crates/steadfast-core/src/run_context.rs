@@ -4,11 +4,12 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::{Duration, SystemTime},
 };
 
+use futures_core::future::BoxFuture;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -20,10 +21,10 @@ use crate::{
     interrupt::{Grace, Interrupt, Watch},
     millis,
     model::RequestFrame,
-    run::{StepName, Unit},
+    run::{RecordedWait, StepName, StepOutcome, Unit},
     run_error::{Failure, RunErrorKind},
     run_id::RunId,
-    runtime::Runtime,
+    runtime::{Runtime, Stopped},
 };
 
 /// One run's surroundings, the same for all its steps.
@@ -44,11 +45,18 @@ pub(crate) struct RunContext<'a> {
 /// How far a run has come, for the notice of one that is dropped.
 #[derive(Default)]
 pub(crate) struct Progress {
-    /// The turn and the attempt of the latest event. Nobody waits for them, so they may be read in
-    /// any order.
+    /// The turn, the attempt and the time of the latest event. Nobody waits for them, so they may be
+    /// read in any order.
     turn: AtomicU32,
     attempt: AtomicU32,
+    micros: AtomicU64,
     ended: AtomicBool,
+}
+
+/// How a wait ended.
+pub(crate) enum Slept {
+    Through,
+    Cancelled,
 }
 
 /// Why asking hooks did not come to an end.
@@ -56,6 +64,23 @@ pub(crate) struct Progress {
 pub(crate) enum Unanswered {
     Failed(Failure),
     Interrupted(Interrupt),
+    /// A declared wait would not end before the run's deadline.
+    TooLate(Duration),
+}
+
+impl Unanswered {
+    /// Why what was cut short ends as it does, once its closing hooks have been asked too.
+    ///
+    /// The first failure stands; an interrupt yields to a failure that comes after it.
+    pub(crate) fn first(cut: Option<Self>, asked: Result<(), Self>) -> Result<(), Self> {
+        match (cut, asked) {
+            (None, asked) => asked,
+            (Some(Self::Interrupted(_) | Self::TooLate(_)), Err(Self::Failed(failure))) => {
+                Err(Self::Failed(failure))
+            }
+            (Some(cut), _) => Err(cut),
+        }
+    }
 }
 
 impl From<Interrupt> for Unanswered {
@@ -67,13 +92,16 @@ impl From<Interrupt> for Unanswered {
 impl RunContext<'_> {
     /// Returns the place in the run at this moment.
     pub(crate) fn scope(&self, turn: u32, attempt: u32) -> EventScope {
+        let at = self.elapsed();
+        let micros = u64::try_from(at.as_micros()).unwrap_or(u64::MAX);
         self.progress.turn.store(turn, Ordering::Relaxed);
         self.progress.attempt.store(attempt, Ordering::Relaxed);
+        self.progress.micros.store(micros, Ordering::Relaxed);
         EventScope {
             run: self.run,
             turn,
             attempt,
-            at: self.elapsed(),
+            at,
         }
     }
 
@@ -92,6 +120,34 @@ impl RunContext<'_> {
         StepName {
             resumes: self.resumes,
             unit,
+        }
+    }
+
+    /// Does a unit of the run and has its outcome recorded.
+    pub(crate) async fn record(
+        &self,
+        unit: Unit,
+        work: BoxFuture<'_, StepOutcome>,
+    ) -> Result<StepOutcome, Stopped> {
+        self.runtime.record(self.step_name(unit), work).await
+    }
+
+    /// Sleeps unless the run is cancelled.
+    ///
+    /// A wait that outlasts the deadline, which a resumed run may have sooner than before, ends with
+    /// it: what is tried then meets the deadline.
+    pub(crate) async fn sleep(
+        &self,
+        cancel: Option<CancellationToken>,
+        unit: Unit,
+        wait: RecordedWait,
+    ) -> Result<Slept, Stopped> {
+        let mut watch = Watch::new(cancel, self.deadline_instant());
+        let sleeping = self.runtime.sleep_until(self.step_name(unit), wait.until);
+        match watch.race(sleeping).await {
+            Ok(slept) => slept.map(|()| Slept::Through),
+            Err(Interrupt::Cancelled) => Ok(Slept::Cancelled),
+            Err(_) => Ok(Slept::Through),
         }
     }
 
@@ -137,8 +193,8 @@ impl RunContext<'_> {
         match asked {
             Ok(()) => (false, None),
             Err(Unanswered::Failed(failure)) => (false, Some(failure)),
-            Err(Unanswered::Interrupted(_)) if self.is_cancelled() => (true, None),
-            Err(Unanswered::Interrupted(_)) => (false, Some(self.deadline_failure())),
+            Err(_) if self.is_cancelled() => (true, None),
+            Err(_) => (false, Some(self.deadline_failure())),
         }
     }
 
@@ -188,9 +244,15 @@ impl Drop for RunContext<'_> {
         if progress.ended.load(Ordering::Relaxed) || turn == 0 {
             return;
         }
-        let scope = self.scope(turn, progress.attempt.load(Ordering::Relaxed));
+        // Nothing of others is called here but the observers: this may be the unwinding from a panic,
+        // and a second one would end the program. So the time is that of the latest event.
+        let scope = EventScope {
+            run: self.run,
+            turn,
+            attempt: progress.attempt.load(Ordering::Relaxed),
+            at: Duration::from_micros(progress.micros.load(Ordering::Relaxed)),
+        };
         let event = AgentEvent::RunDropped(RunDroppedEvent { scope });
-        // This may be the unwinding from another panic, and a second one would end the program.
         let told = catch_unwind(AssertUnwindSafe(|| self.agent.hooks.tell(&event)));
         if told.is_err() {
             tracing::error!(run = %self.run, "an observer panicked when it was told of a dropped run");

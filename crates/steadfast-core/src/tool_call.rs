@@ -1,6 +1,6 @@
 //! One tool call: hooks, the tool, hooks, verdict. Retrying it is another call of the loop's.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::SystemTime};
 
 use futures_util::FutureExt as _;
 
@@ -36,34 +36,65 @@ impl ToolCall {
     /// Makes the call and says what follows from it.
     pub(crate) async fn make(&self, cx: &RunContext<'_>) -> ToolVerdict {
         let mut watch = cx.watch_with(self.cancel.clone());
+        // Where nothing is asked before, nothing is asked after.
+        if let Err(interrupt) = watch.check() {
+            let result = ToolResult::error(&self.call, NOT_RUN_STOPPED);
+            return stopped(cx, interrupt.into(), result);
+        }
         let mut before = BeforeToolCallEvent {
             scope: self.scope(cx),
             tool_use: self.call.clone(),
             selected_tool: None,
             cancel: None,
         };
-        match cx.ask_before(&mut watch, &mut before).await {
-            Ok(()) => {}
-            Err(Unanswered::Interrupted(interrupt)) => return self.interrupted(cx, interrupt),
-            Err(Unanswered::Failed(failure)) => return failed(failure, None),
-        }
+        let asked = cx.ask_before(&mut watch, &mut before).await;
         // The identity is the provider's: a result under another one would answer no call.
         before.tool_use.id.clone_from(&self.call.id);
+        let began = asked.is_ok().then(|| self.tell_started(cx, &before));
+        let (ran, cut) = match asked {
+            Ok(()) => match self.run_tool(cx, &mut watch, &before).await {
+                Ok(ran) => (Some(ran), None),
+                Err(interrupt) => (None, Some(interrupt.into())),
+            },
+            Err(unanswered) => (None, Some(unanswered)),
+        };
+        let was_cut = cut.is_some();
+        let mut after = self.after(cx, before, ran, began);
+        // What was cut short still gets its `After`, so that what a hook opened it can close.
+        let asked = cx.ask_after(&mut watch, &mut after).await;
+        // Hooks may write what was answered, not what was asked: a result under another identity or
+        // name would answer no call of the message.
+        after.result.id.clone_from(&self.call.id);
+        after.result.name.clone_from(&self.call.name);
+        if began.is_some() {
+            self.tell_finished(cx, &after);
+        }
+        match Unanswered::first(cut, asked) {
+            Ok(()) if after.retry && self.step.tries < self.max_tries => self.retry(cx, after),
+            Ok(()) => ToolVerdict::Done(after.result),
+            Err(unanswered) if was_cut => stopped(cx, unanswered, after.result),
+            Err(Unanswered::Failed(failure)) => failed(failure, Some(after.result)),
+            // A tool that answered keeps its answer, also if the run was stopped while hooks looked at
+            // it; the run meets the interrupt at its next step.
+            Err(_) => ToolVerdict::Done(after.result),
+        }
+    }
+
+    fn tell_started(&self, cx: &RunContext<'_>, before: &BeforeToolCallEvent) -> SystemTime {
         cx.tell(AgentEvent::ToolStarted(ToolStartedEvent {
             scope: self.scope(cx),
             tool_use: before.tool_use.clone(),
         }));
-        let started = cx.runtime.now();
-        let ran = self.run_tool(cx, &mut watch, &before).await;
-        let took = cx.runtime.now().duration_since(started);
-        let interrupt = ran.as_ref().err().copied();
-        let mut after = self.after(cx, before, ran, took.unwrap_or_default());
-        let asked = cx.ask_after(&mut watch, &mut after).await;
-        let asked = match interrupt {
-            Some(interrupt) => asked.and(Err(interrupt.into())),
-            None => asked,
-        };
-        self.conclude(cx, after, asked, interrupt)
+        cx.runtime.now()
+    }
+
+    fn tell_finished(&self, cx: &RunContext<'_>, after: &AfterToolCallEvent) {
+        cx.tell(AgentEvent::ToolFinished(ToolFinishedEvent::new(
+            self.scope(cx),
+            &after.tool_use,
+            &after.result,
+            after.duration,
+        )));
     }
 
     fn scope(&self, cx: &RunContext<'_>) -> EventScope {
@@ -114,61 +145,27 @@ impl ToolCall {
         &self,
         cx: &RunContext<'_>,
         before: BeforeToolCallEvent,
-        ran: Result<Result<ToolResult, ToolError>, Interrupt>,
-        took: Duration,
+        ran: Option<Result<ToolResult, ToolError>>,
+        began: Option<SystemTime>,
     ) -> AfterToolCallEvent {
         let call = before.tool_use;
-        let (result, error) = match ran {
-            Ok(Ok(result)) => (result, None),
-            Ok(Err(error)) => (ToolResult::error(&call, error.to_string()), Some(error)),
-            Err(_) => (ToolResult::error(&call, CANCELLED), None),
+        let (result, error) = match (ran, began) {
+            (Some(Ok(result)), _) => (result, None),
+            (Some(Err(error)), _) => (ToolResult::error(&call, error.to_string()), Some(error)),
+            (None, Some(_)) => (ToolResult::error(&call, CANCELLED), None),
+            (None, None) => (ToolResult::error(&call, NOT_RUN_STOPPED), None),
         };
+        let took = began.and_then(|began| cx.runtime.now().duration_since(began).ok());
         AfterToolCallEvent {
             scope: self.scope(cx),
             tool_use: call,
             error,
             cancelled: before.cancel,
-            duration: millis::to_micros(took),
+            duration: millis::to_micros(took.unwrap_or_default()),
             tries: self.step.tries,
             result,
             retry: false,
             delay: None,
-        }
-    }
-
-    /// Tells what the call came to and draws the conclusion.
-    fn conclude(
-        &self,
-        cx: &RunContext<'_>,
-        mut after: AfterToolCallEvent,
-        asked: Result<(), Unanswered>,
-        interrupt: Option<Interrupt>,
-    ) -> ToolVerdict {
-        // Hooks may write what was answered, not what was asked: a result under another identity or
-        // name would answer no call of the message.
-        after.result.id.clone_from(&self.call.id);
-        after.result.name.clone_from(&self.call.name);
-        cx.tell(AgentEvent::ToolFinished(ToolFinishedEvent::new(
-            self.scope(cx),
-            &after.tool_use,
-            &after.result,
-            after.duration,
-        )));
-        match asked {
-            Err(Unanswered::Failed(failure)) => {
-                failed(failure, interrupt.is_none().then_some(after.result))
-            }
-            // A tool that answered keeps its answer, also if the run was stopped while hooks looked at
-            // it; the run meets the interrupt at its next step.
-            Err(Unanswered::Interrupted(_)) if interrupt.is_none() => {
-                ToolVerdict::Done(after.result)
-            }
-            Err(Unanswered::Interrupted(Interrupt::Cancelled)) => {
-                ToolVerdict::Cancelled(after.result)
-            }
-            Err(Unanswered::Interrupted(_)) => failed(cx.deadline_failure(), None),
-            Ok(()) if after.retry && self.step.tries < self.max_tries => self.retry(cx, after),
-            Ok(()) => ToolVerdict::Done(after.result),
         }
     }
 
@@ -189,15 +186,14 @@ impl ToolCall {
             },
         }
     }
+}
 
-    /// The verdict on a call that did not even start.
-    fn interrupted(&self, cx: &RunContext<'_>, interrupt: Interrupt) -> ToolVerdict {
-        match interrupt {
-            Interrupt::Cancelled => {
-                ToolVerdict::Cancelled(ToolResult::error(&self.call, NOT_RUN_STOPPED))
-            }
-            Interrupt::Deadline | Interrupt::Silence => failed(cx.deadline_failure(), None),
-        }
+/// The verdict on a call that was cut short, or never began.
+fn stopped(cx: &RunContext<'_>, unanswered: Unanswered, result: ToolResult) -> ToolVerdict {
+    match unanswered {
+        Unanswered::Interrupted(Interrupt::Cancelled) => ToolVerdict::Cancelled(result),
+        Unanswered::Failed(failure) => failed(failure, None),
+        Unanswered::Interrupted(_) | Unanswered::TooLate(_) => failed(cx.deadline_failure(), None),
     }
 }
 

@@ -361,3 +361,20 @@ async fn run_that_is_dropped_in_its_backoff_leaves_nothing_behind() {
     let next = conversation.prompt("Again.").await.unwrap();
     assert_eq!((next.waited(), next.attempts()), (secs(4), 2));
 }
+
+#[tokio::test(start_paused = true)]
+async fn wait_without_end_counts_what_was_waited() {
+    let token = CancellationToken::new();
+    let agent = Agent::builder()
+        .model(ScriptedModel::new([Reply::throttled()]))
+        .on(|event: &mut AfterModelCallEvent| event.retry_after(Duration::MAX))
+        .build()
+        .unwrap();
+    let run = agent.prompt("?").cancel_on(token.clone()).spawn();
+    tokio::time::sleep(secs(1)).await;
+
+    token.cancel();
+    let result = run.await.unwrap();
+
+    assert_eq!(result.waited(), secs(1));
+}

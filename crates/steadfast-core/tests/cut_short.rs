@@ -5,7 +5,7 @@ mod support;
 use std::{
     future::pending,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
@@ -13,9 +13,10 @@ use std::{
 use serde_json::{Value, json};
 use steadfast_core::{
     AfterInvocationEvent, AfterModelCallEvent, AfterToolCallEvent, AfterToolsEvent, Agent,
-    AgentBuilder, CancellationToken, FunctionTool, Model, ModelError, ModelRequest,
-    ModelRetryStrategy, ModelStream, Prompt, StopReason, Tool, ToolContext, ToolError, ToolOutput,
-    ToolSpec, async_trait, millis, secs,
+    AgentBuilder, BeforeModelCallEvent, BeforeToolCallEvent, CancellationToken, FunctionTool,
+    HookError, MessageAddedEvent, Model, ModelError, ModelRequest, ModelRetryStrategy, ModelStream,
+    Prompt, StopReason, Tool, ToolContext, ToolError, ToolOutput, ToolSpec, async_trait, millis,
+    secs,
     testing::{Reply, ScriptedModel},
 };
 use support::told;
@@ -228,4 +229,119 @@ async fn hooks_of_a_whole_run_share_the_few_milliseconds() {
     assert_eq!(asked.load(Ordering::Relaxed), 3);
     // Five, and the step of tokio's clock.
     assert!(began.elapsed() <= millis(6), "{:?}", began.elapsed());
+}
+
+/// Counts what hooks open before a call and close after it, by kind.
+#[derive(Clone, Default)]
+struct Brackets(Arc<Mutex<Vec<&'static str>>>);
+
+impl Brackets {
+    fn note(&self, what: &'static str) {
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.push(what);
+    }
+
+    fn register(&self, builder: AgentBuilder) -> AgentBuilder {
+        let [call, called, tool, tooled] = [self.clone(), self.clone(), self.clone(), self.clone()];
+        builder
+            .on(move |_: &mut BeforeModelCallEvent| call.note("call opened"))
+            .on(move |_: &mut AfterModelCallEvent| called.note("call closed"))
+            .on(move |_: &mut BeforeToolCallEvent| tool.note("tool opened"))
+            .on(move |_: &mut AfterToolCallEvent| tooled.note("tool closed"))
+    }
+
+    fn seen(&self) -> Vec<&'static str> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_hook_opened_is_closed_when_the_next_hook_is_cut_short_or_fails() {
+    for fails in [false, true] {
+        let brackets = Brackets::default();
+        let script = [Reply::tool_call("hang", json!({}))];
+        let agent = brackets
+            .register(builder(script))
+            .on_async(move |_: &mut BeforeToolCallEvent| {
+                Box::pin(async move {
+                    if fails {
+                        return Err(HookError::new("no"));
+                    }
+                    pending().await
+                })
+            })
+            .build()
+            .unwrap();
+        let token = CancellationToken::new();
+        let run = agent.prompt("Go.").cancel_on(token.clone()).spawn();
+        tokio::time::sleep(secs(1)).await;
+
+        token.cancel();
+        let outcome = run.await;
+
+        assert_eq!(outcome.is_err(), fails);
+        let expected = ["call opened", "call closed", "tool opened", "tool closed"];
+        assert_eq!(brackets.seen(), expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn hook_that_fails_before_a_call_has_the_others_close() {
+    let brackets = Brackets::default();
+    let agent = brackets
+        .register(builder([Reply::text("never")]))
+        .on(|_: &mut BeforeModelCallEvent| Err::<(), _>(HookError::new("no")))
+        .build()
+        .unwrap();
+
+    let told = told(agent.prompt("Go.")).await;
+
+    assert_eq!(brackets.seen(), ["call opened", "call closed"]);
+    let discarded = "1.1 discarded HookError".to_owned();
+    assert!(told.trace().contains(&discarded), "{:#?}", told.trace());
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_asked_after_where_nothing_was_asked_before() {
+    let brackets = Brackets::default();
+    let token = CancellationToken::new();
+    let cancelling = token.clone();
+    let agent = brackets
+        .register(builder([Reply::text("never")]))
+        .on(move |_: &mut MessageAddedEvent| cancelling.cancel())
+        .build()
+        .unwrap();
+
+    let result = agent.prompt("Go.").cancel_on(token).await.unwrap();
+
+    assert_eq!(result.stop_reason(), StopReason::Cancelled);
+    assert_eq!(brackets.seen(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn hook_that_awaits_when_the_interrupt_comes_has_the_milliseconds_too() {
+    let closed = Arc::new(AtomicUsize::new(0));
+    let closing = Arc::clone(&closed);
+    let token = CancellationToken::new();
+    let agent = builder([Reply::text("Yes.")])
+        .on_async(move |_: &mut AfterModelCallEvent| {
+            let closing = Arc::clone(&closing);
+            Box::pin(async move {
+                tokio::time::sleep(millis(102)).await;
+                closing.fetch_add(1, Ordering::Relaxed);
+            })
+        })
+        .build()
+        .unwrap();
+    let run = agent.prompt("Go.").cancel_on(token.clone()).spawn();
+    tokio::time::sleep(millis(100)).await;
+
+    token.cancel();
+    let result = run.await.unwrap();
+
+    assert_eq!(result.stop_reason(), StopReason::Cancelled);
+    assert_eq!(closed.load(Ordering::Relaxed), 1);
 }

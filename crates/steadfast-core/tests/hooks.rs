@@ -13,7 +13,8 @@ use steadfast_core::{
     AgentBuilder, AgentEvent, AgentInitializedEvent, AttemptDiscardedEvent, BeforeInvocationEvent,
     BeforeModelCallEvent, BeforeToolCallEvent, BeforeToolsEvent, EventLoopThrottleEvent,
     ForceStopEvent, FunctionTool, Hook, HookError, HookEvent, HookProvider, HookRegistry,
-    MessageAddedEvent, ModelErrorKind, NoopRetryStrategy, ToolError, async_trait, secs,
+    MessageAddedEvent, ModelErrorKind, NoopRetryStrategy, RunErrorKind, ToolError, async_trait,
+    secs,
     testing::{Reply, ScriptedModel},
 };
 use support::{message_line, told};
@@ -390,4 +391,19 @@ async fn end_of_a_run_shows_what_it_came_to() {
 
     let expected = ["Some(EndTurn) None 2", "None Some(\"auth\") 1"];
     assert_eq!(log.lines(), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn hook_may_not_leave_the_prompt_without_a_message() {
+    let model = ScriptedModel::new([Reply::text("never")]);
+    let agent = Agent::builder()
+        .model(model.clone())
+        .on(|event: &mut BeforeInvocationEvent| event.messages.clear())
+        .build()
+        .unwrap();
+
+    let error = agent.prompt("?").await.unwrap_err();
+
+    assert_eq!(error.kind(), RunErrorKind::Config);
+    assert_eq!(model.calls(), 0);
 }

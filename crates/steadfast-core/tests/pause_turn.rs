@@ -32,7 +32,7 @@ async fn paused_answer_goes_on_as_the_next_turn() {
     let told = told(agent.prompt("Which colour?")).await;
 
     let result = told.outcome.unwrap();
-    assert_eq!(result.text(), "Blue.");
+    assert_eq!(result.text(), "I search.Blue.");
     assert_eq!(result.stop_reason(), StopReason::EndTurn);
     assert_eq!((result.turns(), result.attempts()), (2, 2));
     let asked = model.requests();

@@ -363,3 +363,29 @@ fn shared_strategy_is_checked_like_its_own_self() {
 
     assert_eq!(built.unwrap_err().field(), "max_attempts");
 }
+
+#[tokio::test(start_paused = true)]
+async fn hook_asked_last_overrules_the_strategy_with_a_decision() {
+    let model = ScriptedModel::always(Reply::throttled());
+    let agent = Agent::builder()
+        .model(model.clone())
+        .hooks(Late)
+        .build()
+        .unwrap();
+
+    agent.prompt("?").await.unwrap_err();
+
+    assert_eq!(model.calls(), 1);
+}
+
+/// Takes back what the strategy has decided.
+struct Late;
+
+impl HookProvider for Late {
+    fn register_hooks(&self, hooks: &mut HookRegistry) {
+        hooks.order(1).on(|event: &mut AfterModelCallEvent| {
+            assert!(event.retry);
+            event.decide(RetryDecision::GiveUp, None);
+        });
+    }
+}

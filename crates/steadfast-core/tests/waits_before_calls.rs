@@ -57,29 +57,32 @@ async fn several_hooks_wait_side_by_side() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn shared_limit_lets_agents_in_one_by_one() {
+async fn permit_is_held_until_the_attempt_has_ended() {
     let gate = Arc::new(Semaphore::new(1));
-    let model = ScriptedModel::always(Reply::text("Yes.").after(millis(10)));
+    let model = ScriptedModel::always(Reply::text("Yes.").after(secs(1)));
+    let shared = Arc::clone(&gate);
     let agent = Agent::builder()
         .model(model.clone())
         .on(move |event: &mut BeforeModelCallEvent| {
-            let gate = Arc::clone(&gate);
-            event.wait_for(secs(1), async move {
-                let permit = gate.acquire().await;
-                sleep(secs(1)).await;
-                drop(permit);
-            });
+            let gate = Arc::clone(&shared);
+            event.wait_for(secs(1), async move { gate.acquire_owned().await.ok() });
         })
         .build()
         .unwrap();
 
     let runs: Vec<_> = (0..3).map(|_| agent.prompt("?").spawn()).collect();
-    let mut waited = Vec::new();
+    let dropped = agent.prompt("?").spawn();
+    sleep(millis(500)).await;
+    drop(dropped);
+    let mut ended = Vec::new();
     for run in runs {
-        waited.push(run.await.unwrap().waited());
+        let result = run.await.unwrap();
+        ended.push((result.waited(), result.duration()));
     }
 
-    assert_eq!(waited, [secs(1), secs(2), secs(3)]);
+    let expected = [(0, 1), (1, 2), (2, 3)].map(|(waited, took)| (secs(waited), secs(took)));
+    assert_eq!(ended, expected);
+    assert_eq!(gate.available_permits(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -87,7 +90,7 @@ async fn cancelled_wait_makes_no_call() {
     let model = ScriptedModel::new([Reply::text("never")]);
     let agent = Agent::builder()
         .model(model.clone())
-        .on(|event: &mut BeforeModelCallEvent| event.wait_for(secs(9), pending()))
+        .on(|event: &mut BeforeModelCallEvent| event.wait_for(secs(9), pending::<()>()))
         .build()
         .unwrap();
     let token = CancellationToken::new();

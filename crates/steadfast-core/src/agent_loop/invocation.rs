@@ -3,18 +3,13 @@
 
 use std::{mem, sync::Arc};
 
+use super::added_message::{answer_of_hook, ask_added, tell_answer_of_hook};
 use crate::{
-    event::{
-        AgentEvent, EVENT_SCHEMA, ForceStopEvent, MessageAddedEvent, ResultEvent, RunStartedEvent,
-        TextDeltaEvent,
-    },
+    event::{AgentEvent, EVENT_SCHEMA, ForceStopEvent, ResultEvent, RunStartedEvent},
     hook_event::{AfterInvocationEvent, BeforeInvocationEvent},
-    interrupt::Watch,
-    message::Message,
     run::{Begun, Run, Step, StepOutcome},
     run_context::{RunContext, Unanswered},
     run_error::{Failure, RunErrorKind},
-    usage::StopReason,
 };
 
 /// Asks the hooks of the invocation and makes messages of the prompt.
@@ -56,6 +51,11 @@ async fn ask_begin(cx: &RunContext<'_>, run: &Run, begun: &mut Begun) -> Result<
         cancel: None,
     };
     cx.ask_before(&mut watch, &mut event).await?;
+    if event.messages.is_empty() && event.cancel.is_none() {
+        let problem = "a hook left the prompt without a message";
+        let failure = Failure::of_loop(RunErrorKind::Config, problem);
+        return Err(Unanswered::Failed(failure));
+    }
     let mut added = Vec::with_capacity(event.messages.len());
     for message in event.messages {
         added.push(ask_added(cx, run, &mut watch, Arc::new(message)).await?);
@@ -70,39 +70,6 @@ async fn ask_begin(cx: &RunContext<'_>, run: &Run, begun: &mut Begun) -> Result<
     }
     begun.answer = answer.map(|answer| tell_answer_of_hook(cx, answer));
     Ok(())
-}
-
-/// An answer that a hook gives in the model's place.
-pub(super) fn answer_of_hook(text: String) -> Arc<Message> {
-    let mut message = Message::assistant(text);
-    message.stop_reason = Some(StopReason::EndTurn);
-    Arc::new(message)
-}
-
-/// Tells such an answer like the model's own, so that a viewer who shows the deltas shows it too.
-pub(super) fn tell_answer_of_hook(cx: &RunContext<'_>, added: MessageAddedEvent) -> Arc<Message> {
-    let message = Arc::clone(&added.message);
-    cx.tell(AgentEvent::TextDelta(TextDeltaEvent {
-        scope: added.scope,
-        text: message.text().into_owned(),
-    }));
-    cx.tell(AgentEvent::Message(added));
-    message
-}
-
-/// Asks the hooks about a message that is to join the history.
-pub(super) async fn ask_added(
-    cx: &RunContext<'_>,
-    run: &Run,
-    watch: &mut Watch,
-    message: Arc<Message>,
-) -> Result<MessageAddedEvent, Unanswered> {
-    let mut event = MessageAddedEvent {
-        scope: cx.scope(run.turn(), run.attempts_in_turn()),
-        message,
-    };
-    cx.ask_before(watch, &mut event).await?;
-    Ok(event)
 }
 
 /// Asks the hooks of the invocation and tells how the run ended: exactly one last event.
@@ -126,7 +93,7 @@ pub(super) async fn end(cx: &RunContext<'_>, run: &Run) -> StepOutcome {
     let asked = match cx.ask_after(&mut cx.watch(), &mut event).await {
         Err(Unanswered::Failed(failure)) => Err(failure),
         // The run has ended already: there is nothing left to cut short.
-        Ok(()) | Err(Unanswered::Interrupted(_)) => Ok(()),
+        _ => Ok(()),
     };
     let resume = mem::take(&mut event.resume).filter(|_| run.may_resume());
     let failure = match (asked, event.outcome) {

@@ -11,8 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Broken,
-    invocation::{answer_of_hook, ask_added, tell_answer_of_hook},
-    record, sleep,
+    added_message::{answer_of_hook, ask_added, tell_answer_of_hook},
 };
 use crate::{
     event::{AgentEvent, MessageAddedEvent},
@@ -118,14 +117,14 @@ async fn run_tool(cx: &RunContext<'_>, call: ToolCall) -> Result<ToolOutcome, Br
     };
     if let Some(wait) = call.step.wait {
         // A cancelled wait needs no outcome of its own: the call below sees the cancellation.
-        sleep(cx, Some(call.cancel.clone()), unit, wait).await?;
+        cx.sleep(Some(call.cancel.clone()), unit, wait).await?;
     }
     let slot = call.step.slot;
     let work = Box::pin(async {
         let verdict = call.make(cx).await;
         StepOutcome::Tool(ToolOutcome { slot, verdict })
     });
-    match record(cx, unit, work).await? {
+    match cx.record(unit, work).await? {
         StepOutcome::Tool(outcome) => Ok(outcome),
         other => Err(Broken::Mismatch(StepMismatch::between(
             "tool",

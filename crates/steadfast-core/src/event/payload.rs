@@ -300,7 +300,7 @@ impl ToolFinishedEvent {
 /// The run was dropped before its end, with its future, stream or task; or a hook panicked.
 ///
 /// No hook is asked about it. An attempt or a tool that was under way has no end of its own. The
-/// stream is gone, so only observers are told.
+/// stream is gone, so only observers are told. Its time is that of the event before it.
 ///
 /// ```
 /// use std::sync::{Arc, Mutex};

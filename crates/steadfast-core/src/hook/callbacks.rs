@@ -3,6 +3,7 @@
 use std::{
     fmt,
     marker::PhantomData,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -166,13 +167,20 @@ impl<E> Callbacks<E> {
         self.0.shrink_to_fit();
     }
 
+    /// Tells all observers, also if one of them panics; the first panic goes on afterwards.
     fn observe(&self, event: &E) {
+        let mut panicked = None;
         for entry in &self.0 {
             if let Callback::Observer(observer) = &entry.callback
                 && entry.is_active()
             {
-                observer(event);
+                // What the panic leaves half done is the observer's own.
+                let told = catch_unwind(AssertUnwindSafe(|| observer(event)));
+                panicked = panicked.or(told.err());
             }
+        }
+        if let Some(panic) = panicked {
+            resume_unwind(panic);
         }
     }
 }
@@ -304,14 +312,18 @@ impl Slots {
         for entry in callbacks.0.iter().filter(|entry| entry.is_active()) {
             match (&entry.callback, interrupted) {
                 (Callback::Sync(hook), _) => hook(event)?,
-                (Callback::Async(hook), Ok(())) => match watch.race(hook.call(event)).await {
-                    Ok(answer) => answer?,
-                    Err(interrupt) => interrupted = Err(interrupt),
-                },
-                (Callback::Async(hook), Err(_)) => {
+                (Callback::Async(hook), _) => {
+                    let mut asked = hook.call(event);
+                    if interrupted.is_ok() {
+                        match watch.race(&mut asked).await {
+                            Ok(answer) => answer?,
+                            Err(interrupt) => interrupted = Err(interrupt),
+                        }
+                    }
                     // Boxed, because a timer is large and this is rare.
-                    let asked = Box::pin(timeout_at(grace.end(), hook.call(event)));
-                    if let Ok(answer) = asked.await {
+                    if interrupted.is_err()
+                        && let Ok(answer) = Box::pin(timeout_at(grace.end(), asked)).await
+                    {
                         answer?;
                     }
                 }

@@ -1,6 +1,7 @@
 //! Events around a model call: the heart of retrying.
 
 use std::{
+    any::Any,
     fmt,
     sync::{Mutex, PoisonError},
     time::Duration,
@@ -25,31 +26,31 @@ scoped!(BeforeModelCallEvent, AfterModelCallEvent);
 pub struct BeforeModelCallEvent {
     pub(crate) scope: EventScope,
     pub(crate) history: History,
-    pub(crate) waits: Vec<Admission>,
+    pub(crate) waits: Vec<DeclaredWait>,
     /// Set to a text to answer with it instead of calling the model.
     pub cancel: Option<String>,
 }
 
-/// What a call waits for, as a hook declared it.
-pub(crate) struct Admission {
-    pub(crate) expected: Duration,
+/// A wait before the call, as a hook declared it.
+pub(crate) struct DeclaredWait {
+    expected: Duration,
     /// Behind a lock that is never taken: events are shared with observers, and a future is not.
-    pub(crate) granted: Mutex<BoxFuture<'static, ()>>,
+    until: Mutex<BoxFuture<'static, Box<dyn Any + Send>>>,
 }
 
-impl Admission {
-    /// Waits until the call is let in.
-    pub(crate) async fn pass(self) {
-        self.granted
+impl DeclaredWait {
+    /// Waits, and gives what is to be held during the attempt.
+    pub(crate) async fn pass(self) -> Box<dyn Any + Send> {
+        self.until
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner)
-            .await;
+            .await
     }
 }
 
-impl fmt::Debug for Admission {
+impl fmt::Debug for DeclaredWait {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Admission")
+        f.debug_struct("DeclaredWait")
             .field("expected", &self.expected)
             .finish_non_exhaustive()
     }
@@ -62,11 +63,15 @@ impl BeforeModelCallEvent {
         &self.history
     }
 
-    /// Has the loop wait before it calls the model, until `granted` is done.
+    /// Has the loop wait before it calls the model, until the future is done.
     ///
-    /// The loop tells it as a throttle event of a pacer, with the `expected` delay, and waits; a
-    /// cancelled run drops the future. If the expected delay does not end before the run's deadline,
-    /// the run ends at once. The time counts as waited. Whoever is not limited declares nothing.
+    /// The loop tells it as a throttle event of a pacer, with the `expected` delay, and waits; the
+    /// time counts as waited. What the future gives, such as a permit, is held until the attempt has
+    /// ended, however it ends. Whoever need not wait declares nothing.
+    ///
+    /// If the expected delay does not end before the run's deadline, the run ends at once, with an
+    /// error that says when to come back. The future is dropped if the run is cancelled, if its
+    /// deadline passes, and, without being polled, if another hook answers in the model's place.
     ///
     /// ```
     /// use steadfast_core::{Agent, BeforeModelCallEvent, secs, testing::{Reply, ScriptedModel}};
@@ -86,11 +91,15 @@ impl BeforeModelCallEvent {
     pub fn wait_for(
         &mut self,
         expected: Duration,
-        granted: impl Future<Output = ()> + Send + 'static,
+        until: impl Future<Output: Send + 'static> + Send + 'static,
     ) {
-        self.waits.push(Admission {
+        let until = async move {
+            let permit: Box<dyn Any + Send> = Box::new(until.await);
+            permit
+        };
+        self.waits.push(DeclaredWait {
             expected,
-            granted: Mutex::new(Box::pin(granted)),
+            until: Mutex::new(Box::pin(until)),
         });
     }
 
@@ -266,7 +275,10 @@ impl AfterModelCallEvent {
     /// Writes a strategy's decision into the event. `max_attempts` is told to viewers.
     pub const fn decide(&mut self, decision: RetryDecision, max_attempts: Option<u32>) {
         match decision {
-            RetryDecision::GiveUp => {}
+            RetryDecision::GiveUp => {
+                self.retry = false;
+                self.plan = None;
+            }
             RetryDecision::Retry { delay, decided_by } => {
                 self.retry = true;
                 self.plan = Some(WaitPlan {

@@ -174,22 +174,30 @@ impl Run {
             Phase::Done { at, .. } => *at,
             _ => now,
         };
-        let text = self
-            .history
-            .tail()
-            .iter()
-            .rev()
-            .find(|message| message.role == Role::Assistant)
-            .map(|message| message.text().into_owned());
+        let text = self.last_answer();
         Some(RunSummary {
             stop_reason,
-            text: text.unwrap_or_default(),
+            text,
             usage: self.usage,
             attempts: self.attempts,
             turns: self.turn.number,
             duration: millis::to_micros(ended.duration_since(self.started).unwrap_or_default()),
             waited: self.waited,
         })
+    }
+
+    /// The text of the last answer, with the parts before it that the provider had paused.
+    fn last_answer(&self) -> String {
+        let tail = self.history.tail();
+        let said = |message: &Arc<Message>| message.role == Role::Assistant;
+        let Some(last) = tail.iter().rposition(said) else {
+            return String::new();
+        };
+        let paused = |message: &&Arc<Message>| message.stop_reason == Some(StopReason::PauseTurn);
+        let before = tail.get(..last).unwrap_or_default();
+        let paused = before.iter().rev().take_while(paused).count();
+        let parts = tail.get(last - paused..=last).unwrap_or_default();
+        parts.iter().map(|message| message.text()).collect()
     }
 
     /// The messages that a conversation keeps of this run.

@@ -85,6 +85,8 @@ pub struct ToolStep {
 pub struct RecordedWait {
     /// How long it was when it was declared.
     pub delay: Duration,
+    /// When it was declared.
+    pub since: SystemTime,
     /// When it ends.
     pub until: SystemTime,
 }
@@ -96,8 +98,15 @@ impl RecordedWait {
         let until = now.checked_add(delay).or_else(|| now.checked_add(CENTURY));
         Self {
             delay,
+            since: now,
             until: until.unwrap_or(now),
         }
+    }
+
+    /// How much of it had passed by then.
+    pub(crate) fn passed(&self, now: SystemTime) -> Duration {
+        let passed = now.duration_since(self.since).unwrap_or_default();
+        passed.min(self.delay)
     }
 }
 
@@ -165,8 +174,11 @@ pub enum StepOutcome {
     Begun(Begun),
     /// Of [`Step::Attempt`].
     Attempt(Box<AttemptOutcome>),
-    /// Of [`Step::Wait`]: it has passed.
-    Waited,
+    /// Of [`Step::Wait`]: it has passed, or the run's deadline has cut it.
+    Waited {
+        /// How much of the wait had passed.
+        waited: Duration,
+    },
     /// Of [`Step::Wait`]: the run was cancelled meanwhile.
     WaitCancelled {
         /// How much of the wait had passed.
@@ -199,7 +211,7 @@ impl StepOutcome {
             Self::Started { .. } => "start",
             Self::Begun(_) => "begin",
             Self::Attempt(_) => "attempt",
-            Self::Waited | Self::WaitCancelled { .. } => "wait",
+            Self::Waited { .. } | Self::WaitCancelled { .. } => "wait",
             Self::ToolsBegun(_) => "begin_tools",
             Self::Tool(_) | Self::ToolsStopped => "tool",
             Self::ToolsFinished(_) => "finish_tools",
