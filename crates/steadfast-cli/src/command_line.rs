@@ -12,7 +12,7 @@ use steadfast_sim::{FaultScript, HintStyle, RateLimit};
 use crate::{
     argument_value as value,
     ending::{EXIT_STATUSES, EXIT_STATUSES_OF_EXPLAIN, EXIT_STATUSES_OF_SIM},
-    provider::environment,
+    provider::{environment, listed},
     refusal::Refusal,
 };
 
@@ -64,9 +64,13 @@ pub(crate) struct RunOptions {
     /// What to ask; `-` reads it from standard input
     pub(crate) prompt: String,
 
-    /// The model: `openai:MODEL`, `anthropic:MODEL`, or `sim`, the built-in simulator, which is the
-    /// default
-    #[arg(long, value_name = "PROVIDER:MODEL", help_heading = "Model")]
+    // Whose models they are, the table of providers says.
+    #[arg(
+        long,
+        value_name = "PROVIDER:MODEL",
+        help_heading = "Model",
+        help = format!("The model: one of {}, or `sim`, the built-in simulator, which is the default", listed(":MODEL"))
+    )]
     pub(crate) model: Option<String>,
 
     /// Where a compatible server is, such as `http://127.0.0.1:8080/v1`; for Anthropic's wire without
@@ -212,8 +216,11 @@ Examples:
 
 {EXIT_STATUSES_OF_EXPLAIN}"))]
 pub(crate) struct ExplainOptions {
-    /// Whose answer it is: `openai` or `anthropic`, also for servers that are compatible with them
-    #[arg(long, value_name = "PROVIDER")]
+    #[arg(
+        long,
+        value_name = "PROVIDER",
+        help = format!("Whose wire the answer is in: one of {}", listed(""))
+    )]
     pub(crate) provider: String,
 
     /// The status of the answer, from 100 to 599 [default: 200 with --stream]

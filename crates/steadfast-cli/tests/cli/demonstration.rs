@@ -1,6 +1,6 @@
 //! The built-in demonstration: what the first command of the README shows.
 
-use std::{io::ErrorKind, net::TcpListener, time::Duration};
+use std::{io::ErrorKind, net::TcpListener};
 
 use serde_json::{Value, json};
 
@@ -34,7 +34,10 @@ fn demonstration_is_throttled_twice_loses_a_stream_and_answers() -> TestResult {
     let events = run.events()?;
 
     assert_eq!(run.status, Some(0), "{}", run.stderr);
-    assert!(run.took < Duration::from_secs(10), "{:?}", run.took);
+    // Whoever tries it does not wait long; how fast the machine is, is another matter.
+    let waits = of_type(&events, "event_loop_throttle");
+    let waits = waits.iter().filter_map(|wait| wait["delay_ms"].as_f64());
+    assert_eq!(waits.sum::<f64>(), 4_000.0);
     let failed = [
         "attempt_discarded",
         "event_loop_throttle",
@@ -142,7 +145,7 @@ fn piped_text_is_the_answer_and_nothing_else() -> TestResult {
         "✗ attempt 3 of 6: network, ",
         PREFACE,
         "→ get_weather {\"city\":\"Oslo\"}",
-        "✓ get_weather ok, 0.4s",
+        "✓ get_weather ok, ",
         "✓ done: 2 turns, 5 attempts, ",
     ];
     assert_eq!(run.stderr.lines().count(), expected.len(), "{}", run.stderr);

@@ -338,6 +338,22 @@ fn explanation_is_one_line_with_all_fields_in_order() -> TestResult {
 }
 
 #[test]
+fn readme_shows_what_is_printed() -> TestResult {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md"))?;
+    let (_, shown) = readme.split_once("```json\n").ok_or("no JSON")?;
+    let (shown, _) = shown.split_once("```").ok_or("no end")?;
+
+    let hinted = ["--status", "529", "--header", "retry-after: 7"];
+    let explained = explain("anthropic", &hinted, "")?;
+
+    assert_eq!(
+        explanation(&explained)?,
+        serde_json::from_str::<Value>(shown)?
+    );
+    Ok(())
+}
+
+#[test]
 fn secrets_are_masked_and_bodies_are_not_repeated() -> TestResult {
     let body = format!(
         r#"{{"error":{{"message":"Incorrect API key provided: {SECRET}","code":"{SECRET}"}},"prompt":"my secret diary"}}"#

@@ -45,7 +45,6 @@ pub(crate) struct Finished {
     pub(crate) status: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
-    pub(crate) took: Duration,
 }
 
 impl Finished {
@@ -84,7 +83,6 @@ pub(crate) fn finish_with_input(command: &mut Command, input: &[u8]) -> TestResu
 #[derive(Debug)]
 pub(crate) struct Running {
     child: Child,
-    began: Instant,
     stdout: Option<JoinHandle<std::io::Result<String>>>,
     stderr: Option<JoinHandle<std::io::Result<String>>>,
 }
@@ -97,7 +95,6 @@ impl Running {
             .stderr(Stdio::piped())
             .spawn()?;
         Ok(Self {
-            began: Instant::now(),
             stdout: child.stdout.take().map(collect),
             stderr: child.stderr.take().map(collect),
             child,
@@ -108,7 +105,6 @@ impl Running {
         let status = wait(&mut self.child, PATIENCE)?;
         Ok(Finished {
             status,
-            took: self.began.elapsed(),
             stdout: collected(self.stdout.take())?,
             stderr: collected(self.stderr.take())?,
         })

@@ -1,7 +1,5 @@
 //! What a person sees in a terminal: a live countdown, text that is taken back, colour.
 
-use std::collections::BTreeSet;
-
 use rustix::process::Signal;
 
 use crate::{
@@ -36,15 +34,21 @@ fn person_sees_the_countdown_the_text_taken_back_and_the_answer_once() -> TestRe
     let watched = WINDOW.watch(&mut steadfast(&["run", PROMPT]))?;
 
     assert_eq!(watched.status, Some(0));
-    // The wait of 1.5 seconds counts down in one place.
-    let remaining: BTreeSet<&str> = watched
+    // The wait of 1.5 seconds counts down in one place. How often it is shown is the machine's
+    // matter: a busy one leaves out some.
+    let mut remaining: Vec<&str> = watched
         .screens
         .iter()
         .flatten()
         .filter_map(|row| row.strip_prefix("✗ attempt 2 of 6: throttled (429), next try in "))
         .filter_map(|row| row.strip_suffix(" (1.5s by server hint)"))
         .collect();
-    assert!(remaining.len() >= 5, "{remaining:?}");
+    remaining.dedup();
+    assert!(remaining.len() >= 2, "{remaining:?}");
+    assert!(
+        remaining.is_sorted_by(|earlier, later| earlier > later),
+        "{remaining:?}"
+    );
     assert!(
         watched
             .screens
@@ -67,7 +71,7 @@ fn person_sees_the_countdown_the_text_taken_back_and_the_answer_once() -> TestRe
         "✗ attempt 3 of 6: network, ",
         "Let me look up the weather in Oslo, so that I do not have to guess.",
         "→ get_weather {\"city\":\"Oslo\"}",
-        "✓ get_weather ok, 0.4s",
+        "✓ get_weather ok, ",
         "In Oslo it is 6 °C with light rain.",
         "✓ done: 2 turns, 5 attempts, ",
     ];
