@@ -8,7 +8,7 @@ mod live_text;
 mod waiting;
 mod wording;
 
-use std::{borrow::Cow, io};
+use std::{borrow::Cow, io, time::Duration};
 
 use steadfast::{
     AgentEvent, AttemptDiscardedEvent, ContentBlock, DiscardReason, EventLoopThrottleEvent,
@@ -35,6 +35,8 @@ pub(crate) struct TextView {
     /// How many characters the attempt has said that were not shown.
     unshown: usize,
     thinking: bool,
+    /// The time of the latest event, by the clock of the run.
+    at: Duration,
 }
 
 /// What the last line of the terminal is, if it is not finished.
@@ -49,6 +51,7 @@ enum Showing {
 impl TextView {
     /// Shows one event.
     pub(crate) fn show(&mut self, event: &AgentEvent, output: &mut Output) -> io::Result<()> {
+        self.at = event.scope().at;
         match event {
             AgentEvent::AttemptStarted(_) => self.attempt_started(output)?,
             AgentEvent::TextDelta(event) => self.text(event, output)?,
@@ -103,7 +106,7 @@ impl TextView {
                 }
             }
             Showing::Waiting(waiting) => {
-                output.status.line(&waiting.end(Instant::now()));
+                output.status.line(&waiting.end(Instant::now(), self.at));
             }
         }
         Ok(())

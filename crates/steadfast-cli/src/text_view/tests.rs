@@ -201,7 +201,7 @@ fn waits_end_in_a_line_that_says_how_long_they_were() {
     let throttled = json!({"kind": "throttled", "status": 429, "code": null, "message": "",
                            "retry_after_ms": null});
     let began = Instant::now();
-    let after = |seconds| began + std::time::Duration::from_secs(seconds);
+    let after = |seconds| began + Duration::from_secs(seconds);
     for (event, in_a_second, cut_short, whole) in [
         (
             wait(Value::Null, "pacer"),
@@ -226,8 +226,11 @@ fn waits_end_in_a_line_that_says_how_long_they_were() {
 
         let said = |line: StyledLine| line.render(false, None);
         assert_eq!(said(waiting.countdown(after(1))), in_a_second);
-        assert_eq!(said(waiting.end(after(1))), cut_short);
-        assert_eq!(said(waiting.end(after(3))), whole);
+        assert_eq!(said(waiting.end(after(1), Duration::ZERO)), cut_short);
+        assert_eq!(said(waiting.end(after(3), Duration::ZERO)), whole);
+        // Seen late, it was no shorter.
+        let three_seconds = Duration::from_secs(3);
+        assert_eq!(said(waiting.end(after(1), three_seconds)), whole);
     }
 }
 

@@ -17,6 +17,9 @@ pub(crate) struct Waiting {
     cause: Option<Cause>,
     decided_by: &'static str,
     delay: Duration,
+    /// When it began, by the clock of the run.
+    at: Duration,
+    /// When it was first shown, which may be later.
     began: Instant,
 }
 
@@ -36,6 +39,7 @@ impl Waiting {
             cause,
             decided_by: decider(event.decided_by()),
             delay: event.delay(),
+            at: event.at(),
             began: now,
         }
     }
@@ -57,9 +61,10 @@ impl Waiting {
         self.reasoned(line.plain(&duration(self.delay)))
     }
 
-    /// The line that stays on a terminal.
-    pub(crate) fn end(&self, now: Instant) -> StyledLine {
-        let waited = self.waited(now);
+    /// The line that stays on a terminal; `at` is the time of the latest event of the run.
+    pub(crate) fn end(&self, now: Instant, at: Duration) -> StyledLine {
+        // A view that was late has seen less of the wait than there was.
+        let waited = self.waited(now).max(at.saturating_sub(self.at));
         let line = self.began(", waited ", "waited ");
         // A wait that was cut short says so; a timer that was a little early does not count.
         let line = if waited + Duration::from_millis(20) < self.delay {
