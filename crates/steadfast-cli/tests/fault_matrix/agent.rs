@@ -1,0 +1,291 @@
+//! A cell in this process: an agent, a provider and the simulator, over real HTTP. It writes down what
+//! happened and judges nothing.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use steadfast::{
+    AfterModelCallEvent, Agent, AgentBuilder, AgentEvent, Anthropic, ContentBlock, Conversation,
+    FailedAttempt, FunctionTool, Message, ModelError, ModelRetryStrategy, NoopRetryStrategy,
+    OpenAiChat, RetryDecision, RetryStrategy, Role, RunErrorKind, ToolError,
+};
+use steadfast_sim::{Simulator, Wire};
+
+use crate::{
+    TestResult,
+    axes::{Cell, Strategy},
+    contract::{Failed, INITIAL_DELAY, MAX_ATTEMPTS, Seen, failure, lines},
+    script::{self, PROMPT, TOOL},
+    sheet::Sheet,
+};
+
+/// How long silence lasts in cells whose subject it is. In all others nothing is timed.
+const SILENCE: Duration = Duration::from_millis(500);
+
+/// A run as it went.
+#[derive(Default)]
+pub(crate) struct Met {
+    pub(crate) sheet: Sheet,
+    /// What was seen of each attempt.
+    said: BTreeMap<(u32, u32), String>,
+    /// The calls that the model made, by the order in which their messages came.
+    calls: Vec<String>,
+    /// Whether an error in an answer has to tell the answer's status.
+    tells_status: bool,
+}
+
+impl Met {
+    pub(crate) fn said(&self, turn: u32, attempt: u32) -> Option<String> {
+        Some(self.said.get(&(turn, attempt)).cloned().unwrap_or_default())
+    }
+}
+
+/// Runs a cell.
+pub(crate) async fn meet(cell: &Cell) -> TestResult<Met> {
+    let simulator = Simulator::builder()
+        .faults(cell.script())
+        .answer(script::answer)
+        .start()
+        .await?;
+    let runs = Arc::new(AtomicUsize::new(0));
+    let builder = with_model(Agent::builder(), cell.wire, &simulator)?.tool(tool(&runs));
+    let mut builder = with_strategy(builder, cell.strategy);
+    if cell.is_silent() {
+        builder = builder.first_byte_timeout(SILENCE).idle_timeout(SILENCE);
+    }
+    let agent = builder.build()?;
+    let promised = failure(cell.wire, &cell.fault).is_none_or(|failed| failed.status.is_some());
+    let mut met = Met {
+        tells_status: promised,
+        ..Met::default()
+    };
+
+    let mut conversation = agent.conversation();
+    let attempts = met.follow(&mut conversation).await;
+
+    let requests = simulator.requests();
+    let line = lines::counts(attempts, requests.len(), runs.load(Ordering::Relaxed));
+    met.sheet.push(line);
+    for message in conversation.history().iter() {
+        let line = lines::kept(&met.message(message));
+        met.sheet.push(line);
+    }
+    for request in requests {
+        let messages = request.body.get("messages");
+        let count = messages.and_then(|messages| Some(messages.as_array()?.len()));
+        met.sheet.push(lines::request(count.unwrap_or_default()));
+    }
+    simulator.stop().await;
+    Ok(met)
+}
+
+fn with_model(
+    builder: AgentBuilder,
+    wire: Wire,
+    simulator: &Simulator,
+) -> TestResult<AgentBuilder> {
+    let base_url = simulator.base_url_for(wire);
+    Ok(match wire {
+        Wire::OpenAiChat => {
+            let model = OpenAiChat::builder("any").base_url(base_url);
+            builder.model(model.api_key("any").no_proxy().build()?)
+        }
+        Wire::AnthropicMessages => {
+            let model = Anthropic::builder("any").base_url(base_url);
+            builder.model(model.api_key("any").no_proxy().build()?)
+        }
+        other => return Err(format!("no provider speaks {other:?} yet").into()),
+    })
+}
+
+fn with_strategy(builder: AgentBuilder, strategy: Strategy) -> AgentBuilder {
+    let default = || {
+        ModelRetryStrategy::new()
+            .max_attempts(MAX_ATTEMPTS)
+            .initial_delay(INITIAL_DELAY)
+    };
+    match strategy {
+        Strategy::Default => builder.retry_strategy(default()),
+        Strategy::None => builder.retry_strategy(NoopRetryStrategy),
+        Strategy::Custom => builder.retry_strategy(AtMostTwiceAtOnce),
+        Strategy::HookRetries => {
+            builder
+                .retry_strategy(NoopRetryStrategy)
+                .on(|event: &mut AfterModelCallEvent| {
+                    event.retry = event.error().is_some() && event.attempt() == 1;
+                })
+        }
+        Strategy::HookGivesUp => {
+            builder
+                .retry_strategy(default())
+                .on(|event: &mut AfterModelCallEvent| {
+                    if event.error().is_some() {
+                        event.give_up();
+                    }
+                })
+        }
+    }
+}
+
+/// A strategy as a user writes it: it asks for no reason.
+#[derive(Clone)]
+struct AtMostTwiceAtOnce;
+
+impl RetryStrategy for AtMostTwiceAtOnce {
+    fn decide(&self, attempt: &FailedAttempt<'_>) -> RetryDecision {
+        if attempt.attempt() <= 2 {
+            RetryDecision::after(Duration::ZERO)
+        } else {
+            RetryDecision::GiveUp
+        }
+    }
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct Round {
+    round: u32,
+}
+
+/// A tool whose runs are counted.
+fn tool(runs: &Arc<AtomicUsize>) -> FunctionTool {
+    let runs = Arc::clone(runs);
+    FunctionTool::new(TOOL, "Looks it up.", move |input: Round| {
+        runs.fetch_add(1, Ordering::Relaxed);
+        async move { Ok::<_, ToolError>(script::found(input.round)) }
+    })
+}
+
+impl Met {
+    /// Prompts, writes down each event, and returns how many attempts the outcome tells.
+    async fn follow(&mut self, conversation: &mut Conversation) -> usize {
+        let mut events = conversation.prompt(PROMPT).stream();
+        let mut piece: Option<((u32, u32), String)> = None;
+        while let Some(event) = events.next().await {
+            let place = (event.scope().turn, event.scope().attempt);
+            if let AgentEvent::TextDelta(delta) = &event {
+                match &mut piece {
+                    // Where one delta ends and the next begins is the network's business.
+                    Some((said_at, text)) if *said_at == place => text.push_str(delta.text()),
+                    _ => {
+                        self.end_text(piece.take());
+                        piece = Some((place, delta.text().to_owned()));
+                    }
+                }
+                continue;
+            }
+            self.end_text(piece.take());
+            let line = self.line(&event);
+            self.sheet.extend(line);
+        }
+        let attempts = match events.result().await {
+            Ok(result) => result.attempts(),
+            Err(error) => error.attempts(),
+        };
+        attempts as usize
+    }
+
+    fn end_text(&mut self, piece: Option<((u32, u32), String)>) {
+        if let Some(((turn, attempt), text)) = piece {
+            self.sheet.extend(lines::says(turn, attempt, &text));
+            self.said
+                .entry((turn, attempt))
+                .or_default()
+                .push_str(&text);
+        }
+    }
+
+    fn line(&mut self, event: &AgentEvent) -> Vec<String> {
+        let (turn, attempt) = (event.scope().turn, event.scope().attempt);
+        let line = match event {
+            AgentEvent::RunStarted(_) => "run_started".to_owned(),
+            AgentEvent::AttemptStarted(_) => lines::attempt(turn, attempt),
+            AgentEvent::AttemptDiscarded(event) => match event.error() {
+                Some(error) => lines::discarded(turn, attempt, &self.failed(error)),
+                None => format!("{turn}.{attempt} discarded, {:?}", event.reason()),
+            },
+            AgentEvent::EventLoopThrottle(event) => lines::waits(
+                turn,
+                attempt,
+                event.delay(),
+                event.decided_by(),
+                event.max_attempts(),
+            ),
+            AgentEvent::Message(event) => {
+                if event.message().role == Role::Assistant {
+                    let calls = event.message().tool_uses();
+                    self.calls.extend(calls.map(|call| call.id.clone()));
+                }
+                lines::message(&self.message(event.message()))
+            }
+            AgentEvent::ToolStarted(event) => lines::tool_started(&self.call(&event.tool_use().id)),
+            AgentEvent::ToolFinished(event) => {
+                lines::tool_finished(&self.call(event.id()), event.ok())
+            }
+            AgentEvent::ForceStop(event) => {
+                match (event.failure().kind(), event.failure().model_error()) {
+                    (RunErrorKind::Model(_), Some(error)) => {
+                        lines::force_stop(turn, attempt, &self.failed(error))
+                    }
+                    (kind, _) => format!("{turn}.{attempt} force_stop, {}", kind.name()),
+                }
+            }
+            AgentEvent::Result(event) => {
+                let result = event.result();
+                let attempts = result.attempts() as usize;
+                lines::result(result.stop_reason(), attempts, result.turns())
+            }
+            other => format!("{other:?}"),
+        };
+        vec![line]
+    }
+
+    fn failed(&self, error: &ModelError) -> Failed {
+        let status = error.status();
+        Failed {
+            kind: error.kind(),
+            status: status.filter(|status| self.tells_status || *status != 200),
+            hint: error.retry_after(),
+            seen: Seen::Nothing,
+        }
+    }
+
+    /// Returns the number of a call, and its whole identity if nobody made it.
+    fn call(&self, id: &str) -> String {
+        let number = self.calls.iter().position(|call| call == id);
+        number.map_or_else(|| id.to_owned(), |number| (number + 1).to_string())
+    }
+
+    fn message(&self, message: &Message) -> String {
+        let mut line = match message.role {
+            Role::Assistant => "assistant:".to_owned(),
+            _ => "user:".to_owned(),
+        };
+        for block in &message.content {
+            line += &match block {
+                ContentBlock::Text { text } => format!(" {text}"),
+                ContentBlock::ToolUse(call) => {
+                    format!(
+                        " [call {}: {} {}]",
+                        self.call(&call.id),
+                        call.name,
+                        call.input
+                    )
+                }
+                ContentBlock::ToolResult(result) => {
+                    let mark = if result.is_error { '!' } else { '=' };
+                    format!(" [call {} {mark} {}]", self.call(&result.id), result.text())
+                }
+                other => format!(" {other:?}"),
+            };
+        }
+        line
+    }
+}
