@@ -62,7 +62,7 @@ pub(crate) async fn meet(cell: &Cell) -> TestResult<Met> {
         builder = builder.first_byte_timeout(SILENCE).idle_timeout(SILENCE);
     }
     let agent = builder.build()?;
-    let promised = failure(cell.wire, &cell.fault).is_none_or(|failed| failed.status.is_some());
+    let promised = failure(&cell.fault).is_none_or(|failed| failed.status.is_some());
     let mut met = Met {
         tells_status: promised,
         ..Met::default()

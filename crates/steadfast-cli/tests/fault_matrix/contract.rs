@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use steadfast::{DecidedBy, ModelErrorKind as Kind, StopReason};
-use steadfast_sim::{Fault, Moment, RetryHint, StreamError, Wire};
+use steadfast_sim::{Fault, Moment, RetryHint, StreamError};
 
 use crate::{
     axes::{BEHIND_THE_END, Cell, Strategy},
@@ -58,7 +58,9 @@ impl Seen {
 }
 
 /// Says what a fault is to whoever made the call; none if the answer is complete all the same.
-pub(crate) fn failure(_wire: Wire, fault: &Fault) -> Option<Failed> {
+///
+/// The wire is not asked: each says it in its own words, and what they mean does not differ.
+pub(crate) fn failure(fault: &Fault) -> Option<Failed> {
     let (kind, seen) = kind_and_seen(fault)?;
     let hint = match *fault {
         Fault::Status {
@@ -75,8 +77,7 @@ pub(crate) fn failure(_wire: Wire, fault: &Fault) -> Option<Failed> {
     })
 }
 
-/// The one table of kinds. Where a wire's words differ, the simulator says them; what they mean does
-/// not differ.
+/// The one table of kinds, and of what is seen before.
 fn kind_and_seen(fault: &Fault) -> Option<(Kind, Seen)> {
     Some(match *fault {
         Fault::Ok => return None,
@@ -254,10 +255,11 @@ pub(crate) fn expected(cell: &Cell, said: impl Fn(u32, u32) -> Option<String>) -
             run.sheet.push(lines::attempt(turn, attempt));
             requests.push(history.len());
             let met = cell.strikes.meets(turn, attempt);
-            let failed = met.then(|| failure(cell.wire, &cell.fault)).flatten();
+            let failed = met.then(|| failure(&cell.fault)).flatten();
             let seen = failed.as_ref().map_or(Seen::AllText, |failed| failed.seen);
             let mut text = seen.text(turn);
-            if loses_bytes(&cell.fault)
+            if failed.is_some()
+                && loses_bytes(&cell.fault)
                 && let Some(said) = said(turn, attempt).filter(|said| text.starts_with(said))
             {
                 text = said;

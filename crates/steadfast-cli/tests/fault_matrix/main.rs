@@ -13,6 +13,7 @@ use std::{
     error::Error,
     sync::{Arc, Mutex, PoisonError},
     thread,
+    time::Duration,
 };
 
 use axes::{Cell, Strategy, Strikes};
@@ -22,14 +23,29 @@ use tokio::{runtime::Runtime, task::JoinSet};
 
 pub(crate) type TestResult<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 
-/// How many cells run at once where work is the limit, and where waiting is: few enough that an answer
-/// is never late because of the others.
-const BUSY: usize = 4;
-const SILENT: usize = 12;
+/// How cells follow each other.
+#[derive(Clone, Copy)]
+struct Pace {
+    at_once: usize,
+    /// The time between two beginnings.
+    apart: Duration,
+}
 
-/// How many processes run at once.
-const PROCESSES: usize = 3;
-const SILENT_PROCESSES: usize = 8;
+/// Cells that only work. Nothing in them is timed, so they may slow each other down.
+const BUSY: Pace = Pace::new(16, 0);
+const BUSY_PROCESSES: Pace = Pace::new(3, 0);
+
+/// Cells that mostly wait, many at once. They begin one after the other, and so end one after the
+/// other: an answer that takes long because of the others would be taken for silence.
+const SILENT: Pace = Pace::new(100, 30);
+const SILENT_PROCESSES: Pace = Pace::new(40, 60);
+
+impl Pace {
+    const fn new(at_once: usize, millis: u64) -> Self {
+        let apart = Duration::from_millis(millis);
+        Self { at_once, apart }
+    }
+}
 
 /// Holds what takes the whole machine apart: the parts run one after the other.
 static MACHINE: Mutex<()> = Mutex::new(());
@@ -93,7 +109,7 @@ fn program_comes_to_what_the_contract_says() -> TestResult {
 
     let (silent, busy) = cells.iter().cloned().partition(Cell::is_silent);
     let mut compared = run_all(silent, SILENT_PROCESSES, &runtime);
-    compared.extend(run_all(busy, PROCESSES, &runtime));
+    compared.extend(run_all(busy, BUSY_PROCESSES, &runtime));
 
     drop(machine);
     assert_eq!(compared.len(), cells.len(), "a cell was lost");
@@ -104,16 +120,17 @@ fn program_comes_to_what_the_contract_says() -> TestResult {
 /// A cell and what is wrong with it, if anything is.
 type Compared = (Cell, Option<String>);
 
-/// Runs cells in this process, so many at once.
-async fn compare_all(cells: Vec<Cell>, at_once: usize) -> Vec<Compared> {
+/// Runs cells in this process.
+async fn compare_all(cells: Vec<Cell>, pace: Pace) -> Vec<Compared> {
     let mut waiting = cells.into_iter();
     let mut running = JoinSet::new();
     let mut compared = Vec::new();
     loop {
-        while running.len() < at_once
+        while running.len() < pace.at_once
             && let Some(cell) = waiting.next()
         {
             running.spawn(compare(cell));
+            tokio::time::sleep(pace.apart).await;
         }
         // A cell that panics is missing in the count.
         match running.join_next().await {
@@ -134,10 +151,10 @@ async fn compare(cell: Cell) -> Compared {
     (cell, problem)
 }
 
-/// Runs cells as processes, so many at once.
-fn run_all(cells: Vec<Cell>, at_once: usize, runtime: &Runtime) -> Vec<Compared> {
+/// Runs cells as processes.
+fn run_all(cells: Vec<Cell>, pace: Pace, runtime: &Runtime) -> Vec<Compared> {
     let waiting = Arc::new(Mutex::new(VecDeque::from(cells)));
-    let workers: Vec<_> = (0..at_once)
+    let workers: Vec<_> = (0..pace.at_once)
         .map(|_| {
             let waiting = Arc::clone(&waiting);
             let handle = runtime.handle().clone();
