@@ -27,8 +27,11 @@ use crate::{
     sheet::Sheet,
 };
 
-/// How long silence lasts in cells whose subject it is. In all others nothing is timed.
-const SILENCE: Duration = Duration::from_millis(500);
+/// How long a model may be silent, before its answer as in it: the default of both timeouts.
+const SILENCE: Duration = Duration::from_secs(120);
+
+/// How often it is looked whether a clock that stands still has to go on.
+const TICK: Duration = Duration::from_millis(2);
 
 /// A run as it went.
 #[derive(Default)]
@@ -40,12 +43,35 @@ pub(crate) struct Met {
     calls: Vec<String>,
     /// Whether an error in an answer has to tell the answer's status.
     tells_status: bool,
+    /// How many attempts have begun, and the latest, while it goes on.
+    begun: usize,
+    attempt: Option<(u32, u32)>,
+    /// What was seen of it so far.
+    piece: String,
+    /// The wait that was told last, until the next attempt.
+    wait: Option<Duration>,
 }
 
 impl Met {
     pub(crate) fn said(&self, turn: u32, attempt: u32) -> Option<String> {
         Some(self.said.get(&(turn, attempt)).cloned().unwrap_or_default())
     }
+}
+
+/// Runs a cell of silence, in a time of its own that stands still until silence is all there is.
+///
+/// So an answer that is slow to come, on a machine that has other things to do, is not taken for one
+/// that does not come, and nobody waits two minutes.
+pub(crate) fn meet_in_own_time(cell: &Cell) -> TestResult<Met> {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().start_paused(true).build()?;
+    // Time that is paused goes on by itself when nothing happens but on the network, unless there is
+    // blocking work.
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    runtime.spawn_blocking(move || held.recv());
+    let met = runtime.block_on(meet(cell));
+    drop(release);
+    met
 }
 
 /// Runs a cell.
@@ -57,11 +83,7 @@ pub(crate) async fn meet(cell: &Cell) -> TestResult<Met> {
         .await?;
     let runs = Arc::new(AtomicUsize::new(0));
     let builder = with_model(Agent::builder(), cell.wire, &simulator)?.tool(tool(&runs));
-    let mut builder = with_strategy(builder, cell.strategy);
-    if cell.is_silent() {
-        builder = builder.first_byte_timeout(SILENCE).idle_timeout(SILENCE);
-    }
-    let agent = builder.build()?;
+    let agent = with_strategy(builder, cell.strategy).build()?;
     let promised = failure(&cell.fault).is_none_or(|failed| failed.status.is_some());
     let mut met = Met {
         tells_status: promised,
@@ -69,7 +91,7 @@ pub(crate) async fn meet(cell: &Cell) -> TestResult<Met> {
     };
 
     let mut conversation = agent.conversation();
-    let attempts = met.follow(&mut conversation).await;
+    let attempts = met.follow(&mut conversation, cell, &simulator).await;
 
     let requests = simulator.requests();
     let line = lines::counts(attempts, requests.len(), runs.load(Ordering::Relaxed));
@@ -83,7 +105,6 @@ pub(crate) async fn meet(cell: &Cell) -> TestResult<Met> {
         let count = messages.and_then(|messages| Some(messages.as_array()?.len()));
         met.sheet.push(lines::request(count.unwrap_or_default()));
     }
-    simulator.stop().await;
     Ok(met)
 }
 
@@ -149,6 +170,13 @@ impl RetryStrategy for AtMostTwiceAtOnce {
     }
 }
 
+/// Waits in the time of the machine.
+async fn tick() {
+    let slept = tokio::task::spawn_blocking(|| std::thread::sleep(TICK));
+    // It fails only if it panics.
+    let _ = slept.await;
+}
+
 #[derive(Deserialize, JsonSchema)]
 struct Round {
     round: u32,
@@ -165,25 +193,28 @@ fn tool(runs: &Arc<AtomicUsize>) -> FunctionTool {
 
 impl Met {
     /// Prompts, writes down each event, and returns how many attempts the outcome tells.
-    async fn follow(&mut self, conversation: &mut Conversation) -> usize {
+    async fn follow(
+        &mut self,
+        conversation: &mut Conversation,
+        cell: &Cell,
+        simulator: &Simulator,
+    ) -> usize {
         let mut events = conversation.prompt(PROMPT).stream();
-        let mut piece: Option<((u32, u32), String)> = None;
-        while let Some(event) = events.next().await {
-            let place = (event.scope().turn, event.scope().attempt);
-            if let AgentEvent::TextDelta(delta) = &event {
-                match &mut piece {
-                    // Where one delta ends and the next begins is the network's business.
-                    Some((said_at, text)) if *said_at == place => text.push_str(delta.text()),
-                    _ => {
-                        self.end_text(piece.take());
-                        piece = Some((place, delta.text().to_owned()));
+        loop {
+            let next = tokio::select! {
+                biased;
+                next = events.next() => next,
+                () = tick(), if cell.is_silent() => {
+                    if let Some(step) = self.step(cell, simulator) {
+                        tokio::time::advance(step).await;
                     }
+                    continue;
                 }
-                continue;
+            };
+            match next {
+                Some(event) => self.take(&event),
+                None => break,
             }
-            self.end_text(piece.take());
-            let line = self.line(&event);
-            self.sheet.extend(line);
         }
         let attempts = match events.result().await {
             Ok(result) => result.attempts(),
@@ -192,19 +223,54 @@ impl Met {
         attempts as usize
     }
 
-    fn end_text(&mut self, piece: Option<((u32, u32), String)>) {
-        if let Some(((turn, attempt), text)) = piece {
-            self.sheet.extend(lines::says(turn, attempt, &text));
-            self.said
-                .entry((turn, attempt))
-                .or_default()
-                .push_str(&text);
+    /// Says how far time has to go on: a wait that was told, or silence, once the fault has struck and
+    /// all that came before it has been seen.
+    fn step(&self, cell: &Cell, simulator: &Simulator) -> Option<Duration> {
+        if self.wait.is_some() {
+            return self.wait;
         }
+        let (turn, attempt) = self.attempt?;
+        let seen = failure(&cell.fault)?.seen.text(turn);
+        let silent = cell.strikes.meets(turn, attempt)
+            && simulator.requests().len() == self.begun
+            && self.piece == seen;
+        silent.then_some(SILENCE)
     }
 
-    fn line(&mut self, event: &AgentEvent) -> Vec<String> {
+    fn take(&mut self, event: &AgentEvent) {
+        let place = (event.scope().turn, event.scope().attempt);
+        if let (AgentEvent::TextDelta(delta), true) = (event, self.attempt == Some(place)) {
+            // Where one delta ends and the next begins is the network's business.
+            self.piece.push_str(delta.text());
+            return;
+        }
+        if !self.piece.is_empty() {
+            let text = std::mem::take(&mut self.piece);
+            if let Some((turn, attempt)) = self.attempt {
+                self.sheet.extend(lines::says(turn, attempt, &text));
+                self.said
+                    .entry((turn, attempt))
+                    .or_default()
+                    .push_str(&text);
+            }
+        }
+        match event {
+            AgentEvent::AttemptStarted(_) => {
+                self.begun += 1;
+                self.attempt = Some(place);
+                self.wait = None;
+            }
+            AgentEvent::AttemptDiscarded(_) | AgentEvent::Message(_) => self.attempt = None,
+            AgentEvent::EventLoopThrottle(event) => self.wait = Some(event.delay()),
+            _ => {}
+        }
+        let line = self.line(event);
+        self.sheet.push(line);
+    }
+
+    fn line(&mut self, event: &AgentEvent) -> String {
         let (turn, attempt) = (event.scope().turn, event.scope().attempt);
-        let line = match event {
+        match event {
             AgentEvent::RunStarted(_) => "run_started".to_owned(),
             AgentEvent::AttemptStarted(_) => lines::attempt(turn, attempt),
             AgentEvent::AttemptDiscarded(event) => match event.error() {
@@ -243,8 +309,7 @@ impl Met {
                 lines::result(result.stop_reason(), attempts, result.turns())
             }
             other => format!("{other:?}"),
-        };
-        vec![line]
+        }
     }
 
     fn failed(&self, error: &ModelError) -> Failed {

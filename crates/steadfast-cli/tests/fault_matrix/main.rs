@@ -16,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+use agent::Met;
 use axes::{Cell, Strategy, Strikes};
 use sheet::{Sheet, side_by_side};
 use steadfast_sim::Wire;
@@ -31,14 +32,15 @@ struct Pace {
     apart: Duration,
 }
 
-/// Cells that only work. Nothing in them is timed, so they may slow each other down.
-const BUSY: Pace = Pace::new(16, 0);
-const BUSY_PROCESSES: Pace = Pace::new(3, 0);
+/// Cells in this process. Nothing in them is timed, so they may slow each other down.
+const BUSY: usize = 16;
 
-/// Cells that mostly wait, many at once. They begin one after the other, and so end one after the
-/// other: an answer that takes long because of the others would be taken for silence.
-const SILENT: Pace = Pace::new(100, 30);
-const SILENT_PROCESSES: Pace = Pace::new(40, 60);
+/// Cells of silence, each with its own runtime.
+const SILENT: Pace = Pace::new(4, 0);
+
+/// Processes, and those that mostly wait: many at once, but beginning one after the other.
+const BUSY_PROCESSES: Pace = Pace::new(3, 0);
+const SILENT_PROCESSES: Pace = Pace::new(100, 60);
 
 impl Pace {
     const fn new(at_once: usize, millis: u64) -> Self {
@@ -90,8 +92,10 @@ fn every_cell_comes_to_what_the_contract_says() -> TestResult {
     let runtime = Runtime::new()?;
 
     let (silent, busy) = cells.iter().cloned().partition(Cell::is_silent);
-    let mut compared = runtime.block_on(compare_all(silent, SILENT));
-    compared.extend(runtime.block_on(compare_all(busy, BUSY)));
+    let mut compared = run_all(silent, SILENT, |cell| {
+        compare(&cell, agent::meet_in_own_time(&cell))
+    });
+    compared.extend(runtime.block_on(meet_all(busy)));
 
     drop(machine);
     report(&cells, compared);
@@ -108,8 +112,16 @@ fn program_comes_to_what_the_contract_says() -> TestResult {
     let runtime = Runtime::new()?;
 
     let (silent, busy) = cells.iter().cloned().partition(Cell::is_silent);
-    let mut compared = run_all(silent, SILENT_PROCESSES, &runtime);
-    compared.extend(run_all(busy, BUSY_PROCESSES, &runtime));
+    let handle = runtime.handle().clone();
+    let run = move |cell: Cell| {
+        let problem = match program::meet(&cell, &handle) {
+            Ok(met) => difference(&program::expected_of_program(&cell), &met),
+            Err(error) => Some(error.to_string()),
+        };
+        (cell, problem)
+    };
+    let mut compared = run_all(silent, SILENT_PROCESSES, run.clone());
+    compared.extend(run_all(busy, BUSY_PROCESSES, run));
 
     drop(machine);
     report(&cells, compared);
@@ -119,17 +131,16 @@ fn program_comes_to_what_the_contract_says() -> TestResult {
 /// A cell and what is wrong with it, if anything is.
 type Compared = (Cell, Option<String>);
 
-/// Runs cells in this process.
-async fn compare_all(cells: Vec<Cell>, pace: Pace) -> Vec<Compared> {
+/// Runs cells on one runtime, some at once.
+async fn meet_all(cells: Vec<Cell>) -> Vec<Compared> {
     let mut waiting = cells.into_iter();
     let mut running = JoinSet::new();
     let mut compared = Vec::new();
     loop {
-        while running.len() < pace.at_once
+        while running.len() < BUSY
             && let Some(cell) = waiting.next()
         {
-            running.spawn(compare(cell));
-            tokio::time::sleep(pace.apart).await;
+            running.spawn(async move { compare(&cell, agent::meet(&cell).await) });
         }
         // A cell that panics is missing in the report, which says so.
         match running.join_next().await {
@@ -139,40 +150,35 @@ async fn compare_all(cells: Vec<Cell>, pace: Pace) -> Vec<Compared> {
     }
 }
 
-async fn compare(cell: Cell) -> Compared {
-    let problem = match agent::meet(&cell).await {
+fn compare(cell: &Cell, met: TestResult<Met>) -> Compared {
+    let problem = match met {
         Ok(met) => {
-            let expected = contract::expected(&cell, |turn, attempt| met.said(turn, attempt));
+            let expected = contract::expected(cell, |turn, attempt| met.said(turn, attempt));
             difference(&expected.sheet, &met.sheet)
         }
         Err(error) => Some(error.to_string()),
     };
-    (cell, problem)
+    (cell.clone(), problem)
 }
 
-/// Runs cells as processes.
-fn run_all(cells: Vec<Cell>, pace: Pace, runtime: &Runtime) -> Vec<Compared> {
+/// Runs cells on threads.
+fn run_all(
+    cells: Vec<Cell>,
+    pace: Pace,
+    run: impl Fn(Cell) -> Compared + Clone + Send + 'static,
+) -> Vec<Compared> {
     let waiting = Arc::new(Mutex::new(VecDeque::from(cells)));
     let workers: Vec<_> = (0..pace.at_once)
         .map(|_| {
-            let waiting = Arc::clone(&waiting);
-            let handle = runtime.handle().clone();
+            let (waiting, run) = (Arc::clone(&waiting), run.clone());
             let take = move || {
-                waiting
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .pop_front()
+                let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+                let cell = waiting.pop_front()?;
+                // With the lock held, so that nobody begins before.
+                thread::sleep(pace.apart);
+                Some(cell)
             };
-            thread::spawn(move || {
-                let compare = |cell: Cell| {
-                    let problem = match program::meet(&cell, &handle) {
-                        Ok(met) => difference(&program::expected_of_program(&cell), &met),
-                        Err(error) => Some(error.to_string()),
-                    };
-                    (cell, problem)
-                };
-                std::iter::from_fn(take).map(compare).collect::<Vec<_>>()
-            })
+            thread::spawn(move || std::iter::from_fn(take).map(run).collect::<Vec<_>>())
         })
         .collect();
     // What a worker that panics had done is missing in the report, which says so.

@@ -21,11 +21,19 @@ use crate::{
 };
 
 /// The wires that `--model` can name, and the variable of their keys.
-const PROVIDERS: [(Wire, &str, &str); 1] = [(Wire::OpenAiChat, "openai:any", "OPENAI_API_KEY")];
+const PROVIDERS: &[(Wire, &str, &str)] = &[
+    (Wire::OpenAiChat, "openai:any", "OPENAI_API_KEY"),
+    (
+        Wire::AnthropicMessages,
+        "anthropic:any",
+        "ANTHROPIC_API_KEY",
+    ),
+];
 
 /// How long a run may take in cells of silence. The program has no flag for a model's silence, and
-/// waits two minutes: here its deadline comes first.
-const DEADLINE: Duration = Duration::from_millis(1_500);
+/// waits two minutes: here its deadline comes first, and late enough for the call to be made on a
+/// machine that has other things to do.
+const DEADLINE: Duration = Duration::from_secs(5);
 
 /// How long any process may take before a test fails instead of hanging.
 const PATIENCE: Duration = Duration::from_secs(60);
