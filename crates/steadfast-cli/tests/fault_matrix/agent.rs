@@ -7,7 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use schemars::JsonSchema;
@@ -22,7 +22,8 @@ use steadfast_sim::{Simulator, Wire};
 use crate::{
     TestResult,
     axes::{Cell, Strategy},
-    contract::{Failed, INITIAL_DELAY, MAX_ATTEMPTS, Seen, failure, lines},
+    contract::{Failed, INITIAL_DELAY, MAX_ATTEMPTS, Seen, failure},
+    lines,
     script::{self, PROMPT, TOOL},
     sheet::Sheet,
 };
@@ -32,6 +33,9 @@ const SILENCE: Duration = Duration::from_secs(120);
 
 /// How often it is looked whether a clock that stands still has to go on.
 const TICK: Duration = Duration::from_millis(2);
+
+/// After how long it goes on in any case, so that a run that went wrong is shown and does not hang.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A run as it went.
 #[derive(Default)]
@@ -200,19 +204,24 @@ impl Met {
         simulator: &Simulator,
     ) -> usize {
         let mut events = conversation.prompt(PROMPT).stream();
+        let mut latest = Instant::now();
         loop {
             let next = tokio::select! {
                 biased;
                 next = events.next() => next,
                 () = tick(), if cell.is_silent() => {
-                    if let Some(step) = self.step(cell, simulator) {
+                    let overdue = || (latest.elapsed() > PATIENCE).then_some(SILENCE);
+                    if let Some(step) = self.step(cell, simulator).or_else(overdue) {
                         tokio::time::advance(step).await;
                     }
                     continue;
                 }
             };
             match next {
-                Some(event) => self.take(&event),
+                Some(event) => {
+                    latest = Instant::now();
+                    self.take(&event);
+                }
                 None => break,
             }
         }
@@ -232,7 +241,7 @@ impl Met {
         let (turn, attempt) = self.attempt?;
         let seen = failure(&cell.fault)?.seen.text(turn);
         let silent = cell.strikes.meets(turn, attempt)
-            && simulator.requests().len() == self.begun
+            && simulator.requests().len() >= self.begun
             && self.piece == seen;
         silent.then_some(SILENCE)
     }
