@@ -66,7 +66,9 @@ impl AgentResult {
         self.summary.usage
     }
 
-    /// Returns how many times the model was called.
+    /// Returns how many attempts were made.
+    ///
+    /// One that a hook answers, or that is stopped before its call, counts too.
     #[must_use]
     pub const fn attempts(&self) -> u32 {
         self.summary.attempts
@@ -84,7 +86,7 @@ impl AgentResult {
         self.summary.duration
     }
 
-    /// Returns how much of that was spent waiting before a retry.
+    /// Returns how much of that was spent waiting before model calls.
     #[must_use]
     pub const fn waited(&self) -> Duration {
         self.summary.waited
@@ -155,7 +157,9 @@ impl RunSummary {
         self.usage
     }
 
-    /// Returns how many times the model was called.
+    /// Returns how many attempts were made.
+    ///
+    /// One that a hook answers, or that is stopped before its call, counts too.
     #[must_use]
     pub const fn attempts(&self) -> u32 {
         self.attempts
@@ -173,7 +177,7 @@ impl RunSummary {
         self.duration
     }
 
-    /// Returns how much of that was spent waiting before a retry.
+    /// Returns how much of that was spent waiting before model calls.
     #[must_use]
     pub const fn waited(&self) -> Duration {
         self.waited

@@ -108,7 +108,7 @@ pub enum AgentEvent {
     ReasoningDelta(ReasoningDeltaEvent),
     /// What this attempt said is taken back.
     AttemptDiscarded(AttemptDiscardedEvent),
-    /// The loop is about to wait before it tries again.
+    /// The loop is about to wait before it calls the model.
     EventLoopThrottle(EventLoopThrottleEvent),
     /// A message joined the history.
     Message(MessageAddedEvent),

@@ -133,10 +133,11 @@ pub enum DiscardReason {
     Cancelled,
 }
 
-/// The loop is about to wait before it calls the model again.
+/// The loop is about to wait before it calls the model.
 ///
-/// Emitted before the wait, for every wait that any strategy or hook declared, and only if the
-/// retry will happen.
+/// Emitted before the wait, for every wait for a model call that any strategy or hook declared, and
+/// only if the call will follow. Its time is the one from which the delay counts. A tool that is
+/// retried after a delay has none.
 ///
 /// ```
 /// use steadfast_core::{Agent, EventLoopThrottleEvent, testing::{Reply, ScriptedModel}};
@@ -173,7 +174,9 @@ impl EventLoopThrottleEvent {
         self.max_attempts
     }
 
-    /// Returns the error that is waited out; none if a hook retries an answer.
+    /// Returns the error that is waited out.
+    ///
+    /// None if a hook retries an answer, and for a wait before a call that nothing has failed yet.
     #[must_use]
     pub const fn error(&self) -> Option<&ModelError> {
         self.error.as_ref()
@@ -195,7 +198,7 @@ pub enum DecidedBy {
     Hint,
     /// The strategy's own arithmetic.
     Backoff,
-    /// A pacer that several agents share.
+    /// Whoever has calls wait their turn, such as a limiter that several agents share.
     Pacer,
     /// A hook.
     Hook,

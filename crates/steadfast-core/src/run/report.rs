@@ -36,7 +36,7 @@ impl Run {
         self.turn.number
     }
 
-    /// Returns how many times the model was called.
+    /// Returns how many attempts were made.
     #[must_use]
     pub const fn attempts(&self) -> u32 {
         self.attempts
