@@ -260,7 +260,8 @@ impl Attempt<'_> {
         } else {
             format!("no answer within {:?}", timeouts.first_byte)
         };
-        ModelError::new(ModelErrorKind::Timeout, message)
+        self.assembly
+            .locate(ModelError::new(ModelErrorKind::Timeout, message))
     }
 
     fn after_model_call(

@@ -175,3 +175,19 @@ async fn deadline_is_not_a_timeout() {
     assert_ne!(error.kind(), RunErrorKind::Model(ModelErrorKind::Timeout));
     assert_eq!(error.to_string(), "the run's deadline of 5s passed");
 }
+
+#[tokio::test(start_paused = true)]
+async fn answer_that_breaks_off_keeps_its_identity() {
+    let began = || {
+        let request_id = Some("req_7".to_owned());
+        Reply::deltas([ModelDelta::Started { request_id }])
+    };
+    for reply in [began(), began().then_hang()] {
+        let agent = builder([reply]).build().unwrap();
+
+        let error = agent.prompt("?").await.unwrap_err();
+
+        let model_error = error.model_error().unwrap();
+        assert_eq!(model_error.request_id(), Some("req_7"), "{model_error}");
+    }
+}

@@ -106,6 +106,14 @@ impl Assembly {
         self.stop.is_some()
     }
 
+    /// Adds to an error which answer it happened in.
+    pub(crate) fn locate(&self, error: ModelError) -> ModelError {
+        match &self.request_id {
+            Some(id) if error.request_id().is_none() => error.with_request_id(id),
+            _ => error,
+        }
+    }
+
     /// Returns what the answer cost so far.
     pub(crate) const fn usage(&self) -> Usage {
         self.usage
@@ -114,10 +122,8 @@ impl Assembly {
     /// Completes the message once the stream has ended.
     pub(crate) fn finish(&mut self) -> Result<ModelResponse, ModelError> {
         let Some(stop) = self.stop else {
-            return Err(ModelError::new(
-                ModelErrorKind::Truncated,
-                "the stream ended without its end marker",
-            ));
+            let message = "the stream ended without its end marker";
+            return Err(self.locate(ModelError::new(ModelErrorKind::Truncated, message)));
         };
         for call in mem::take(&mut self.calls) {
             if let Some(ContentBlock::ToolUse(tool_use)) = self.content.get_mut(call.block) {
