@@ -15,16 +15,17 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{HeaderMap, HeaderName};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::conversation::{Item, OfferedTool, ToolChoice};
 use crate::dialect::{Caller, Dialect, Failure, ResetTime, Wanted, has_bearer};
 use crate::fault::StreamError;
+use crate::headers::{LimitHeaders, insert};
 use crate::identifier::identifier;
 use crate::rate_limit::Bucket;
-use crate::reply::Draft;
+use crate::reply::{Draft, to_json};
 use crate::tokens::Tokens;
 use crate::{Answer, ChatRequest};
 
@@ -45,6 +46,19 @@ const LARGEST_BODY: usize = 32 * 1024 * 1024;
 
 /// The organisation whose key every key is.
 const ORGANISATION: &str = "57ead7a5-7000-4000-8000-000000000000";
+
+const LIMIT_HEADERS: LimitHeaders = LimitHeaders {
+    limit: "anthropic-ratelimit-requests-limit",
+    remaining: "anthropic-ratelimit-requests-remaining",
+    reset: "anthropic-ratelimit-requests-reset",
+    reset_in: |until_full| {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let full = now.unwrap_or_default().saturating_add(until_full);
+        // Rounded up, so that nobody comes back too early.
+        let odd = u64::from(full.subsec_nanos() > 0);
+        rfc_3339(full.as_secs().saturating_add(odd))
+    },
+};
 
 /// Anthropic messages.
 #[derive(Debug)]
@@ -111,7 +125,7 @@ impl Dialect for Messages {
             "first_id": first,
             "last_id": last,
         });
-        Draft::whole(StatusCode::OK, "application/json", to_json(&body))
+        Draft::json(StatusCode::OK, &body)
     }
 
     fn answer(&self, answer: &Answer, request: &ChatRequest, number: u64) -> Draft {
@@ -184,29 +198,7 @@ impl Dialect for Messages {
     }
 
     fn limit_headers(&self, bucket: &Bucket, reset: ResetTime) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        let limit = bucket.limit().requests_per_minute().to_string();
-        insert(&mut headers, "anthropic-ratelimit-requests-limit", &limit);
-        let remaining = bucket.remaining().to_string();
-        insert(
-            &mut headers,
-            "anthropic-ratelimit-requests-remaining",
-            &remaining,
-        );
-        if reset == ResetTime::Told {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH);
-            let full = now.unwrap_or_default().saturating_add(bucket.until_full());
-            // Rounded up, so that nobody comes back too early.
-            let full = full
-                .as_secs()
-                .saturating_add(u64::from(full.subsec_nanos() > 0));
-            insert(
-                &mut headers,
-                "anthropic-ratelimit-requests-reset",
-                &rfc_3339(full),
-            );
-        }
-        headers
+        LIMIT_HEADERS.of(bucket, reset)
     }
 
     fn conversation(&self, body: &Value) -> Vec<Item> {
@@ -246,18 +238,6 @@ fn event(name: &str, data: &impl Serialize) -> Bytes {
 
 fn request_id(number: u64) -> String {
     identifier("req_01", number, 22)
-}
-
-fn insert(headers: &mut HeaderMap, name: &'static str, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        headers.insert(HeaderName::from_static(name), value);
-    }
-}
-
-fn to_json(value: &impl Serialize) -> Vec<u8> {
-    // Everything that is sent has string keys, so this cannot fail; if it did, the client would
-    // see an empty body, which is a fault that it has to live with anyway.
-    serde_json::to_vec(value).unwrap_or_default()
 }
 
 /// Writes a time, in seconds since 1970, as `2026-11-22T05:28:00Z`.

@@ -65,15 +65,20 @@
 //! | path | any that ends in `/chat/completions` | any that ends in `/v1/messages` |
 //! | 401 | no `Authorization: Bearer KEY` | neither `x-api-key` nor a bearer key |
 //! | 400 | no JSON, no model, no messages | the same, no `anthropic-version`, no `max_tokens`, fields of the wrong type or out of range |
-//! | 400 | a tool call without its result, a result without its call | the same; empty texts; thinking that is not the simulator's own |
+//! | 400 | a tool call without its result, a result without its call, two results for one call | the same, also for calls that the vendor's servers run |
+//! | 400 | an identifier twice in one message, or of more than 40 characters | an identifier twice in the conversation |
+//! | 400 | names of tools and calls with other characters than letters, digits, `_` and `-`, or more than 64 | the same; more than 128 (tools), 200 (calls) |
+//! | 400 | an answer without content and calls, images that are not the user's | empty texts, a failed result that says nothing, thinking at the end of a message or not the simulator's own |
 //! | 404 | unknown paths, models whose name starts with `nonexistent` | the same |
 //! | 405 | the wrong method | the same |
 //! | 413 | bodies over 64 MB | bodies over 32 MB |
 //!
-//! So a client whose history it takes has kept calls and results together. Anthropic's versions
-//! 2023-06-01 and 2026-10-21 are told apart by what they refuse; messages of the role `system` are
-//! refused in both, as by most of its models. Thinking is signed: what an answer thought comes back
-//! unchanged or is refused, and with `thinking` enabled it may not be left out before tool results.
+//! So a client whose history it takes has kept calls and results together, under identifiers and
+//! names that the vendor takes as well. It says nothing about what is not in this table. Anthropic's
+//! versions 2023-06-01 and 2026-10-21 are told apart by what they refuse; messages of the role
+//! `system` are refused in both, as by most of its models. Thinking is signed: what an answer thought
+//! comes back unchanged or is refused, and with `thinking` enabled it may not be left out before tool
+//! results.
 //!
 //! `GET …/models` lists two models; any other name works as well. It is in Anthropic's form for
 //! requests with `anthropic-version` or `x-api-key`, and so are errors about unknown paths. A
@@ -124,6 +129,7 @@ mod conversation;
 mod dialect;
 mod error;
 mod fault;
+mod headers;
 mod identifier;
 mod openai;
 mod pieces;

@@ -3,6 +3,7 @@
 //! It decides nothing: which answer or error a request gets is the business of `reception.rs`.
 
 mod error_body;
+mod form_check;
 mod history_check;
 mod request;
 mod stream;
@@ -12,13 +13,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::{HeaderMap, HeaderName, HeaderValue};
-use serde::Serialize;
+use http::header::HeaderMap;
 use serde_json::{Value, json};
 
 use crate::conversation::{Item, OfferedTool, ToolChoice};
 use crate::dialect::{Caller, Dialect, Failure, ResetTime, Wanted, has_bearer};
 use crate::fault::StreamError;
+use crate::headers::{LimitHeaders, insert};
 use crate::identifier::identifier;
 use crate::pieces::mix;
 use crate::rate_limit::Bucket;
@@ -34,6 +35,13 @@ const FINGERPRINT: &str = "fp_steadfast_sim";
 const MODELS: [&str; 2] = ["steadfast-sim", "steadfast-sim-mini"];
 
 const LARGEST_BODY: usize = 64 * 1024 * 1024;
+
+const LIMIT_HEADERS: LimitHeaders = LimitHeaders {
+    limit: "x-ratelimit-limit-requests",
+    remaining: "x-ratelimit-remaining-requests",
+    reset: "x-ratelimit-reset-requests",
+    reset_in: go_duration,
+};
 
 /// OpenAI chat completions.
 #[derive(Debug)]
@@ -81,7 +89,9 @@ impl Dialect for Chat {
             (StatusCode::BAD_REQUEST, error)
         } else if model.starts_with("nonexistent") {
             (StatusCode::NOT_FOUND, ErrorBody::model_not_found(model))
-        } else if let Err(error) = history_check::check(request.messages()) {
+        } else if let Err(error) = form_check::tools(request.body())
+            .and_then(|()| history_check::check(request.messages()))
+        {
             (StatusCode::BAD_REQUEST, error)
         } else {
             return Ok(());
@@ -94,7 +104,7 @@ impl Dialect for Chat {
             json!({"id": id, "object": "model", "created": unix_time(), "owned_by": "steadfast"})
         });
         let body = json!({"object": "list", "data": models});
-        Draft::whole(StatusCode::OK, "application/json", body.to_string().into())
+        Draft::json(StatusCode::OK, &body)
     }
 
     fn answer(&self, answer: &Answer, request: &ChatRequest, number: u64) -> Draft {
@@ -187,16 +197,7 @@ impl Dialect for Chat {
     }
 
     fn limit_headers(&self, bucket: &Bucket, reset: ResetTime) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        let limit = bucket.limit().requests_per_minute().to_string();
-        insert(&mut headers, "x-ratelimit-limit-requests", &limit);
-        let remaining = bucket.remaining().to_string();
-        insert(&mut headers, "x-ratelimit-remaining-requests", &remaining);
-        if reset == ResetTime::Told {
-            let reset = go_duration(bucket.until_full());
-            insert(&mut headers, "x-ratelimit-reset-requests", &reset);
-        }
-        headers
+        LIMIT_HEADERS.of(bucket, reset)
     }
 
     fn conversation(&self, body: &Value) -> Vec<Item> {
@@ -219,12 +220,6 @@ impl Dialect for Chat {
 /// Makes one line of a stream.
 fn data_line(json: &[u8]) -> Bytes {
     [b"data: ".as_slice(), json, b"\n\n"].concat().into()
-}
-
-fn insert(headers: &mut HeaderMap, name: &'static str, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        headers.insert(HeaderName::from_static(name), value);
-    }
 }
 
 /// What all chunks of one answer have in common.
@@ -255,12 +250,6 @@ impl Envelope {
 fn unix_time() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.unwrap_or_default().as_secs()
-}
-
-fn to_json(value: &impl Serialize) -> Vec<u8> {
-    // Everything that is sent has string keys, so this cannot fail; if it did, the client would
-    // see an empty body, which is a fault that it has to live with anyway.
-    serde_json::to_vec(value).unwrap_or_default()
 }
 
 /// Returns why an answer ended, in OpenAI's words; words that nobody knows stay.

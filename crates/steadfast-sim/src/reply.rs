@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
+use serde::Serialize;
 
 use crate::pieces::Pieces;
 use crate::sent_body::{Action, Ending};
@@ -72,6 +73,11 @@ impl Draft {
         }
     }
 
+    /// Makes an answer that is one JSON value.
+    pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Self {
+        Self::whole(status, "application/json", to_json(body))
+    }
+
     /// Makes an answer that is streamed as server-sent data.
     pub(crate) fn stream(chunks: Vec<Chunk>) -> Self {
         let mut headers = HeaderMap::new();
@@ -123,6 +129,13 @@ impl Draft {
             ending: self.ending,
         }
     }
+}
+
+/// Writes a value as JSON.
+pub(crate) fn to_json(value: &impl Serialize) -> Vec<u8> {
+    // Everything that is sent has string keys, so this cannot fail; if it did, the client would
+    // see an empty body, which is a fault that it has to live with anyway.
+    serde_json::to_vec(value).unwrap_or_default()
 }
 
 /// How the pieces of a body follow each other.

@@ -4,7 +4,7 @@ use http::StatusCode;
 use serde::Serialize;
 use serde_json::json;
 
-use super::{event, request_id, to_json};
+use super::{event, request_id};
 use crate::dialect::Caller;
 use crate::fault::StreamError;
 use crate::reply::Draft;
@@ -111,7 +111,7 @@ impl ErrorBody {
     }
 
     pub(super) fn into_draft(self, status: StatusCode, number: u64) -> Draft {
-        Draft::whole(status, "application/json", to_json(&self.envelope(number)))
+        Draft::json(status, &self.envelope(number))
     }
 
     /// Returns the error as an event of a stream.

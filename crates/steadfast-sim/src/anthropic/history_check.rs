@@ -4,10 +4,18 @@
 //! Messages of one role in a row are one turn, as for the vendor. Kinds of blocks that are not
 //! known here are not refused.
 
+mod server_calls;
+
+use std::slice;
+
 use serde_json::Value;
 
 use super::signature::signature;
 use crate::conversation::{list, string};
+use crate::identifier::is_plain;
+
+/// The most characters that the name of a call may have.
+const LONGEST_NAME: usize = 200;
 
 /// Refuses messages that Anthropic would refuse, with the first thing that is wrong.
 pub(super) fn check(messages: &[Value], is_thinking_enabled: bool) -> Result<(), String> {
@@ -23,6 +31,7 @@ pub(super) fn check(messages: &[Value], is_thinking_enabled: bool) -> Result<(),
         return Err("messages: first message must use the \"user\" role".to_owned());
     }
     pairs(&turns)?;
+    server_calls::check(&turns)?;
     prefill(messages)?;
     if is_thinking_enabled {
         thinks_first(&turns)?;
@@ -137,16 +146,12 @@ fn block(at: &str, block: &Value, role: Role) -> Result<(), String> {
         "redacted_thinking" => only_in(Role::Assistant, "assistant"),
         "tool_use" => {
             only_in(Role::Assistant, "assistant")?;
-            if !is_id(required("id")?) {
+            if !is_plain(required("id")?) {
                 return Err(format!(
                     "{at}.tool_use.id: String should match pattern '^[a-zA-Z0-9_-]+$'"
                 ));
             }
-            if required("name")?.is_empty() {
-                return Err(format!(
-                    "{at}.tool_use.name: String should have at least 1 character"
-                ));
-            }
+            name_of_call(at, required("name")?)?;
             match block.get("input") {
                 Some(Value::Object(_)) => Ok(()),
                 Some(_) => Err(format!(
@@ -158,24 +163,50 @@ fn block(at: &str, block: &Value, role: Role) -> Result<(), String> {
         "tool_result" => {
             only_in(Role::User, "user")?;
             required("tool_use_id")?;
-            list(block, "content")
-                .iter()
-                .filter(|part| string(part, "type") == "text")
-                .try_for_each(|part| not_blank(string(part, "text")))
+            content_of_result(at, block)
         }
         _ => Ok(()),
     }
 }
 
-fn is_id(id: &str) -> bool {
-    let is_allowed = |letter: u8| letter.is_ascii_alphanumeric() || b"_-".contains(&letter);
-    !id.is_empty() && id.bytes().all(is_allowed)
+fn name_of_call(at: &str, name: &str) -> Result<(), String> {
+    let at = format!("{at}.tool_use.name: String should");
+    if name.is_empty() {
+        Err(format!("{at} have at least 1 character"))
+    } else if name.chars().count() > LONGEST_NAME {
+        Err(format!("{at} have at most {LONGEST_NAME} characters"))
+    } else if is_plain(name) {
+        Ok(())
+    } else {
+        // The vendor's schema has no pattern here any more, but it takes no tool of such a name:
+        // a client that sends one has the call from somewhere else.
+        Err(format!("{at} match pattern '^[a-zA-Z0-9_-]+$'"))
+    }
+}
+
+/// Looks at the content of a result: a failure has to say something.
+fn content_of_result(at: &str, block: &Value) -> Result<(), String> {
+    let is_empty = match block.get("content") {
+        None | Some(Value::Null) => true,
+        Some(Value::String(words)) => words.is_empty(),
+        Some(Value::Array(parts)) => parts.is_empty(),
+        Some(_) => false,
+    };
+    if is_empty && block.get("is_error") == Some(&Value::Bool(true)) {
+        return Err(format!(
+            "{at}.tool_result: content cannot be empty if `is_error` is true"
+        ));
+    }
+    list(block, "content")
+        .iter()
+        .filter(|part| string(part, "type") == "text")
+        .try_for_each(|part| not_blank(string(part, "text")))
 }
 
 /// The messages of one role in a row.
 struct Turn<'a> {
     role: Role,
-    /// The blocks, each with the indices of its message and of itself in it.
+    /// The blocks, or a string of words, each with the indices of its message and of itself in it.
     blocks: Vec<(usize, usize, &'a Value)>,
 }
 
@@ -188,6 +219,11 @@ impl<'a> Turn<'a> {
             .map(|(index, number, block)| (*index, *number, string(block, field)))
             .collect()
     }
+
+    fn has_only_results(&self) -> bool {
+        let mut blocks = self.blocks.iter();
+        blocks.all(|(_, _, block)| string(block, "type") == "tool_result")
+    }
 }
 
 fn turns(messages: &[Value]) -> Vec<Turn<'_>> {
@@ -197,7 +233,12 @@ fn turns(messages: &[Value]) -> Vec<Turn<'_>> {
             "user" => Role::User,
             _ => Role::Assistant,
         };
-        let blocks = list(message, "content").iter().enumerate();
+        // Words that are in no block are in the way of results all the same.
+        let blocks = match message.get("content") {
+            Some(words @ Value::String(_)) => slice::from_ref(words),
+            _ => list(message, "content"),
+        };
+        let blocks = blocks.iter().enumerate();
         let blocks = blocks.map(|(number, block)| (index, number, block));
         match turns.last_mut().filter(|turn| turn.role == role) {
             Some(turn) => turn.blocks.extend(blocks),
@@ -311,8 +352,9 @@ fn thinks_first(turns: &[Turn<'_>]) -> Result<(), String> {
         "thinking" | "redacted_thinking" => Ok(()),
         kind => Err(format!(
             "messages.{index}.content.{number}.type: Expected `thinking` or `redacted_thinking`, \
-             but found `{kind}`. When `thinking` is enabled, a final `assistant` message must \
-             start with a thinking block."
+             but found `{}`. When `thinking` is enabled, a final `assistant` message must \
+             start with a thinking block.",
+            if kind.is_empty() { "text" } else { kind }
         )),
     }
 }

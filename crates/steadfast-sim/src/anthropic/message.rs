@@ -5,7 +5,6 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::block::{Block, ContentBlock, Stop};
-use super::to_json;
 use crate::identifier::identifier;
 use crate::reply::Draft;
 use crate::tokens::Tokens;
@@ -59,7 +58,7 @@ impl<'a> Message<'a> {
     }
 
     pub(super) fn into_draft(self) -> Draft {
-        Draft::whole(StatusCode::OK, "application/json", to_json(&self))
+        Draft::json(StatusCode::OK, &self)
     }
 }
 

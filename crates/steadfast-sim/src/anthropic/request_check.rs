@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::block::is_thinking_enabled;
 use super::history_check;
 use crate::conversation::{list, string};
+use crate::identifier::is_plain;
 
 /// The version that took away what older clients may still send.
 const WITHOUT_SAMPLING: &str = "2026-10-21";
@@ -204,8 +205,7 @@ fn custom_tool(index: usize, tool: &Value) -> Result<(), String> {
 }
 
 fn is_name(name: &str) -> bool {
-    let is_allowed = |letter: u8| letter.is_ascii_alphanumeric() || b"_-".contains(&letter);
-    (1..=128).contains(&name.len()) && name.bytes().all(is_allowed)
+    name.len() <= 128 && is_plain(name)
 }
 
 /// Looks at thinking with a budget, and at what may not be asked for together with it.

@@ -3,10 +3,10 @@
 use http::StatusCode;
 use serde::Serialize;
 
-use super::{go_duration, to_json};
+use super::go_duration;
 use crate::dialect::Caller;
 use crate::fault::{RetryHint, StreamError};
-use crate::reply::Draft;
+use crate::reply::{Draft, to_json};
 
 /// One error, in the words of the simulator and with the codes of the vendor.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use super::ErrorBody;
+use super::{ErrorBody, form_check};
 use crate::conversation::{list, string};
 
 const ROLES: [&str; 6] = [
@@ -22,6 +22,9 @@ pub(super) fn check(messages: &[Value]) -> Result<(), ErrorBody> {
     let mut open: Option<Calls<'_>> = None;
     for (index, message) in messages.iter().enumerate() {
         let role = role(index, message)?;
+        if role != "user" {
+            without_images(index, message, role)?;
+        }
         if role == "tool" {
             let Some(calls) = &mut open else {
                 return Err(ErrorBody::invalid(
@@ -36,6 +39,9 @@ pub(super) fn check(messages: &[Value]) -> Result<(), ErrorBody> {
         close(open.take())?;
         if role == "assistant" {
             open = calls(index, message)?;
+            if open.is_none() {
+                says_something(index, message)?;
+            }
         }
     }
     close(open)
@@ -45,11 +51,12 @@ pub(super) fn check(messages: &[Value]) -> Result<(), ErrorBody> {
 struct Calls<'a> {
     index: usize,
     ids: Vec<&'a str>,
-    unanswered: Vec<&'a str>,
+    /// The calls that have a result, each with the index of its message.
+    answered: Vec<(&'a str, usize)>,
 }
 
-impl Calls<'_> {
-    fn answered_by(&mut self, index: usize, message: &Value) -> Result<(), ErrorBody> {
+impl<'a> Calls<'a> {
+    fn answered_by(&mut self, index: usize, message: &'a Value) -> Result<(), ErrorBody> {
         let at = format!("messages.[{index}].tool_call_id");
         let id = string(message, "tool_call_id");
         if id.is_empty() {
@@ -64,24 +71,40 @@ impl Calls<'_> {
             );
             return Err(ErrorBody::invalid(message).at(at));
         }
+        if let Some((_, first)) = self.answered.iter().find(|(answered, _)| *answered == id) {
+            let message = format!(
+                "Invalid parameter: Duplicate value for 'tool_call_id' of '{id}', in \
+                 messages[{first}] and messages[{index}]."
+            );
+            return Err(ErrorBody::invalid(message).at(at));
+        }
         let content = message.get("content");
         if !content.is_some_and(|content| content.is_string() || content.is_array()) {
             let message = "Invalid value for 'content': expected a string or a list of parts.";
             return Err(ErrorBody::invalid(message).at(format!("messages.[{index}].content")));
         }
-        self.unanswered.retain(|unanswered| *unanswered != id);
+        self.answered.push((id, index));
         Ok(())
+    }
+
+    fn unanswered(&self) -> Vec<&'a str> {
+        let is_open = |id: &&str| !self.answered.iter().any(|(answered, _)| answered == id);
+        self.ids.iter().copied().filter(is_open).collect()
     }
 }
 
 fn close(calls: Option<Calls<'_>>) -> Result<(), ErrorBody> {
-    let Some(calls) = calls.filter(|calls| !calls.unanswered.is_empty()) else {
+    let Some(calls) = calls else {
         return Ok(());
     };
+    let unanswered = calls.unanswered();
+    if unanswered.is_empty() {
+        return Ok(());
+    }
     let message = format!(
         "An assistant message with 'tool_calls' must be followed by tool messages responding to \
          each 'tool_call_id'. The following tool_call_ids did not have response messages: {}",
-        calls.unanswered.join(", ")
+        unanswered.join(", ")
     );
     Err(ErrorBody::invalid(message).at(format!("messages.[{}].role", calls.index)))
 }
@@ -110,6 +133,31 @@ fn role(index: usize, message: &Value) -> Result<&str, ErrorBody> {
     }
 }
 
+fn without_images(index: usize, message: &Value, role: &str) -> Result<(), ErrorBody> {
+    let mut parts = list(message, "content").iter();
+    if !parts.any(|part| string(part, "type") == "image_url") {
+        return Ok(());
+    }
+    let at = format!("messages[{index}]");
+    let message = format!(
+        "Invalid '{at}'. Image URLs are only allowed for messages with role 'user', but this \
+         message with role '{role}' contains an image URL."
+    );
+    Err(ErrorBody::invalid_with("invalid_value", message).at(at))
+}
+
+/// Refuses a message without calls that says nothing: it must have some content, were it empty.
+fn says_something(index: usize, message: &Value) -> Result<(), ErrorBody> {
+    // A refusal, a sound or a call of the old kind stands in for the content.
+    let instead = ["content", "refusal", "audio", "function_call"];
+    let is_there = |field: &str| message.get(field).is_some_and(|value| !value.is_null());
+    if instead.into_iter().any(is_there) {
+        return Ok(());
+    }
+    let message = "Invalid value for 'content': expected a string, got null.";
+    Err(ErrorBody::invalid(message).at(format!("messages.[{index}].content")))
+}
+
 /// Reads the calls of an assistant message; none if it has no such member.
 fn calls(index: usize, message: &Value) -> Result<Option<Calls<'_>>, ErrorBody> {
     let at = format!("messages[{index}].tool_calls");
@@ -123,7 +171,7 @@ fn calls(index: usize, message: &Value) -> Result<Option<Calls<'_>>, ErrorBody> 
         );
         return Err(ErrorBody::invalid_with("empty_array", message).at(at));
     }
-    let mut ids = Vec::new();
+    let mut ids: Vec<&str> = Vec::new();
     for (number, call) in calls.iter().enumerate() {
         let missing = |field: &str| {
             let at = format!("{at}[{number}].{field}");
@@ -134,12 +182,18 @@ fn calls(index: usize, message: &Value) -> Result<Option<Calls<'_>>, ErrorBody> 
         if id.is_empty() {
             return Err(missing("id"));
         }
-        if call
-            .pointer("/function/name")
-            .and_then(Value::as_str)
-            .is_none_or(str::is_empty)
-        {
-            return Err(missing("function.name"));
+        form_check::id(&format!("{at}[{number}].id"), id)?;
+        if ids.contains(&id) {
+            let message = format!(
+                "Invalid parameter: Duplicate value for 'tool_call_id' of '{id}' in \
+                 messages[{index}]."
+            );
+            return Err(ErrorBody::invalid(message).at(format!("{at}[{number}].id")));
+        }
+        let name = call.pointer("/function/name").and_then(Value::as_str);
+        match name.unwrap_or_default() {
+            "" => return Err(missing("function.name")),
+            name => form_check::name(&format!("{at}[{number}].function.name"), name)?,
         }
         match call.pointer("/function/arguments") {
             Some(Value::String(_)) => {}
@@ -154,121 +208,10 @@ fn calls(index: usize, message: &Value) -> Result<Option<Calls<'_>>, ErrorBody> 
     }
     Ok(Some(Calls {
         index,
-        unanswered: ids.clone(),
         ids,
+        answered: Vec::new(),
     }))
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn call(id: &str) -> Value {
-        json!({"id": id, "type": "function", "function": {"name": "add", "arguments": "{}"}})
-    }
-
-    fn calls(ids: &[&str]) -> Value {
-        let calls: Vec<_> = ids.iter().map(|id| call(id)).collect();
-        json!({"role": "assistant", "content": null, "tool_calls": calls})
-    }
-
-    fn result(id: &str) -> Value {
-        json!({"role": "tool", "tool_call_id": id, "content": "3"})
-    }
-
-    fn user() -> Value {
-        json!({"role": "user", "content": "Hi"})
-    }
-
-    #[test]
-    fn histories_in_order_are_accepted() {
-        let histories = [
-            vec![user()],
-            vec![user(), calls(&["a"]), result("a")],
-            vec![user(), calls(&["a", "b"]), result("b"), result("a"), user()],
-            vec![
-                user(),
-                calls(&["a"]),
-                result("a"),
-                calls(&["b"]),
-                result("b"),
-            ],
-            vec![
-                user(),
-                json!({"role": "assistant", "content": "x", "tool_calls": null}),
-            ],
-        ];
-        for history in histories {
-            assert_eq!(check(&history), Ok(()), "{history:?}");
-        }
-    }
-
-    #[test]
-    fn broken_histories_are_refused_in_the_vendors_words() {
-        let bad_arguments = json!({"role": "assistant", "tool_calls": [
-            {"id": "a", "function": {"name": "add", "arguments": {}}},
-        ]});
-        let cases = [
-            (
-                vec![user(), result("a")],
-                "must be a response to a preceding message",
-            ),
-            (
-                vec![user(), calls(&["a"])],
-                "did not have response messages: a",
-            ),
-            (
-                vec![user(), calls(&["a", "b"]), result("a"), user()],
-                "response messages: b",
-            ),
-            (
-                vec![user(), calls(&["a"]), user(), result("a")],
-                "response messages: a",
-            ),
-            (
-                vec![user(), calls(&["a"]), result("b")],
-                "'tool_call_id' of 'b' not found",
-            ),
-            (
-                vec![
-                    user(),
-                    calls(&["a"]),
-                    json!({"role": "tool", "content": "3"}),
-                ],
-                "Missing parameter 'tool_call_id'",
-            ),
-            (
-                vec![
-                    user(),
-                    calls(&["a"]),
-                    json!({"role": "tool", "tool_call_id": "a"}),
-                ],
-                "Invalid value for 'content'",
-            ),
-            (vec![calls(&[])], "minimum length 1"),
-            (
-                vec![bad_arguments],
-                "'messages[0].tool_calls[0].function.arguments'",
-            ),
-            (
-                vec![json!({"role": "human", "content": "x"})],
-                "Invalid value: \"human\".",
-            ),
-            (
-                vec![json!({"content": "x"})],
-                "Missing required parameter: 'messages[0].role'",
-            ),
-            (vec![json!(7)], "'messages[0]': expected an object"),
-        ];
-        for (history, expected) in cases {
-            let error = String::from_utf8(check(&history).unwrap_err().to_json()).unwrap();
-
-            assert!(
-                error.contains(&expected.replace('"', "\\\"")),
-                "{error} should say {expected}"
-            );
-        }
-    }
-}
+mod tests;

@@ -3,9 +3,9 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Envelope, FINGERPRINT, data_line, finish_reason, to_json, usage};
+use super::{Envelope, FINGERPRINT, data_line, finish_reason, usage};
 use crate::answer::Content;
-use crate::reply::{Chunk, Draft, Part};
+use crate::reply::{Chunk, Draft, Part, to_json};
 use crate::{Answer, ChatRequest, text_pieces};
 
 #[derive(Serialize)]

@@ -4,7 +4,7 @@ use http::StatusCode;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Envelope, FINGERPRINT, finish_reason, to_json, usage};
+use super::{Envelope, FINGERPRINT, finish_reason, usage};
 use crate::answer::Content;
 use crate::reply::Draft;
 use crate::{Answer, ChatRequest};
@@ -57,7 +57,7 @@ pub(super) fn draft(answer: &Answer, request: &ChatRequest, envelope: &Envelope)
         service_tier: "default",
         system_fingerprint: FINGERPRINT,
     };
-    Draft::whole(StatusCode::OK, "application/json", to_json(&completion))
+    Draft::json(StatusCode::OK, &completion)
 }
 
 fn message(answer: &Answer, envelope: &Envelope) -> Message {

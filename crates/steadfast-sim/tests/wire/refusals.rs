@@ -295,6 +295,52 @@ async fn histories_with_a_lost_result_are_refused() -> TestResult {
     Ok(())
 }
 
+#[tokio::test]
+async fn results_that_no_vendor_reads_are_refused() -> TestResult {
+    let image = json!({"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}});
+    let unread = [
+        (
+            Wire::OpenAiChat,
+            json!([
+                {"role": "assistant", "content": null, "tool_calls": [
+                    {"id": "call_1", "type": "function",
+                     "function": {"name": "get_weather", "arguments": "{}"}},
+                ]},
+                {"role": "tool", "tool_call_id": "call_1", "content": [image]},
+            ]),
+            "Image URLs are only allowed for messages with role 'user'",
+        ),
+        (
+            Wire::AnthropicMessages,
+            json!([
+                {"role": "assistant", "content": [
+                    {"type": "tool_use", "id": "call_1", "name": "get_weather", "input": {}},
+                ]},
+                {"role": "user", "content": [
+                    {"type": "tool_result", "tool_use_id": "call_1", "content": "",
+                     "is_error": true},
+                ]},
+            ]),
+            "content cannot be empty if `is_error` is true",
+        ),
+    ];
+    for (wire, rest, expected) in unread {
+        let sim = Simulator::start().await?;
+        let mut body = weather_on(wire);
+        let messages = body["messages"].as_array_mut().unwrap();
+        messages.extend(rest.as_array().unwrap().clone());
+
+        let seen = ask_on(wire, &sim, &body).await;
+
+        assert_eq!(
+            (seen.status, seen.error().0),
+            (400, json!("invalid_request_error"))
+        );
+        assert!(seen.text().contains(expected), "{}", seen.text());
+    }
+    Ok(())
+}
+
 /// Whatever the simulator says, the vendor takes back: so does the simulator.
 #[tokio::test]
 async fn its_own_words_are_taken_back() -> TestResult {

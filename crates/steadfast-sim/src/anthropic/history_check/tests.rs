@@ -72,7 +72,7 @@ fn histories_in_order_are_accepted() {
         vec![user(json!([{"type": "image", "source": {}}]))],
         vec![
             user(json!("Hi")),
-            assistant(json!([{"type": "server_tool_use", "id": "srvtoolu_1"}, words()])),
+            assistant(json!([{"type": "a_block_of_the_future"}, words()])),
         ],
     ];
     for history in histories {
@@ -91,6 +91,10 @@ fn calls_need_results_right_after_them() {
         (vec![user(json!([result("a")]))], "b."),
         (vec![user(json!([result("a"), words(), result("b")]))], "b."),
         (vec![assistant(json!([words()]))], "a, b."),
+        (
+            vec![user(json!("and?")), user(json!([result("a"), result("b")]))],
+            "a, b.",
+        ),
     ];
     for (rest, missing) in cases {
         let history = [start(), rest].concat();
@@ -157,6 +161,30 @@ fn calls_and_results_are_unique() {
 }
 
 #[test]
+fn failures_have_to_say_something() {
+    let history = |content: Value, is_error: bool| {
+        let mut result = result("a");
+        result["content"] = content;
+        result["is_error"] = json!(is_error);
+        [
+            user(json!("Hi")),
+            assistant(json!([call("a")])),
+            user(json!([result])),
+        ]
+    };
+
+    for empty in [json!(""), json!([]), json!(null)] {
+        refused(
+            &history(empty.clone(), true),
+            "messages.2.content.0.tool_result: content cannot be empty if `is_error` is true",
+        );
+        assert_eq!(check(&history(empty, false), false), Ok(()));
+    }
+    assert_eq!(check(&history(json!("no"), true), false), Ok(()));
+    assert_eq!(check(&history(json!([words()]), true), false), Ok(()));
+}
+
+#[test]
 fn thoughts_must_be_the_simulators_own() {
     let with = |block: Value| [user(json!("Hi")), assistant(json!([block, words()]))];
     let mut changed = thought("Hm.");
@@ -164,10 +192,6 @@ fn thoughts_must_be_the_simulators_own() {
     let mut forged = thought("Hm.");
     forged["signature"] = json!("signature");
     let unsigned = json!({"type": "thinking", "thinking": "Hm."});
-    let last = [
-        user(json!("Hi")),
-        assistant(json!([words(), thought("Hm.")])),
-    ];
 
     assert_eq!(check(&with(thought("Hm.")), false), Ok(()));
     assert_eq!(check(&with(thought("")), false), Ok(()));
@@ -179,7 +203,24 @@ fn thoughts_must_be_the_simulators_own() {
         &with(unsigned),
         "messages.1.content.0.thinking.signature: Field required",
     );
-    refused(&last, "messages.1: The final block in an assistant message");
+}
+
+#[test]
+fn no_message_ends_with_a_thought() {
+    let redacted = json!({"type": "redacted_thinking", "data": "x"});
+    let endings = [
+        json!([thought("Hm.")]),
+        json!([words(), thought("Hm.")]),
+        json!([thought("Hm."), redacted]),
+    ];
+    for ending in endings {
+        let history = [user(json!("Hi")), assistant(ending), user(json!("and?"))];
+
+        refused(
+            &history,
+            "messages.1: The final block in an assistant message cannot be `thinking`.",
+        );
+    }
 }
 
 #[test]
@@ -287,8 +328,11 @@ fn blocks_have_their_fields_and_their_place() {
     no_input.as_object_mut().unwrap().remove("input");
     let mut text_input = call("a");
     text_input["input"] = json!("{}");
-    let mut no_name = call("a");
-    no_name["name"] = json!("");
+    let named = |name: &str| {
+        let mut named = call("a");
+        named["name"] = json!(name);
+        named
+    };
     let by_assistant = [
         (
             no_input,
@@ -299,8 +343,16 @@ fn blocks_have_their_fields_and_their_place() {
             "messages.1.content.0.tool_use.input: Input should be a valid dictionary",
         ),
         (
-            no_name,
-            "messages.1.content.0.tool_use.name: String should have",
+            named(""),
+            "messages.1.content.0.tool_use.name: String should have at least 1 character",
+        ),
+        (
+            named(&"x".repeat(201)),
+            "messages.1.content.0.tool_use.name: String should have at most 200 characters",
+        ),
+        (
+            named("add numbers"),
+            "messages.1.content.0.tool_use.name: String should match pattern '^[a-zA-Z0-9_-]+$'",
         ),
         (
             call("a b"),
