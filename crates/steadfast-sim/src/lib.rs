@@ -74,11 +74,11 @@
 //! | 413 | bodies over 64 MB | bodies over 32 MB |
 //!
 //! So a client whose history it takes has kept calls and results together, under identifiers and
-//! names that the vendor takes as well. It says nothing about what is not in this table. Anthropic's
-//! versions 2023-06-01 and 2026-10-21 are told apart by what they refuse; messages of the role
-//! `system` are refused in both, as by most of its models. Thinking is signed: what an answer thought
-//! comes back unchanged or is refused, and with `thinking` enabled it may not be left out before tool
-//! results.
+//! names that the vendor takes as well. It says nothing about what is not in this table.
+//! Anthropic's versions 2023-06-01 and 2026-10-21 are told apart by what they refuse; messages of
+//! the role `system` are refused in both, as by most of its models. Thinking is signed: what an
+//! answer thought comes back unchanged or is refused, and with `thinking` enabled it may not be
+//! left out before tool results.
 //!
 //! `GET …/models` lists two models; any other name works as well. It is in Anthropic's form for
 //! requests with `anthropic-version` or `x-api-key`, and so are errors about unknown paths. A
