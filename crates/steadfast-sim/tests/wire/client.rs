@@ -13,7 +13,8 @@ use steadfast_sim::{Simulator, Wire};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The same for a server that is silent on purpose, which is the only real waiting in these tests.
-pub(crate) const IMPATIENCE: Duration = Duration::from_millis(100);
+/// Longer than a busy machine takes to read what was sent before.
+pub(crate) const IMPATIENCE: Duration = Duration::from_millis(300);
 
 pub(crate) type TestResult = Result<(), Box<dyn Error>>;
 
@@ -163,14 +164,30 @@ pub(crate) async fn ask(sim: &Simulator, body: &Value) -> Seen {
 }
 
 pub(crate) async fn ask_on(wire: Wire, sim: &Simulator, body: &Value) -> Seen {
-    ask_for(PATIENCE, wire, sim, body).await
+    ask_for([PATIENCE; 2], wire, sim, body).await
 }
 
-pub(crate) async fn ask_for(patience: Duration, wire: Wire, sim: &Simulator, body: &Value) -> Seen {
+/// Waits so long for the head of an answer, and then for each piece of its body.
+pub(crate) async fn ask_for(
+    patience: [Duration; 2],
+    wire: Wire,
+    sim: &Simulator,
+    body: &Value,
+) -> Seen {
     match client() {
         Ok(client) => see_for(patience, request_on(wire, &client, sim).json(body)).await,
         Err(error) => failed(&error),
     }
+}
+
+/// Waits for the answer to a request that hangs: for its head only if one will come.
+pub(crate) async fn ask_in_vain(wire: Wire, fault: &str, sim: &Simulator, body: &Value) -> Seen {
+    let head = if fault == "hang" {
+        IMPATIENCE
+    } else {
+        PATIENCE
+    };
+    ask_for([head, IMPATIENCE], wire, sim, body).await
 }
 
 /// A request as the vendor's client sends it, without its body.
@@ -193,11 +210,11 @@ pub(crate) fn client() -> reqwest::Result<Client> {
 }
 
 pub(crate) async fn see(request: RequestBuilder) -> Seen {
-    see_for(PATIENCE, request).await
+    see_for([PATIENCE; 2], request).await
 }
 
-async fn see_for(patience: Duration, request: RequestBuilder) -> Seen {
-    let mut response = match tokio::time::timeout(patience, request.send()).await {
+async fn see_for([for_head, for_piece]: [Duration; 2], request: RequestBuilder) -> Seen {
+    let mut response = match tokio::time::timeout(for_head, request.send()).await {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => return failed(&error),
         Err(_) => return unanswered(End::Silent),
@@ -209,7 +226,7 @@ async fn see_for(patience: Duration, request: RequestBuilder) -> Seen {
         end: End::InOrder,
     };
     seen.end = loop {
-        match tokio::time::timeout(patience, response.chunk()).await {
+        match tokio::time::timeout(for_piece, response.chunk()).await {
             Ok(Ok(Some(chunk))) => seen.bytes.extend_from_slice(&chunk),
             Ok(Ok(None)) => break End::InOrder,
             Ok(Err(error)) => break broken(&error),

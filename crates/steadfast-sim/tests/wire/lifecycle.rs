@@ -75,7 +75,8 @@ async fn stop_leaves_no_task_behind() -> TestResult {
         clients.push(TcpStream::connect(sim.address()).await?);
     }
     for _ in 0..4 {
-        ask_for(IMPATIENCE, Wire::OpenAiChat, &sim, &streamed(prompt("Hi"))).await;
+        let body = streamed(prompt("Hi"));
+        ask_for([IMPATIENCE; 2], Wire::OpenAiChat, &sim, &body).await;
     }
 
     sim.stop().await;
