@@ -159,7 +159,13 @@ async fn calls_that_cannot_work_are_answered_with_errors() {
 #[tokio::test(start_paused = true)]
 async fn call_of_an_incomplete_answer_is_answered_but_not_run() {
     // Design section 5: a cut tool call is not run, and neither is a whole one in a cut answer.
-    for stop in [StopReason::MaxTokens, StopReason::ContentFiltered] {
+    for (stop, why) in [
+        (StopReason::MaxTokens, "cut at the output limit"),
+        (
+            StopReason::ContentFiltered,
+            "stopped before it was complete",
+        ),
+    ] {
         for json in [r#"{"city": "Os"#, r#"{"city": "Oslo"}"#] {
             let call = [
                 ModelDelta::ToolUseStart {
@@ -187,10 +193,7 @@ async fn call_of_an_incomplete_answer_is_answered_but_not_run() {
                 .last()
                 .map(|m| message_line(m))
                 .unwrap();
-            assert!(
-                last.starts_with("user: call_1!not run: the answer was"),
-                "{last}"
-            );
+            assert_eq!(last, format!("user: call_1!not run: the answer was {why}"));
         }
     }
 }
