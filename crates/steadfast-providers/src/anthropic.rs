@@ -48,7 +48,13 @@ static ANTHROPIC: Vendor = Vendor {
 ///
 /// Thinking, server-side tools and whatever else has no setting of its own goes into
 /// [`ModelSettings::extra`](steadfast_core::ModelSettings::extra). Thinking goes back with its
-/// signature on the next turn, and so do blocks that only Anthropic understands.
+/// signature on the next turn, and so do blocks that only Anthropic understands. Of a call of the
+/// agent's own tools, identity, name and arguments are kept; `caller` and `container`, which come
+/// with calls out of server-side code, are not.
+///
+/// The vendor refuses thinking that is `enabled` while calls are answered that no thinking stands
+/// before: of another provider, after a fallback or in a resumed conversation. `thinking` is left
+/// out of such a request, and is back with the next prompt.
 ///
 /// ```
 /// use serde_json::json;

@@ -12,6 +12,7 @@
 
 mod answer;
 mod base_url;
+mod call_identity;
 mod delta_stream;
 mod endpoint;
 mod error_wire;

@@ -3,7 +3,7 @@
 
 use serde::{Serialize, ser::SerializeMap};
 use serde_json::{Map, Value};
-use steadfast_core::{ModelError, ModelErrorKind};
+use steadfast_core::{ContentBlock, ModelError, ModelErrorKind};
 
 /// Writes the fields of a body, except those that the user sets in the provider's own words.
 pub(crate) struct Fields<'a, M> {
@@ -48,4 +48,25 @@ pub(crate) fn to_json(body: &impl Serialize) -> Result<Vec<u8>, ModelError> {
         )
         .with_source(error)
     })
+}
+
+/// Says that a wire cannot carry something.
+pub(crate) fn unsupported_by(wire: &str, what: &str) -> ModelError {
+    let message = format!("the {wire} wire does not take {what}");
+    ModelError::new(ModelErrorKind::Unsupported, message)
+}
+
+/// Returns what a block is called, for errors.
+pub(crate) const fn block_name(block: &ContentBlock) -> &'static str {
+    match block {
+        ContentBlock::Text { .. } => "a text",
+        ContentBlock::Refusal { .. } => "a refusal",
+        ContentBlock::Reasoning(_) => "reasoning",
+        ContentBlock::ToolUse(_) => "a tool call",
+        ContentBlock::ToolResult(_) => "a tool result",
+        ContentBlock::Image { .. } => "an image",
+        ContentBlock::Document { .. } => "a document",
+        ContentBlock::Opaque { .. } => "a block of a provider's own",
+        _ => "a block of this kind",
+    }
 }

@@ -2,13 +2,16 @@
 
 mod blocks;
 mod output_limit;
+mod server_calls;
+
+use std::borrow::Cow;
 
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 use steadfast_core::{ModelError, ModelRequest, ModelSettings, ToolChoice, ToolSpec};
 
 use crate::request_body::{Fields, to_json};
-use blocks::{WireMessage, messages};
+use blocks::{WireMessage, answers_without_thinking, messages};
 use output_limit::output_limit;
 
 /// Under this key opaque data holds what this wire put there.
@@ -16,12 +19,22 @@ pub(super) const OPAQUE_KEY: &str = "anthropic";
 
 /// Writes the body of a request.
 pub(super) fn body(model: &str, request: &ModelRequest) -> Result<Vec<u8>, ModelError> {
+    let messages = messages(model, request.history())?;
+    let settings = request.settings();
+    let mut extra = Cow::Borrowed(&settings.extra);
+    let thinking = extra
+        .get("thinking")
+        .and_then(|thinking| thinking.get("type"));
+    if thinking == Some(&json!("enabled")) && answers_without_thinking(&messages) {
+        extra.to_mut().remove("thinking");
+    }
     to_json(&Body {
         model,
         system: request.system(),
-        messages: messages(request.history())?,
+        messages,
         tools: request.tools(),
-        settings: request.settings(),
+        settings,
+        extra,
     })
 }
 
@@ -40,12 +53,14 @@ struct Body<'a> {
     messages: Vec<WireMessage<'a>>,
     tools: &'a [ToolSpec],
     settings: &'a ModelSettings,
+    /// What the user set in the vendor's own words, as far as this history allows it.
+    extra: Cow<'a, Map<String, Value>>,
 }
 
 impl Serialize for Body<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let settings = self.settings;
-        let mut fields = Fields::new(serializer.serialize_map(None)?, &settings.extra);
+        let mut fields = Fields::new(serializer.serialize_map(None)?, &self.extra);
         fields.put("model", Some(self.model))?;
         let limit = settings.max_tokens;
         fields.put(

@@ -201,6 +201,11 @@ impl StreamDecoder {
         deltas: &mut VecDeque<ModelDelta>,
     ) -> Result<(), ModelError> {
         self.start(deltas);
+        // Some gateways never end a block, and a signature belongs behind its own thinking.
+        let thinking = |block: &mut OpenBlock| matches!(block.open, Open::Thinking { .. });
+        for block in self.open.extract_if(.., thinking) {
+            deltas.extend(block.close());
+        }
         let unexpected = |error| self.head.unexpected("a block of the answer", error);
         let BlockKind { kind: Text(kind) } = serde_json::from_str(raw.get()).map_err(unexpected)?;
         let open = match &*kind {
@@ -244,7 +249,9 @@ impl StreamDecoder {
                 self.spoke = true;
                 deltas.push_back(ModelDelta::ToolUseStart {
                     index,
-                    id: owned(block.id).unwrap_or_else(|| format!("call_{index}")),
+                    id: owned(block.id)
+                        .filter(|id| !id.is_empty())
+                        .unwrap_or_else(|| format!("call_{index}")),
                     name: owned(block.name).unwrap_or_default(),
                 });
                 let input = block.input.map(|input| input.get().to_owned());

@@ -1,16 +1,24 @@
 //! The request of the chat wire: from a history to the body that OpenAI documents.
 
+use std::borrow::Cow;
+
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Map, Value, json};
 use steadfast_core::{
-    ContentBlock, MediaSource, Message, ModelError, ModelErrorKind, ModelRequest, ModelSettings,
-    Reasoning, Role, ToolChoice, ToolResult, ToolSpec, ToolUse,
+    ContentBlock, MediaSource, Message, ModelError, ModelRequest, ModelSettings, Reasoning, Role,
+    ToolChoice, ToolResult, ToolSpec, ToolUse,
 };
 
-use crate::request_body::{Fields, to_json};
+use crate::{
+    call_identity::{CallIdentities, wire_name},
+    request_body::{Fields, block_name, to_json, unsupported_by},
+};
 
 /// Under this key a reasoning block's opaque data holds what this wire put there.
 pub(super) const OPAQUE_KEY: &str = "openai_chat";
+
+/// The longest identity of a call that OpenAI takes, in characters.
+const LONGEST_ID: usize = 40;
 
 /// Writes the body of a request.
 pub(super) fn body(model: &str, request: &ModelRequest) -> Result<Vec<u8>, ModelError> {
@@ -18,8 +26,19 @@ pub(super) fn body(model: &str, request: &ModelRequest) -> Result<Vec<u8>, Model
     if let Some(system) = request.system() {
         messages.push(WireMessage::text("system", system));
     }
-    for message in request.history().iter() {
-        push_message(&mut messages, message)?;
+    let mut ids = CallIdentities::new(|_| true, LONGEST_ID);
+    let history: Vec<&Message> = request.history().iter().map(|message| &**message).collect();
+    for neighbours in history.chunk_by(|one, next| one.role == next.role) {
+        if neighbours.first().map(|message| message.role) == Some(Role::Assistant) {
+            ids.begin_answer();
+            messages.extend(
+                neighbours
+                    .iter()
+                    .map(|message| assistant(message, &mut ids)),
+            );
+        } else {
+            push_user(&mut messages, neighbours, &mut ids)?;
+        }
     }
     let body = Body {
         model,
@@ -117,7 +136,7 @@ struct WireMessage<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tool_calls: Vec<WireCall<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    tool_call_id: Option<&'a str>,
+    tool_call_id: Option<Cow<'a, str>>,
     /// Reasoning in the fields in which the server gave it.
     #[serde(flatten)]
     reasoning: Map<String, Value>,
@@ -143,7 +162,7 @@ impl<'a> WireMessage<'a> {
 
 #[derive(Serialize)]
 struct WireCall<'a> {
-    id: &'a str,
+    id: Cow<'a, str>,
     #[serde(rename = "type")]
     kind: &'static str,
     function: WireFunction<'a>,
@@ -154,13 +173,13 @@ struct WireCall<'a> {
 
 #[derive(Serialize)]
 struct WireFunction<'a> {
-    name: &'a str,
+    name: Cow<'a, str>,
     /// An object as JSON in a string, always valid: some servers parse it when it comes back.
     arguments: String,
 }
 
 impl<'a> WireCall<'a> {
-    fn new(call: &'a ToolUse, message: &'a Message) -> Self {
+    fn new(call: &'a ToolUse, message: &'a Message, ids: &mut CallIdentities<'a>) -> Self {
         let arguments = match &call.input {
             // `null` is how some models write "no arguments", and their servers know it.
             input @ (Value::Object(_) | Value::Null) => input.to_string(),
@@ -174,10 +193,10 @@ impl<'a> WireCall<'a> {
             _ => None,
         };
         Self {
-            id: &call.id,
+            id: ids.call(&call.id),
             kind: "function",
             function: WireFunction {
-                name: &call.name,
+                name: wire_name(&call.name),
                 arguments,
             },
             extra_content: message.content.iter().find_map(extra),
@@ -190,42 +209,53 @@ fn own_data(reasoning: &Reasoning) -> Option<&Map<String, Value>> {
     reasoning.opaque.as_ref()?.get(OPAQUE_KEY)?.as_object()
 }
 
-fn push_message<'a>(
+/// Writes what a user says between two answers.
+fn push_user<'a>(
     messages: &mut Vec<WireMessage<'a>>,
-    message: &'a Message,
+    neighbours: &[&'a Message],
+    ids: &mut CallIdentities<'a>,
 ) -> Result<(), ModelError> {
-    match message.role {
-        Role::Assistant => messages.push(assistant(message)),
-        _ => {
-            // Results answer the calls of the message before: nothing may come between.
-            for block in &message.content {
-                if let ContentBlock::ToolResult(result) = block {
-                    messages.push(tool_message(result)?);
-                }
-            }
-            let parts: Vec<&ContentBlock> = message
-                .content
-                .iter()
-                .filter(|block| !matches!(block, ContentBlock::ToolResult(_)))
-                .collect();
-            match parts.as_slice() {
-                [] if !message.content.is_empty() => {}
-                [] => messages.push(WireMessage::text("user", "")),
-                [ContentBlock::Text { text }] => messages.push(WireMessage::text("user", text)),
-                parts => messages.push(WireMessage {
-                    role: "user",
-                    content: Some(match joined(parts) {
-                        Some(text) => Content::Owned(text),
-                        None => Content::Parts(
-                            parts
-                                .iter()
-                                .map(|block| part(block))
-                                .collect::<Result<_, _>>()?,
-                        ),
-                    }),
-                    ..WireMessage::default()
+    // Results answer the calls of the message before: nothing may come between.
+    let mut media = Vec::new();
+    for block in neighbours.iter().flat_map(|message| &message.content) {
+        if let ContentBlock::ToolResult(result) = block {
+            messages.push(tool_message(result, ids));
+            push_media(&mut media, result)?;
+        }
+    }
+    if !media.is_empty() {
+        messages.push(WireMessage {
+            role: "user",
+            content: Some(Content::Parts(media)),
+            ..WireMessage::default()
+        });
+    }
+    for message in neighbours {
+        // Blocks of a provider's own mean nothing here.
+        let is_said = |block: &&ContentBlock| {
+            !matches!(
+                block,
+                ContentBlock::ToolResult(_) | ContentBlock::Opaque { .. }
+            )
+        };
+        let parts: Vec<&ContentBlock> = message.content.iter().filter(is_said).collect();
+        match parts.as_slice() {
+            [] if message.content.is_empty() => messages.push(WireMessage::text("user", "")),
+            [] => {}
+            [ContentBlock::Text { text }] => messages.push(WireMessage::text("user", text)),
+            parts => messages.push(WireMessage {
+                role: "user",
+                content: Some(match joined(parts) {
+                    Some(text) => Content::Owned(text),
+                    None => Content::Parts(
+                        parts
+                            .iter()
+                            .map(|block| part(block))
+                            .collect::<Result<_, _>>()?,
+                    ),
                 }),
-            }
+                ..WireMessage::default()
+            }),
         }
     }
     Ok(())
@@ -244,12 +274,12 @@ fn joined(blocks: &[&ContentBlock]) -> Option<String> {
     Some(texts?.join("\n\n"))
 }
 
-fn assistant(message: &Message) -> WireMessage<'_> {
+fn assistant<'a>(message: &'a Message, ids: &mut CallIdentities<'a>) -> WireMessage<'a> {
     let mut wire = WireMessage {
         role: "assistant",
         tool_calls: message
             .tool_uses()
-            .map(|call| WireCall::new(call, message))
+            .map(|call| WireCall::new(call, message, ids))
             .collect(),
         ..WireMessage::default()
     };
@@ -263,7 +293,8 @@ fn assistant(message: &Message) -> WireMessage<'_> {
         }
     }
     wire.content = match texts.as_slice() {
-        [] if wire.tool_calls.is_empty() && wire.refusal.is_none() => Some(Content::Borrowed("")),
+        // Without calls the content must be a text; a refusal beside it is no part of it.
+        [] if wire.tool_calls.is_empty() => Some(Content::Borrowed("")),
         [] => None,
         [text] => Some(Content::Borrowed(text)),
         texts => Some(Content::Owned(texts.concat())),
@@ -291,25 +322,44 @@ fn carry_back(reasoning: &Reasoning, fields: &mut Map<String, Value>) {
     }
 }
 
-fn tool_message(result: &ToolResult) -> Result<WireMessage<'_>, ModelError> {
+fn tool_message<'a>(result: &'a ToolResult, ids: &mut CallIdentities<'a>) -> WireMessage<'a> {
     let content = match result.content.as_slice() {
-        [ContentBlock::Text { text }] => Content::Borrowed(text),
-        blocks => {
-            if blocks
-                .iter()
-                .any(|block| !matches!(block, ContentBlock::Text { .. }))
-            {
-                return Err(unsupported("a tool result that is not text"));
-            }
-            Content::Owned(result.text())
+        [ContentBlock::Text { text }] => Cow::Borrowed(text.as_str()),
+        _ => Cow::Owned(result.text()),
+    };
+    let content = if result.is_error && content.trim().is_empty() {
+        Content::Borrowed("failed")
+    } else {
+        match content {
+            Cow::Borrowed(text) => Content::Borrowed(text),
+            Cow::Owned(text) => Content::Owned(text),
         }
     };
-    Ok(WireMessage {
+    WireMessage {
         role: "tool",
         content: Some(content),
-        tool_call_id: Some(&result.id),
+        tool_call_id: Some(ids.result(&result.id)),
         ..WireMessage::default()
-    })
+    }
+}
+
+/// Adds what of a result is not text: a tool's message takes nothing else, a user's does.
+fn push_media(media: &mut Vec<Value>, result: &ToolResult) -> Result<(), ModelError> {
+    let is_media = |block: &&ContentBlock| {
+        !matches!(
+            block,
+            ContentBlock::Text { .. } | ContentBlock::Opaque { .. }
+        )
+    };
+    let mut blocks = result.content.iter().filter(is_media).peekable();
+    if blocks.peek().is_some() {
+        let from = format!("From the tool `{}`:", result.name);
+        media.push(json!({"type": "text", "text": from}));
+    }
+    for block in blocks {
+        media.push(part(block)?);
+    }
+    Ok(())
 }
 
 fn part(block: &ContentBlock) -> Result<Value, ModelError> {
@@ -334,13 +384,15 @@ fn part(block: &ContentBlock) -> Result<Value, ModelError> {
         ContentBlock::Document { .. } => {
             return Err(unsupported("a document that is not in base64"));
         }
-        _ => return Err(unsupported("this content in a user's message")),
+        block => {
+            let what = format!("{} in a user's message", block_name(block));
+            return Err(unsupported(&what));
+        }
     })
 }
 
 fn unsupported(what: &str) -> ModelError {
-    let message = format!("the chat-completions wire does not take {what}");
-    ModelError::new(ModelErrorKind::Unsupported, message)
+    unsupported_by("chat-completions", what)
 }
 
 #[cfg(test)]

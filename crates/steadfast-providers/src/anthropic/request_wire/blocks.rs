@@ -10,7 +10,11 @@ use steadfast_core::{
     StopReason, ToolResult, ToolUse,
 };
 
-use super::{OPAQUE_KEY, as_object};
+use super::{OPAQUE_KEY, as_object, server_calls::ServerCalls};
+use crate::{
+    call_identity::{CallIdentities, is_word, wire_name},
+    request_body::{block_name, unsupported_by},
+};
 
 /// One message of the wire.
 #[derive(Serialize)]
@@ -34,7 +38,7 @@ enum Block<'a> {
     },
     ToolUse {
         id: Cow<'a, str>,
-        name: &'a str,
+        name: Cow<'a, str>,
         input: Cow<'a, Map<String, Value>>,
     },
     ToolResult {
@@ -56,6 +60,12 @@ enum Block<'a> {
     Own(&'a Value),
 }
 
+impl Block<'_> {
+    const fn is_thinking(&self) -> bool {
+        matches!(self, Self::Thinking { .. } | Self::RedactedThinking { .. })
+    }
+}
+
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Source<'a> {
@@ -74,41 +84,91 @@ enum Source<'a> {
 
 /// Writes a history: neighbours of one role become one message, and one that says nothing is left
 /// out.
-pub(super) fn messages(history: &History) -> Result<Vec<WireMessage<'_>>, ModelError> {
+pub(super) fn messages<'a>(
+    model: &str,
+    history: &'a History,
+) -> Result<Vec<WireMessage<'a>>, ModelError> {
     let spoken = history.iter().map(|message| &**message);
     let spoken: Vec<&Message> = spoken
         .filter(|message| !message.content.is_empty())
         .collect();
+    let mut writer = Writer {
+        ids: CallIdentities::new(is_word, usize::MAX),
+        server_calls: ServerCalls::of(&spoken),
+        signs: model.contains("claude"),
+    };
     let mut messages: Vec<WireMessage<'_>> = Vec::with_capacity(spoken.len());
-    let mut neighbours = spoken
-        .chunk_by(|one, next| one.role == next.role)
-        .peekable();
-    while let Some(group) = neighbours.next() {
-        let is_last = neighbours.peek().is_none();
-        for message in group {
-            let (role, content) = match message.role {
-                // The model goes on with the last answer, and with the calls that it left open.
-                Role::Assistant if is_last => ("assistant", assistant(message, |_| true)),
-                Role::Assistant => {
-                    let content = assistant(message, |own| is_answered(own, group));
-                    ("assistant", content)
-                }
-                _ => ("user", user(&message.content)?),
-            };
-            match messages.last_mut() {
-                _ if content.is_empty() => {}
-                Some(last) if last.role == role => last.content.extend(content),
-                _ => messages.push(WireMessage { role, content }),
-            }
+    let mut place = 0;
+    for neighbours in spoken.chunk_by(|one, next| one.role == next.role) {
+        let mut content = Vec::new();
+        let is_answer = neighbours.first().map(|message| message.role) == Some(Role::Assistant);
+        if is_answer {
+            writer.ids.begin_answer();
         }
+        for message in neighbours {
+            if is_answer {
+                content.extend(writer.assistant(message, place));
+            } else {
+                content.extend(writer.user(&message.content)?);
+            }
+            place += 1;
+        }
+        push(
+            &mut messages,
+            if is_answer { "assistant" } else { "user" },
+            content,
+        );
     }
-    for message in &mut messages {
-        // Results answer the calls of the message before: nothing may come between.
-        let is_result = |block: &Block<'_>| matches!(block, Block::ToolResult { .. });
-        message.content.sort_by_key(|block| !is_result(block));
+    let ends_blank = spoken
+        .last()
+        .is_some_and(|last| last.role != Role::Assistant)
+        && messages.last().is_none_or(|last| last.role != "user");
+    if ends_blank {
+        // Left out, the answer before it would be last, for the model to go on with.
+        let message = "the last message says nothing: the messages wire takes no blank prompt";
+        return Err(ModelError::new(ModelErrorKind::InvalidRequest, message));
     }
     trim_last_answer(&mut messages);
     Ok(messages)
+}
+
+/// Adds what neighbours of one role say. Between two of a role there may have been one that says
+/// nothing.
+fn push<'a>(messages: &mut Vec<WireMessage<'a>>, role: &'static str, content: Vec<Block<'a>>) {
+    if content.is_empty() {
+        return;
+    }
+    match messages.last_mut() {
+        Some(last) if last.role == role => last.content.extend(content),
+        _ => messages.push(WireMessage { role, content }),
+    }
+    let Some(last) = messages.last_mut() else {
+        return;
+    };
+    if role == "user" {
+        // Results answer the calls of the message before: nothing may come between.
+        let is_result = |block: &Block<'_>| matches!(block, Block::ToolResult { .. });
+        last.content.sort_by_key(|block| !is_result(block));
+        return;
+    }
+    // The vendor refuses an answer that ends in thinking, and then the whole conversation.
+    while last.content.last().is_some_and(Block::is_thinking) {
+        last.content.pop();
+    }
+    if last.content.is_empty() {
+        messages.pop();
+    }
+}
+
+/// Returns whether calls are being answered that no thinking stands before. The vendor refuses this
+/// while thinking is on; such calls come from another model, or from before it was on.
+pub(super) fn answers_without_thinking(messages: &[WireMessage<'_>]) -> bool {
+    let [.., calling, answering] = messages else {
+        return false;
+    };
+    let is_result = |block: &Block<'_>| matches!(block, Block::ToolResult { .. });
+    answering.content.first().is_some_and(is_result)
+        && !calling.content.first().is_some_and(Block::is_thinking)
 }
 
 /// Takes away white space at the very end: an answer that the model is to continue must not end in
@@ -128,84 +188,100 @@ fn text_block(text: &str) -> Option<Block<'_>> {
     (!text.trim().is_empty()).then_some(Block::Text { text })
 }
 
-/// Writes an answer; `is_answered` tells of a block of the provider's own whether it may stay in one
-/// that ended early.
-fn assistant<'a>(message: &'a Message, is_answered: impl Fn(&Value) -> bool) -> Vec<Block<'a>> {
-    let was_cut = message.stop_reason == Some(StopReason::MaxTokens);
-    let ended_early = was_cut || message.stop_reason == Some(StopReason::PauseTurn);
-    let blocks = message.content.iter().filter_map(|block| match block {
-        ContentBlock::Text { text } | ContentBlock::Refusal { text } => text_block(text),
-        ContentBlock::Reasoning(reasoning) => thinking(reasoning, was_cut),
-        ContentBlock::ToolUse(call) => Some(tool_use(call)),
-        ContentBlock::Opaque { data } => {
-            let own = data.get(OPAQUE_KEY)?;
-            (!ended_early || is_answered(own)).then_some(Block::Own(own))
+/// Writes the messages of one request.
+struct Writer<'a> {
+    ids: CallIdentities<'a>,
+    server_calls: ServerCalls<'a>,
+    /// Whether the model signs all its thinking.
+    signs: bool,
+}
+
+impl<'a> Writer<'a> {
+    /// Writes the answer at a place of the history.
+    fn assistant(&mut self, message: &'a Message, place: usize) -> Vec<Block<'a>> {
+        let blocks = message.content.iter().filter_map(|block| match block {
+            ContentBlock::Text { text } | ContentBlock::Refusal { text } => text_block(text),
+            ContentBlock::Reasoning(reasoning) => self.thinking(reasoning, message.stop_reason),
+            ContentBlock::ToolUse(call) => Some(self.tool_use(call)),
+            ContentBlock::Opaque { data } => {
+                let own = data.get(OPAQUE_KEY)?;
+                let stays = self.server_calls.stays(own, place);
+                stays.then_some(Block::Own(own))
+            }
+            _ => None,
+        });
+        blocks.collect()
+    }
+
+    /// Thinking goes back with its signature. That of another provider stays out: it means nothing
+    /// here.
+    fn thinking(
+        &self,
+        reasoning: &'a Reasoning,
+        stop_reason: Option<StopReason>,
+    ) -> Option<Block<'a>> {
+        let own = reasoning.opaque.as_ref()?.get(OPAQUE_KEY)?;
+        if let Some(data) = own.get("data") {
+            let data = data.as_str()?;
+            return Some(Block::RedactedThinking { data });
         }
-        _ => None,
-    });
-    blocks.collect()
-}
-
-/// Returns whether a block is no call, or one whose result came with it: the vendor refuses a call of
-/// its own whose result will never come.
-fn is_answered(own: &Value, group: &[&Message]) -> bool {
-    let kind = own.get("type").and_then(Value::as_str);
-    let is_call = kind.is_some_and(|kind| kind.ends_with("tool_use"));
-    let answers = |block: &ContentBlock| match block {
-        ContentBlock::Opaque { data } => {
-            let id = data.get(OPAQUE_KEY).and_then(|own| own.get("tool_use_id"));
-            id.is_some() && id == own.get("id")
+        let signature = own.get("signature")?.as_str()?;
+        let is_whole = matches!(
+            stop_reason,
+            Some(StopReason::EndTurn | StopReason::ToolUse | StopReason::StopSequence)
+        );
+        // Cut before it was signed, the vendor refuses it. Servers that never sign want it back as
+        // it is.
+        if signature.is_empty() && (self.signs || !is_whole) {
+            return None;
         }
-        _ => false,
-    };
-    let mut blocks = group.iter().flat_map(|message| &message.content);
-    !is_call || blocks.any(answers)
+        Some(Block::Thinking {
+            thinking: &reasoning.text,
+            signature,
+        })
+    }
+
+    fn tool_use(&mut self, call: &'a ToolUse) -> Block<'a> {
+        Block::ToolUse {
+            id: self.ids.call(&call.id),
+            name: wire_name(&call.name),
+            input: match &call.input {
+                Value::Object(object) => Cow::Borrowed(object),
+                other => Cow::Owned(as_object(other.clone())),
+            },
+        }
+    }
+
+    /// Writes what a user's message holds.
+    fn user(&mut self, content: &'a [ContentBlock]) -> Result<Vec<Block<'a>>, ModelError> {
+        let blocks = content.iter().map(|block| match block {
+            ContentBlock::ToolResult(result) => self.tool_result(result).map(Some),
+            block => user_block(block),
+        });
+        blocks.filter_map(Result::transpose).collect()
+    }
+
+    fn tool_result(&mut self, result: &'a ToolResult) -> Result<Block<'a>, ModelError> {
+        let blocks = result.content.iter().map(user_block);
+        let mut content: Vec<_> = blocks
+            .filter_map(Result::transpose)
+            .collect::<Result<_, _>>()?;
+        if result.is_error && content.is_empty() {
+            // The vendor takes an empty result, but no empty failure.
+            content.push(Block::Text { text: "failed" });
+        }
+        Ok(Block::ToolResult {
+            tool_use_id: self.ids.result(&result.id),
+            content,
+            is_error: result.is_error,
+        })
+    }
 }
 
-/// Thinking goes back with its signature. That of another provider stays out: it means nothing here.
-fn thinking(reasoning: &Reasoning, was_cut: bool) -> Option<Block<'_>> {
-    let own = reasoning.opaque.as_ref()?.get(OPAQUE_KEY)?;
-    if let Some(data) = own.get("data") {
-        let data = data.as_str()?;
-        return Some(Block::RedactedThinking { data });
-    }
-    let signature = own.get("signature")?.as_str()?;
-    // Cut before it was signed, the vendor refuses it. Servers that never sign want it back as it is.
-    if signature.is_empty() && was_cut {
-        return None;
-    }
-    Some(Block::Thinking {
-        thinking: &reasoning.text,
-        signature,
-    })
-}
-
-fn tool_use(call: &ToolUse) -> Block<'_> {
-    Block::ToolUse {
-        id: identity(&call.id),
-        name: &call.name,
-        input: match &call.input {
-            Value::Object(object) => Cow::Borrowed(object),
-            other => Cow::Owned(as_object(other.clone())),
-        },
-    }
-}
-
-/// The vendor takes letters, digits, `_` and `-`; a call that another provider began may have others.
-fn identity(id: &str) -> Cow<'_, str> {
-    let is_taken = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
-    if id.chars().all(is_taken) {
-        return Cow::Borrowed(id);
-    }
-    let replace = |c| if is_taken(c) { c } else { '_' };
-    Cow::Owned(id.chars().map(replace).collect())
-}
-
-/// Writes what a user's message, or a tool's result, holds.
-fn user(content: &[ContentBlock]) -> Result<Vec<Block<'_>>, ModelError> {
-    let blocks = content.iter().map(|block| match block {
+/// Writes one block of a user's message, or of a tool's result.
+fn user_block(block: &ContentBlock) -> Result<Option<Block<'_>>, ModelError> {
+    match block {
         ContentBlock::Text { text } => Ok(text_block(text)),
-        ContentBlock::ToolResult(result) => tool_result(result).map(Some),
         ContentBlock::Image { source } => {
             let source = match source {
                 MediaSource::Url { url } => Source::Url { url },
@@ -220,17 +296,11 @@ fn user(content: &[ContentBlock]) -> Result<Vec<Block<'_>>, ModelError> {
             Ok(Some(Block::Document { source, title }))
         }
         ContentBlock::Opaque { data } => Ok(data.get(OPAQUE_KEY).map(Block::Own)),
-        _ => Err(unsupported("this content in a user's message")),
-    });
-    blocks.filter_map(Result::transpose).collect()
-}
-
-fn tool_result(result: &ToolResult) -> Result<Block<'_>, ModelError> {
-    Ok(Block::ToolResult {
-        tool_use_id: identity(&result.id),
-        content: user(&result.content)?,
-        is_error: result.is_error,
-    })
+        block => {
+            let what = format!("{} in a user's message", block_name(block));
+            Err(unsupported(&what))
+        }
+    }
 }
 
 fn document(source: &MediaSource) -> Result<Source<'_>, ModelError> {
@@ -275,6 +345,5 @@ fn decode_base64(text: &str) -> Option<Vec<u8>> {
 }
 
 fn unsupported(what: &str) -> ModelError {
-    let message = format!("the messages wire does not take {what}");
-    ModelError::new(ModelErrorKind::Unsupported, message)
+    unsupported_by("messages", what)
 }

@@ -117,6 +117,112 @@ fn texts_that_say_nothing_are_never_sent() {
 }
 
 #[test]
+fn failure_without_words_says_that_it_failed() {
+    let call = ToolUse::new("a", "f", json!({}));
+    let result = json!({"type": "tool_result", "tool_use_id": "a", "content": [text("failed")],
+        "is_error": true});
+    check(
+        vec![Message::tool_results([ToolResult::error(&call, " ")])],
+        json!([{"role": "user", "content": [result]}]),
+    );
+}
+
+#[test]
+fn blank_prompt_is_refused_instead_of_left_out() {
+    let foreign = ContentBlock::Opaque {
+        data: json!({"gemini": {}}),
+    };
+    for prompt in [Message::user(" "), Message::new(Role::User, [foreign])] {
+        let history = [Message::user("a"), Message::assistant("b"), prompt];
+        let error = write(&ModelRequest::new(history)).unwrap_err();
+        assert_eq!(error.kind(), ModelErrorKind::InvalidRequest);
+        assert!(error.message().contains("says nothing"), "{error}");
+    }
+    let history = [Message::user("a"), Message::user(" ")];
+    assert!(write(&ModelRequest::new(history)).is_ok());
+}
+
+#[test]
+fn answers_never_end_in_thinking() {
+    let thought = || reasoning("Hm", json!({"signature": "s"}));
+    let sealed = || reasoning("", json!({"data": "d"}));
+    check_answer(
+        assistant(vec![
+            thought(),
+            ContentBlock::text("a"),
+            thought(),
+            sealed(),
+            ContentBlock::text(" "),
+            own(server_call("never answered")),
+        ]),
+        json!([{"type": "thinking", "thinking": "Hm", "signature": "s"}, text("a")]),
+    );
+    check(
+        vec![
+            Message::user("a"),
+            assistant(vec![thought()]),
+            assistant(vec![sealed()]),
+            Message::user("b"),
+        ],
+        json!([{"role": "user", "content": [text("a"), text("b")]}]),
+    );
+}
+
+#[test]
+fn calls_go_out_with_identities_of_their_own() {
+    let turn = |id: &str, name: &str| {
+        let call = ToolUse::new(id, name, json!({}));
+        let result = ToolResult::ok(&call, vec![]);
+        [
+            assistant(vec![ContentBlock::ToolUse(call)]),
+            Message::tool_results([result]),
+        ]
+    };
+    let expected = |id: &str, name: &str| {
+        let call = json!({"type": "tool_use", "id": id, "name": name, "input": {}});
+        let result = json!({"type": "tool_result", "tool_use_id": id, "content": []});
+        [
+            json!({"role": "assistant", "content": [call]}),
+            json!({"role": "user", "content": [result]}),
+        ]
+    };
+    let turns = [turn("f.1", "f"), turn("f:1", "f g"), turn("", "")];
+    let on_wire = [
+        expected("f_1", "f"),
+        expected("f_1_2", "f_g"),
+        expected("call", "unknown"),
+    ];
+    check(
+        turns.into_iter().flatten().collect(),
+        json!(on_wire.concat()),
+    );
+}
+
+#[test]
+fn thinking_is_off_where_calls_without_it_are_answered() {
+    let call = ToolUse::new("a", "f", json!({}));
+    let answering = |thought: Option<ContentBlock>| {
+        let call = ContentBlock::ToolUse(call.clone());
+        let results =
+            Message::tool_results([ToolResult::ok(&ToolUse::new("a", "f", json!({})), vec![])]);
+        ModelRequest::new([
+            assistant(thought.into_iter().chain([call]).collect()),
+            results,
+        ])
+    };
+    let thought = || Some(reasoning("Hm", json!({"signature": "s"})));
+    for (kind, thought, sent) in [
+        ("enabled", None, false),
+        ("enabled", thought(), true),
+        ("adaptive", None, true),
+    ] {
+        let settings = ModelSettings::new().extra("thinking", json!({"type": kind}));
+        let body = write(&answering(thought).with_settings(settings)).unwrap();
+        assert_eq!(body.get("thinking").is_some(), sent, "{kind}");
+    }
+}
+
+#[test]
 fn last_answer_loses_its_trailing_white_space() {
     check(
         vec![Message::user("a"), Message::assistant(" b \n")],
@@ -307,7 +413,12 @@ fn ended_early(stop_reason: StopReason) -> Message {
 
 #[test]
 fn calls_that_will_never_be_answered_stay_out() {
-    for stop_reason in [StopReason::MaxTokens, StopReason::PauseTurn] {
+    for stop_reason in [
+        StopReason::MaxTokens,
+        StopReason::PauseTurn,
+        StopReason::Refusal,
+        StopReason::EndTurn,
+    ] {
         let expected = json!([server_call("a"), server_result("a")]);
         check_answer(ended_early(stop_reason), expected);
     }
@@ -345,17 +456,57 @@ fn paused_answer_goes_back_whole() {
 }
 
 #[test]
-fn thinking_that_was_cut_before_its_signature_stays_out() {
-    let unsigned = |stop_reason| {
+fn call_of_the_providers_waits_for_the_tools_beside_it() {
+    let call = ToolUse::new("a", "f", json!({}));
+    let mut calling = assistant(vec![
+        own(server_call("s")),
+        ContentBlock::ToolUse(call.clone()),
+    ]);
+    calling.stop_reason = Some(StopReason::ToolUse);
+    let results = Message::tool_results([ToolResult::ok(&call, vec![])]);
+    let content = |history: Vec<Message>| {
+        let body = write(&ModelRequest::new(history)).unwrap();
+        body["messages"][0]["content"][0]["type"].clone()
+    };
+    let waiting = vec![calling, results];
+    assert_eq!(content(waiting.clone()), "server_tool_use");
+
+    let answer = assistant(vec![own(server_result("s")), ContentBlock::text("x")]);
+    let answered = [waiting.clone(), vec![answer, Message::user("b")]].concat();
+    assert_eq!(content(answered), "server_tool_use");
+
+    let forgotten = [waiting, vec![Message::assistant("x"), Message::user("b")]].concat();
+    assert_eq!(content(forgotten), "tool_use");
+}
+
+#[test]
+fn unsigned_thinking_goes_back_whole_and_to_servers_that_never_sign() {
+    let unsigned = |model: &str, stop_reason| {
         let thought = reasoning("Hm", json!({"signature": ""}));
         let mut message = assistant(vec![thought, ContentBlock::text("x")]);
-        message.stop_reason = Some(stop_reason);
-        message
+        message.stop_reason = stop_reason;
+        let body = body(model, &ModelRequest::new(answered(message))).unwrap();
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        body["messages"][0]["content"].clone()
     };
     let thought = json!({"type": "thinking", "thinking": "Hm", "signature": ""});
-    check_answer(unsigned(StopReason::MaxTokens), json!([text("x")]));
-    // A server that never signs.
-    check_answer(unsigned(StopReason::EndTurn), json!([thought, text("x")]));
+    for stop_reason in [
+        StopReason::EndTurn,
+        StopReason::ToolUse,
+        StopReason::StopSequence,
+    ] {
+        let whole = unsigned("deepseek-chat", Some(stop_reason));
+        assert_eq!(whole, json!([thought, text("x")]));
+        let signing = unsigned("claude-sonnet-4-5", Some(stop_reason));
+        assert_eq!(signing, json!([text("x")]));
+    }
+    for cut in [Some(StopReason::MaxTokens), Some(StopReason::Refusal), None] {
+        assert_eq!(
+            unsigned("deepseek-chat", cut),
+            json!([text("x")]),
+            "{cut:?}"
+        );
+    }
 }
 
 #[test]

@@ -185,6 +185,37 @@ fn thinking_is_closed_by_its_signature() {
 }
 
 #[test]
+fn thinking_that_never_ends_ends_where_another_block_begins() {
+    let thinking = json!({"type": "thinking", "thinking": "Hm", "signature": "ab"});
+    for (block, told) in [
+        (json!({"type": "text", "text": "x"}), said("x")),
+        (
+            json!({"type": "redacted_thinking", "data": "sealed"}),
+            ModelDelta::ReasoningOpaque(json!({"anthropic": {"data": "sealed"}})),
+        ),
+    ] {
+        check(
+            &[
+                start(0, thinking.clone()),
+                start(1, block),
+                start(2, json!({"type": "text", "text": "y"})),
+            ],
+            &[
+                ModelDelta::Reasoning("Hm".into()),
+                signed("ab"),
+                told,
+                said("y"),
+            ],
+        );
+    }
+}
+
+#[test]
+fn empty_identity_is_none() {
+    check(&[start(3, tool_use("", json!({})))], &[call(3, "call_3")]);
+}
+
+#[test]
 fn own_blocks_are_kept_whole() {
     let own = |block: Value| ModelDelta::Opaque(json!({ "anthropic": block }));
     let server_call =

@@ -1,3 +1,5 @@
+use steadfast_core::ModelErrorKind;
+
 use super::*;
 
 fn write(request: &ModelRequest) -> Result<Value, ModelError> {
@@ -78,19 +80,86 @@ fn images_and_documents_go_out_as_parts() {
 }
 
 #[test]
-fn what_the_wire_cannot_say_is_refused() {
+fn what_the_wire_cannot_say_is_refused_by_name() {
     let by_url = MediaSource::Url {
         url: "http://h/a.pdf".into(),
     };
     let call = ToolUse::new("a", "f", json!({}));
-    let image = ContentBlock::image_url("http://h/i.png");
-    for history in [
-        user(vec![document(by_url, None)]),
-        vec![Message::tool_results([ToolResult::ok(&call, vec![image])])],
+    for (content, named) in [
+        (document(by_url, None), "a document that is not in base64"),
+        (ContentBlock::ToolUse(call), "a tool call"),
     ] {
-        let error = write(&ModelRequest::new(history)).unwrap_err();
+        let error = write(&ModelRequest::new(user(vec![content]))).unwrap_err();
         assert_eq!(error.kind(), ModelErrorKind::Unsupported);
+        assert!(error.message().contains(named), "{error}");
     }
+}
+
+#[test]
+fn media_of_results_follow_all_results_as_a_users() {
+    let call = |id: &str| ToolUse::new(id, "f", json!({}));
+    let image = ContentBlock::image_url("http://h/i.png");
+    let seen = ToolResult::ok(&call("a"), vec![ContentBlock::text("seen"), image]);
+    let foreign = ContentBlock::Opaque {
+        data: json!({"anthropic": {"type": "x"}}),
+    };
+    let dry = ToolResult::ok(&call("b"), vec![ContentBlock::text("dry"), foreign]);
+    check(
+        vec![
+            Message::tool_results([seen]),
+            Message::tool_results([dry]),
+            Message::user("and now?"),
+        ],
+        json!([
+            {"role": "tool", "content": "seen", "tool_call_id": "a"},
+            {"role": "tool", "content": "dry", "tool_call_id": "b"},
+            {"role": "user", "content": [
+                {"type": "text", "text": "From the tool `f`:"},
+                {"type": "image_url", "image_url": {"url": "http://h/i.png"}}
+            ]},
+            {"role": "user", "content": "and now?"}
+        ]),
+    );
+}
+
+#[test]
+fn blocks_of_other_providers_stay_out() {
+    let foreign = ContentBlock::Opaque {
+        data: json!({"anthropic": {"type": "container_upload"}}),
+    };
+    check(
+        user(vec![foreign.clone(), ContentBlock::text("a")]),
+        json!([{"role": "user", "content": "a"}]),
+    );
+}
+
+#[test]
+fn calls_go_out_with_identities_of_their_own() {
+    let turn = |id: &str, name: &str| {
+        let call = ToolUse::new(id, name, json!({}));
+        let result = ToolResult::error(&call, " ");
+        [
+            Message::new(Role::Assistant, [ContentBlock::ToolUse(call)]),
+            Message::tool_results([result]),
+        ]
+    };
+    let expected = |id: &str, name: &str| {
+        let function = json!({"name": name, "arguments": "{}"});
+        let call = json!({"id": id, "type": "function", "function": function});
+        let result = json!({"role": "tool", "content": "failed", "tool_call_id": id});
+        [json!({"role": "assistant", "tool_calls": [call]}), result]
+    };
+    let long = "x".repeat(41);
+    let turns = [turn("call_0", "f"), turn("call_0", ""), turn(&long, "f g")];
+    let on_wire = [
+        expected("call_0", "f"),
+        expected("call_0_2", "unknown"),
+        expected(&long[1..], "f_g"),
+    ];
+    check(
+        turns.into_iter().flatten().collect(),
+        json!(on_wire.concat()),
+    );
 }
 
 #[test]
@@ -113,7 +182,7 @@ fn answers_go_back_as_they_came() {
     let refusal = ContentBlock::Refusal { text: "No.".into() };
     check(
         assistant_with(vec![refusal]),
-        json!([{"role": "assistant", "refusal": "No."}]),
+        json!([{"role": "assistant", "content": "", "refusal": "No."}]),
     );
     check(
         assistant_with(vec![]),
