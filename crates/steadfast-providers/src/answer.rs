@@ -1,8 +1,14 @@
 //! An answer, in whatever form it came: an error, a whole body, a stream of events, a web page. What
 //! it says is the wire's.
 
-use std::collections::VecDeque;
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    task::{Context, Poll},
+};
 
+use bytes::Bytes;
+use futures_core::Stream;
 use reqwest::Response;
 use steadfast_core::{ModelDelta, ModelError, ModelErrorKind, ModelStream};
 
@@ -10,6 +16,9 @@ use crate::{
     delta_stream::DeltaStream,
     http_client::{Head, body_stream, read_body, read_error_body},
 };
+
+/// The mark that may stand before a text in UTF-8.
+pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// Decodes one answer of a wire whose streams are server-sent events.
 pub(crate) trait AnswerDecoder: Sized + Send + Unpin + 'static {
@@ -52,6 +61,10 @@ pub(crate) async fn read_answer<D: AnswerDecoder>(
     let media_type = head.media_type();
     if media_type.ends_with("json") {
         let body = read_body(body_stream(response)).await?;
+        if is_event_stream(&body) {
+            let body = Whole(Some(Bytes::from(body)));
+            return Ok(ModelStream::new(DeltaStream::new(body, D::new(head))));
+        }
         return decode_whole::<D>(head, &body).map(ModelStream::from_deltas);
     }
     if media_type.ends_with("html") {
@@ -63,11 +76,36 @@ pub(crate) async fn read_answer<D: AnswerDecoder>(
     Ok(ModelStream::new(deltas))
 }
 
+/// Returns whether a body that says it is JSON is a stream of events, as some gateways send it.
+fn is_event_stream(body: &[u8]) -> bool {
+    let body = without_mark(body).trim_ascii_start();
+    [&b"data:"[..], b"event:", b"id:", b"retry:", b":"]
+        .iter()
+        .any(|field| body.starts_with(field))
+}
+
+/// A body that has come.
+struct Whole(Option<Bytes>);
+
+impl Stream for Whole {
+    type Item = Result<Bytes, ModelError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Poll::Ready(self.0.take().map(Ok))
+    }
+}
+
+/// Takes away the mark by which some servers say that a text is UTF-8.
+pub(crate) fn without_mark(body: &[u8]) -> &[u8] {
+    body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body)
+}
+
 /// Decodes an answer that came whole.
 pub(crate) fn decode_whole<D: AnswerDecoder>(
     head: Head,
     body: &[u8],
 ) -> Result<VecDeque<ModelDelta>, ModelError> {
+    let body = without_mark(body);
     if body.iter().all(u8::is_ascii_whitespace) {
         let message = "the body is empty";
         return Err(head.locate(ModelError::new(ModelErrorKind::Truncated, message)));

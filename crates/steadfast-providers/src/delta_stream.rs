@@ -13,7 +13,7 @@ use steadfast_core::{ModelDelta, ModelError, ModelErrorKind};
 use tokio::time::{Sleep, sleep};
 
 use crate::{
-    answer::{AnswerDecoder, decode_whole},
+    answer::{AnswerDecoder, BYTE_ORDER_MARK, decode_whole},
     event_stream::{EventStream, EventTooLong},
 };
 
@@ -30,6 +30,8 @@ pub(crate) struct DeltaStream<B, D> {
     events: EventStream,
     decoder: D,
     ready: VecDeque<ModelDelta>,
+    /// How much of a byte order mark is behind, or all of it where none came.
+    mark: usize,
     failure: Option<ModelError>,
     phase: Phase,
 }
@@ -54,12 +56,23 @@ impl<B, D: AnswerDecoder> DeltaStream<B, D> {
             events: EventStream::default(),
             decoder,
             ready: VecDeque::new(),
+            mark: 0,
             failure: None,
             phase: Phase::Beginning,
         }
     }
 
-    fn take_bytes(&mut self, bytes: &[u8]) {
+    fn take_bytes(&mut self, mut bytes: &[u8]) {
+        while let (Some(mark), Some((first, rest))) =
+            (BYTE_ORDER_MARK.get(self.mark), bytes.split_first())
+        {
+            if first != mark {
+                self.mark = BYTE_ORDER_MARK.len();
+                break;
+            }
+            self.mark += 1;
+            bytes = rest;
+        }
         if matches!(self.phase, Phase::Beginning) {
             // No line of an event stream begins with a bracket.
             match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {

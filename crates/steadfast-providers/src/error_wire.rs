@@ -7,6 +7,7 @@ use serde_json::Value;
 use steadfast_core::{ModelError, ModelErrorKind as Kind};
 
 use crate::{
+    answer::without_mark,
     http_client::Head,
     retry_hint::{retry_after, should_retry},
 };
@@ -59,17 +60,52 @@ impl Verdict {
     }
 }
 
+/// Decides by a code that servers of every wire send: many offer several wires, with one set of
+/// codes.
+pub(crate) fn by_code(what: &str, code: &str) -> Option<Verdict> {
+    let kind = match code {
+        // OpenAI's, and Moonshot's.
+        "insufficient_quota" | "exceeded_current_quota_error" => Kind::QuotaExhausted,
+        // OpenAI's, and llama.cpp's.
+        "context_length_exceeded" | "exceed_context_size_error" => Kind::ContextOverflow,
+        // Z.ai: concurrency and frequency; then used-up plans.
+        "1302" | "1305" => Kind::Throttled,
+        code => match code.parse::<u16>().ok()? {
+            1113 | 1308..=1321 => Kind::QuotaExhausted,
+            _ => return None,
+        },
+    };
+    Some(Verdict::by(what, code, kind))
+}
+
+/// Decides by a sentence that servers of every wire send.
+///
+/// vLLM: "This model's maximum context length is 4096 tokens. However, …"; Mistral: "Prompt … too
+/// large for model with 32768 maximum context length"; SGLang: "The input (5000 tokens) is longer
+/// than the model's context length (4096 tokens)."
+pub(crate) fn by_sentence(error: &ErrorObject<'_>) -> Option<Verdict> {
+    [
+        "maximum context length",
+        "is longer than the model's context length",
+    ]
+    .into_iter()
+    .find(|part| error.message.contains(part))
+    .map(|part| Verdict::by_sentence(part, Kind::ContextOverflow))
+}
+
 /// Classifies an answer that is an error by its status; `judge` decides where it has an error object.
 pub(crate) fn classify(
     head: &Head,
     body: &[u8],
     judge: fn(&ErrorObject<'_>, u16) -> Verdict,
 ) -> ModelError {
-    match serde_json::from_slice::<Value>(body) {
+    match serde_json::from_slice::<Value>(without_mark(body)) {
         Ok(body) => classify_json(head, &body, judge),
         Err(_) => {
             // A page or a text of something between: the status is all that speaks.
-            let message = if body.is_empty() {
+            let message = if head.status.is_redirection() {
+                redirection(head)
+            } else if body.is_empty() {
                 "the body is empty".to_owned()
             } else {
                 format!("the body is not JSON ({} bytes)", body.len())
@@ -123,7 +159,10 @@ fn complete(
     if let Some(code) = code {
         error = error.with_code(head.secrets.mask(code));
     }
-    if let Some(hint) = retry_after(&head.headers, body, message) {
+    // A wait helps no other kind, even where a limit happens to be used up too.
+    let may_wait = verdict.kind.is_transient() || verdict.kind == Kind::QuotaExhausted;
+    let hint = retry_after(head, body, message).filter(|_| may_wait);
+    if let Some(hint) = hint {
         let from = format!("wait from {}", hint.from);
         error = error.with_retry_after(hint.delay).with_why(from);
     }
@@ -133,6 +172,19 @@ fn complete(
             .with_should_retry(advice)
             .with_why(format!("header `x-should-retry: {advice}`")),
         None => error,
+    }
+}
+
+/// Says where an address redirects to; its query may hold anything.
+fn redirection(head: &Head) -> String {
+    let location = head.headers.get(http::header::LOCATION);
+    let location = location.and_then(|location| location.to_str().ok());
+    match location.and_then(|location| location.split(['?', '#']).next()) {
+        Some(address) if !address.is_empty() && !address.contains('@') => {
+            let address = head.secrets.mask(address);
+            format!("the address redirects to `{address}`: is the base URL another?")
+        }
+        _ => "the address redirects: is the base URL another?".to_owned(),
     }
 }
 

@@ -12,6 +12,7 @@ use futures_core::Stream;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use reqwest::{Client, Proxy, Response, Url, redirect};
 use steadfast_core::{ConfigError, ModelError, ModelErrorKind};
+use tokio::time::Instant;
 
 use crate::{base_url::BaseUrl, secrets::Secrets};
 
@@ -208,6 +209,8 @@ fn deepest<'a>(
 pub(crate) struct Head {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
+    /// When it came, which hints in the headers count from.
+    pub(crate) came: Instant,
     /// What no error may repeat.
     pub(crate) secrets: Secrets,
 }
@@ -217,7 +220,19 @@ impl Head {
         Self {
             status: response.status(),
             headers: response.headers().clone(),
+            came: Instant::now(),
             secrets,
+        }
+    }
+
+    /// A head without headers and secrets.
+    #[cfg(test)]
+    pub(crate) fn of_status(status: u16) -> Self {
+        Self {
+            status: StatusCode::from_u16(status).unwrap_or_default(),
+            headers: HeaderMap::new(),
+            came: Instant::now(),
+            secrets: Secrets::default(),
         }
     }
 
@@ -344,7 +359,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn stalled_error_body_is_read_as_far_as_it_came() {
-        let begun = tokio::time::Instant::now();
+        let begun = Instant::now();
 
         let read = read_error_body(Stalled(Some(Bytes::from_static(b"{")))).await;
 

@@ -21,6 +21,7 @@ mod finish;
 mod http_client;
 mod request_body;
 mod retry_hint;
+mod scalar;
 mod secrets;
 mod wire;
 

@@ -6,6 +6,8 @@ use http::HeaderMap;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::http_client::Head;
+
 /// Units, in nanoseconds.
 const SECOND: u128 = 1_000_000_000;
 const MILLISECOND: u128 = 1_000_000;
@@ -28,15 +30,25 @@ impl Hint {
 /// Finds the server's word in headers and body, the most exact form first.
 ///
 /// Zero, negative, past and unreadable values are no word at all.
-pub(crate) fn retry_after(
-    headers: &HeaderMap,
-    body: Option<&Value>,
-    message: &str,
-) -> Option<Hint> {
+///
+/// Headers count from when they came. Of a stream that is long ago when it fails.
+pub(crate) fn retry_after(head: &Head, body: Option<&Value>, message: &str) -> Option<Hint> {
+    let elapsed = if head.status.is_success() {
+        // In whole seconds, as servers count: who comes back too early is refused again.
+        Duration::from_secs(head.came.elapsed().as_secs())
+    } else {
+        Duration::ZERO
+    };
+    let left = |hint: Hint| {
+        let delay = positive(hint.delay.saturating_sub(elapsed))?;
+        Some(Hint { delay, ..hint })
+    };
+    let headers = &head.headers;
     from_retry_headers(headers)
+        .and_then(left)
         .or_else(|| body.and_then(from_retry_info))
         .or_else(|| from_sentence(message))
-        .or_else(|| from_exhausted_dimension(headers))
+        .or_else(|| from_exhausted_dimension(headers).and_then(left))
 }
 
 /// The server's word on whether to try again (`x-should-retry`, sent by OpenAI and Anthropic).

@@ -20,6 +20,8 @@ pub(super) fn classify_if_error(head: &Head, data: &[u8]) -> Option<ModelError> 
 
 /// Decides what an error is. The status is the answer's, and says nothing of an error in mid-stream.
 fn judge(error: &ErrorObject<'_>, status: u16) -> Verdict {
+    let of_answer = status;
+    let status = error.status(of_answer);
     let codes = || {
         // The details are more exact than the type: a used-up budget is a `rate_limit_error` too.
         let detail = error.text_at("/details/error_code");
@@ -32,7 +34,7 @@ fn judge(error: &ErrorObject<'_>, status: u16) -> Verdict {
         .find_map(|(what, code)| by_code(what, code))
         .or_else(|| by_sentence(error))
         .or_else(|| codes().find_map(|(what, code)| by_general_type(what, code, status)))
-        .unwrap_or_else(|| error.by_status(status))
+        .unwrap_or_else(|| error.by_status(of_answer))
 }
 
 fn by_code(what: &str, code: &str) -> Option<Verdict> {
@@ -52,7 +54,7 @@ fn by_code(what: &str, code: &str) -> Option<Verdict> {
         code if code.starts_with("linked_") => Kind::QuotaExhausted,
         // The customer's own key store does not answer; the same request is still being worked on.
         code if code.starts_with("cmek_") || code.ends_with("_in_flight") => Kind::Server,
-        _ => return None,
+        code => return error_wire::by_code(what, code),
     };
     Some(Verdict::by(what, code, kind))
 }
@@ -74,6 +76,7 @@ fn by_sentence(error: &ErrorObject<'_>) -> Option<Verdict> {
     .into_iter()
     .find(|(part, _)| error.message.contains(part))
     .map(|(part, kind)| Verdict::by_sentence(part, kind))
+    .or_else(|| error_wire::by_sentence(error))
 }
 
 /// General types, which a status says more exactly: in mid-stream, where there is none.

@@ -10,8 +10,13 @@ use serde_json::{Value, json, value::RawValue};
 use steadfast_core::{ModelDelta, ModelError};
 
 use super::{error_wire, request_wire::OPAQUE_KEY};
-use crate::{answer::AnswerDecoder, finish::Finish, http_client::Head};
-use event::{Block, BlockDelta, BlockKind, Event, Text, Whole, WireUsage};
+use crate::{
+    answer::AnswerDecoder,
+    finish::Finish,
+    http_client::Head,
+    scalar::{Text, is_error, mend_surrogates, read_usage},
+};
+use event::{Block, BlockDelta, BlockKind, Event, Whole, WireUsage};
 use open_block::{Open, OpenBlock};
 
 /// The end of a stream as other wires have it: some gateways send it here too.
@@ -83,41 +88,45 @@ impl AnswerDecoder for StreamDecoder {
         let event = match serde_json::from_slice::<Event<'_>>(data) {
             Ok(event) => event,
             Err(_) if self.passes_over(data) => return Ok(false),
-            Err(error) => return Err(self.unexpected(data, "an event of the stream", error)),
+            Err(error) => {
+                return match mend_surrogates(data) {
+                    Some(mended) => self.take_event(&mended, deltas),
+                    None => Err(self.unexpected(data, "an event of the stream", error)),
+                };
+            }
         };
+        if is_error(event.error) {
+            return Err(error_wire::classify(&self.head, data));
+        }
+        let index = event.index.unwrap_or_default();
         let kind = event.kind.as_ref().map_or("", |Text(kind)| kind);
         match kind {
             "content_block_delta" => {
                 if let Some(delta) = event.delta {
-                    self.take_delta(event.index, delta, data, deltas)?;
+                    self.take_delta(index, delta, data, deltas)?;
                 }
             }
             "content_block_start" => {
                 if let Some(block) = event.content_block {
-                    self.take_block(event.index, block, deltas)?;
+                    self.take_block(index, block, deltas)?;
                 }
             }
-            "content_block_stop" => self.close(event.index, deltas),
+            "content_block_stop" => self.close(index, deltas),
             "message_start" => {
                 self.start(deltas);
-                if let Some(usage) = event.message.and_then(|message| message.usage) {
-                    self.take_usage(&usage, deltas);
-                }
+                self.take_usage(event.message.and_then(|message| message.usage), deltas);
             }
             "message_delta" => {
                 self.start(deltas);
                 let reason = event.delta.and_then(|delta| delta.stop_reason);
                 self.take_stop_reason(reason);
-                if let Some(usage) = event.usage {
-                    self.take_usage(&usage, deltas);
-                }
+                self.take_usage(event.usage, deltas);
             }
             "message_stop" => {
                 self.finish(deltas)?;
                 return Ok(true);
             }
             "error" => return Err(error_wire::classify(&self.head, data)),
-            _ if event.error.is_some() => return Err(error_wire::classify(&self.head, data)),
             // An object without a type is of something between, and may be an error.
             "" => return error_wire::classify_if_error(&self.head, data).map_or(Ok(false), Err),
             // Keep-alives, and what the vendor adds: it asks clients to pass over the unknown.
@@ -145,9 +154,7 @@ impl AnswerDecoder for StreamDecoder {
             self.close(index, deltas);
         }
         self.take_stop_reason(whole.stop_reason);
-        if let Some(usage) = whole.usage {
-            self.take_usage(&usage, deltas);
-        }
+        self.take_usage(whole.usage, deltas);
         self.finish(deltas)
     }
 
@@ -272,7 +279,15 @@ impl StreamDecoder {
         deltas: &mut VecDeque<ModelDelta>,
     ) -> Result<(), ModelError> {
         self.start(deltas);
-        let kind = delta.kind.as_ref().map_or("", |Text(kind)| kind);
+        // Some gateways leave the type out: then the field says it.
+        let kind = match &delta.kind {
+            Some(Text(kind)) => kind,
+            None if delta.text.is_some() => "text_delta",
+            None if delta.thinking.is_some() => "thinking_delta",
+            None if delta.signature.is_some() => "signature_delta",
+            None if delta.partial_json.is_some() => "input_json_delta",
+            None => "",
+        };
         match kind {
             "text_delta" => self.say(delta.text, ModelDelta::Text, deltas),
             "thinking_delta" => self.say(delta.thinking, ModelDelta::Reasoning, deltas),
@@ -339,13 +354,15 @@ impl StreamDecoder {
         }
     }
 
-    fn take_usage(&mut self, usage: &WireUsage, deltas: &mut VecDeque<ModelDelta>) {
-        self.usage.grow_to(usage);
-        deltas.push_back(ModelDelta::Usage((&self.usage).into()));
+    fn take_usage(&mut self, usage: Option<&RawValue>, deltas: &mut VecDeque<ModelDelta>) {
+        if let Some(usage) = read_usage(usage) {
+            self.usage.grow_to(&usage);
+            deltas.push_back(ModelDelta::Usage((&self.usage).into()));
+        }
     }
 
     fn take_stop_reason(&mut self, reason: Option<Text<'_>>) {
-        if let Some(Text(reason)) = reason {
+        if let Some(Text(reason)) = reason.filter(|Text(reason)| !reason.is_empty()) {
             self.stop = Some((finish::read(&reason), reason.into_owned()));
         }
     }

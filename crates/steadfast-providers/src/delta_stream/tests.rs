@@ -1,11 +1,10 @@
 use std::future::poll_fn;
 
-use http::{HeaderMap, StatusCode};
 use steadfast_core::{ModelErrorKind as Kind, StopReason};
 use tokio::time::Instant;
 
 use super::*;
-use crate::{http_client::Head, openai_chat::StreamDecoder, secrets::Secrets};
+use crate::{http_client::Head, openai_chat::StreamDecoder};
 
 /// What a body does next; when nothing is left, it ends.
 #[derive(Clone)]
@@ -39,11 +38,7 @@ type Case = (&'static [Step], (&'static str, bool, Option<Kind>));
 
 /// Reads a body: what was said, whether it was ended, how it failed, and how long it took.
 async fn read(steps: &[Step]) -> (String, bool, Option<Kind>, Duration) {
-    let head = Head {
-        status: StatusCode::OK,
-        headers: HeaderMap::new(),
-        secrets: Secrets::default(),
-    };
+    let head = Head::of_status(200);
     let begun = Instant::now();
     let mut stream = DeltaStream::new(
         Script(steps.iter().cloned().collect()),

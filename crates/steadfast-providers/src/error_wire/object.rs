@@ -26,9 +26,9 @@ impl<'a> ErrorObject<'a> {
         let says = |field| body.get(field).is_some_and(|value| !value.is_null());
         says("error")
             || word("object") == Some("error")
-            || word("type") == Some("error")
-            || says("message")
-            || says("detail")
+            // An event of another type may have a `message`, and is no error for it.
+            || word("type").is_some_and(|kind| kind.to_ascii_lowercase().ends_with("error"))
+            || (word("type").is_none() && (says("message") || says("detail")))
     }
 
     /// Finds the object: under `error`, bare (Mistral), in a list (Gemini's compatible endpoint), or

@@ -51,24 +51,21 @@ fn by_code(error: &ErrorObject<'_>, what: &str, code: &str) -> Option<Verdict> {
         | "rate_limited"
         | "RESOURCE_EXHAUSTED"
         | "too_many_requests" => return Some(throttled_or_larger(error, what, code)),
-        // OpenAI: traffic grew too fast. Z.ai: concurrency and frequency.
-        "slow_down" | "1302" | "1305" => Kind::Throttled,
-        "insufficient_quota"
-        | "billing_hard_limit_reached"
+        // OpenAI: traffic grew too fast.
+        "slow_down" => Kind::Throttled,
+        "billing_hard_limit_reached"
         | "billing_not_active"
         | "credit_balance_exhausted"
         | "organization_spend_limit_exceeded"
         | "project_spend_limit_exceeded"
         | "organization_usage_limit_exceeded"
-        | "usage_not_included"
-        | "exceeded_current_quota_error" => Kind::QuotaExhausted,
+        | "usage_not_included" => Kind::QuotaExhausted,
         "server_is_overloaded"
         | "overloaded_error"
         | "engine_overloaded_error"
         | "capacity_exceeded"
         | "unavailable_error"
         | "UNAVAILABLE" => Kind::Overloaded,
-        "context_length_exceeded" | "exceed_context_size_error" => Kind::ContextOverflow,
         "request_too_large" => Kind::TooLarge,
         "content_filter"
         | "content_policy_violation"
@@ -80,7 +77,7 @@ fn by_code(error: &ErrorObject<'_>, what: &str, code: &str) -> Option<Verdict> {
         "model_not_found" | "invalid_model" | "not_found_error" => Kind::NotFound,
         "not_supported_error" => Kind::Unsupported,
         "server_error" => return permanent(error),
-        code => zai_quota(code)?,
+        code => return error_wire::by_code(what, code),
     };
     Some(Verdict::by(what, code, kind))
 }
@@ -116,15 +113,8 @@ fn permanent(error: &ErrorObject<'_>) -> Option<Verdict> {
 fn by_sentence(error: &ErrorObject<'_>, status: u16) -> Option<Verdict> {
     let says = |part: &&str| error.message.contains(*part);
     let of_kind = |kind| move |part| Verdict::by_sentence(part, kind);
-    // vLLM: "This model's maximum context length is 4096 tokens. However, …"; Mistral: "Prompt …
-    // too large for model with 32768 maximum context length"; SGLang: "The input (5000 tokens)
-    // is longer than the model's context length (4096 tokens)."
-    let overflow = [
-        "maximum context length",
-        "is longer than the model's context length",
-    ];
-    if let Some(part) = overflow.into_iter().find(says) {
-        return Some(Verdict::by_sentence(part, Kind::ContextOverflow));
+    if let Some(verdict) = error_wire::by_sentence(error) {
+        return Some(verdict);
     }
     // Gemini: "The input token count (1200000) exceeds the maximum number of tokens allowed
     // (1048576)."
@@ -175,12 +165,6 @@ fn by_general_type(what: &str, code: &str, status: u16) -> Option<Verdict> {
         _ => return None,
     };
     Some(Verdict::by(what, code, kind))
-}
-
-/// Z.ai's numbers of used-up plans.
-fn zai_quota(code: &str) -> Option<Kind> {
-    let number: u16 = code.parse().ok()?;
-    matches!(number, 1113 | 1308..=1321).then_some(Kind::QuotaExhausted)
 }
 
 #[cfg(test)]

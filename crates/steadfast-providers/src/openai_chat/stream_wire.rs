@@ -10,9 +10,14 @@ use serde_json::{Map, Value, json};
 use steadfast_core::{ModelDelta, ModelError, StopReason};
 
 use super::{error_wire, request_wire::OPAQUE_KEY};
-use crate::{answer::AnswerDecoder, finish::Finish, http_client::Head};
+use crate::{
+    answer::AnswerDecoder,
+    finish::Finish,
+    http_client::Head,
+    scalar::{Text, mend_surrogates, read_usage},
+};
 use calls::Calls;
-use chunk::{Chunk, Content, Delta, Text};
+use chunk::{Chunk, Content, Delta, WireUsage};
 
 /// The data of the event that ends a stream.
 const DONE: &[u8] = b"[DONE]";
@@ -70,7 +75,10 @@ impl AnswerDecoder for StreamDecoder {
             // What follows a complete answer is missed and not mourned.
             Err(_) if self.finished => return Ok(true),
             Err(error) => {
-                return Err(self.unexpected(data, "an event of the stream", error));
+                return match mend_surrogates(data) {
+                    Some(mended) => self.take_event(&mended, deltas),
+                    None => Err(self.unexpected(data, "an event of the stream", error)),
+                };
             }
         };
         self.take_chunk(chunk, deltas)?;
@@ -134,7 +142,7 @@ impl StreamDecoder {
                 self.take_finish(finish, &reason, deltas)?;
             }
         }
-        if let Some(usage) = chunk.usage {
+        if let Some(usage) = read_usage::<WireUsage>(chunk.usage) {
             deltas.push_back(ModelDelta::Usage(usage.into()));
         }
         Ok(())

@@ -4,6 +4,13 @@ use super::*;
 
 const NOW: &str = "Sun, 22 Nov 2026 00:00:00 GMT";
 
+fn head(headers: HeaderMap) -> Head {
+    Head {
+        headers,
+        ..Head::of_status(429)
+    }
+}
+
 fn check_headers(headers: &[(&'static str, &'static str)], expected: Option<f64>) {
     let mut map = HeaderMap::new();
     map.insert("date", HeaderValue::from_static(NOW));
@@ -13,7 +20,7 @@ fn check_headers(headers: &[(&'static str, &'static str)], expected: Option<f64>
             HeaderValue::from_static(value),
         );
     }
-    let hint = retry_after(&map, None, "").map(|hint| hint.delay.as_nanos());
+    let hint = retry_after(&head(map), None, "").map(|hint| hint.delay.as_nanos());
     assert_eq!(hint, nanos(expected), "{headers:?}");
 }
 
@@ -24,12 +31,14 @@ fn nanos(seconds: Option<f64>) -> Option<u128> {
 
 fn check_body(body: &str, expected: Option<f64>) {
     let value: Value = serde_json::from_str(body).unwrap();
-    let hint = retry_after(&HeaderMap::new(), Some(&value), "").map(|hint| hint.delay.as_nanos());
+    let hint =
+        retry_after(&head(HeaderMap::new()), Some(&value), "").map(|hint| hint.delay.as_nanos());
     assert_eq!(hint, nanos(expected), "{body}");
 }
 
 fn check_sentence(message: &str, expected: Option<f64>) {
-    let hint = retry_after(&HeaderMap::new(), None, message).map(|hint| hint.delay.as_nanos());
+    let hint =
+        retry_after(&head(HeaderMap::new()), None, message).map(|hint| hint.delay.as_nanos());
     assert_eq!(hint, nanos(expected), "{message}");
 }
 
@@ -110,7 +119,7 @@ fn retry_info_is_read_from_the_details() {
         {"@type": "type.googleapis.com/google.rpc.QuotaFailure"},
         {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "34.5s"}
     ]}}]);
-    let hint = retry_after(&HeaderMap::new(), Some(&body), "").unwrap();
+    let hint = retry_after(&head(HeaderMap::new()), Some(&body), "").unwrap();
     assert_eq!(hint.delay, Duration::from_millis(34_500));
     assert_eq!(hint.from, "`RetryInfo` in the body");
 }
@@ -126,7 +135,7 @@ fn hint_says_where_it_was_found() {
                 HeaderValue::from_static(value),
             );
         }
-        retry_after(&map, None, message).map(|hint| hint.from)
+        retry_after(&head(map), None, message).map(|hint| hint.from)
     };
     for (headers, message, from) in [
         (
@@ -306,4 +315,31 @@ fn parts_of_a_nanosecond_are_rounded_up() {
         Some(Duration::from_nanos(34_074_824_224))
     );
     assert_eq!(units("1h2m3.5s"), Some(Duration::from_millis(3_723_500)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn headers_of_a_stream_count_from_when_they_came() {
+    let mut headers = HeaderMap::new();
+    headers.insert("date", HeaderValue::from_static(NOW));
+    headers.insert(
+        "x-ratelimit-remaining-tokens",
+        HeaderValue::from_static("0"),
+    );
+    headers.insert(
+        "x-ratelimit-reset-tokens",
+        HeaderValue::from_static("1m30s"),
+    );
+    let head = Head {
+        headers,
+        ..Head::of_status(200)
+    };
+    let left = |message| retry_after(&head, None, message).map(|hint| hint.delay.as_secs());
+    assert_eq!(left(""), Some(90));
+
+    tokio::time::advance(Duration::from_secs(60)).await;
+    assert_eq!(left(""), Some(30));
+    assert_eq!(left("Please try again in 7s."), Some(7));
+
+    tokio::time::advance(Duration::from_secs(60)).await;
+    assert_eq!(left(""), None);
 }

@@ -1,11 +1,11 @@
 //! The shapes of the messages wire's answers, as serde reads them. What they mean is decided next
 //! door.
 
-use std::borrow::Cow;
-
 use serde::Deserialize;
 use serde_json::{Map, Value, value::RawValue};
 use steadfast_core::Usage;
+
+use crate::scalar::{Count, Text};
 
 /// One event: all types in one flat shape, which is read twice as fast as an enum by tag. It borrows
 /// what it can.
@@ -14,22 +14,18 @@ pub(super) struct Event<'a> {
     #[serde(borrow, default, rename = "type")]
     pub(super) kind: Option<Text<'a>>,
     #[serde(default)]
-    pub(super) index: usize,
+    pub(super) index: Option<usize>,
     #[serde(borrow, default)]
     pub(super) delta: Option<BlockDelta<'a>>,
     #[serde(borrow, default)]
     pub(super) content_block: Option<&'a RawValue>,
-    #[serde(default)]
-    pub(super) message: Option<Start>,
-    #[serde(default)]
-    pub(super) usage: Option<WireUsage>,
+    #[serde(borrow, default)]
+    pub(super) message: Option<Start<'a>>,
+    #[serde(borrow, default)]
+    pub(super) usage: Option<&'a RawValue>,
     #[serde(borrow, default)]
     pub(super) error: Option<&'a RawValue>,
 }
-
-/// A text that is borrowed where it has no escapes; `Option<Cow>` alone would always be copied.
-#[derive(Deserialize)]
-pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
 /// The delta of a block, or of the message.
 #[derive(Deserialize)]
@@ -55,9 +51,9 @@ pub(super) struct OwnDelta {
 }
 
 #[derive(Deserialize)]
-pub(super) struct Start {
-    #[serde(default)]
-    pub(super) usage: Option<WireUsage>,
+pub(super) struct Start<'a> {
+    #[serde(borrow, default)]
+    pub(super) usage: Option<&'a RawValue>,
 }
 
 /// The type of a block.
@@ -93,65 +89,61 @@ pub(super) struct Whole<'a> {
     pub(super) content: Option<Vec<&'a RawValue>>,
     #[serde(borrow, default)]
     pub(super) stop_reason: Option<Text<'a>>,
-    #[serde(default)]
-    pub(super) usage: Option<WireUsage>,
+    #[serde(borrow, default)]
+    pub(super) usage: Option<&'a RawValue>,
 }
 
 /// What an answer cost so far. The vendor counts cached tokens beside the input.
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, Clone, Copy)]
+#[serde(default)]
 pub(super) struct WireUsage {
-    #[serde(default)]
-    input_tokens: Option<u64>,
-    #[serde(default)]
-    output_tokens: Option<u64>,
-    #[serde(default)]
-    cache_read_input_tokens: Option<u64>,
-    #[serde(default)]
-    cache_creation_input_tokens: Option<u64>,
-    #[serde(default)]
+    input_tokens: Count,
+    output_tokens: Count,
+    cache_read_input_tokens: Count,
+    cache_creation_input_tokens: Count,
     output_tokens_details: Option<OutputDetails>,
 }
 
 #[derive(Deserialize, Default, Clone, Copy)]
+#[serde(default)]
 struct OutputDetails {
-    #[serde(default)]
-    thinking_tokens: Option<u64>,
+    thinking_tokens: Count,
 }
 
 impl WireUsage {
     /// Takes a later count. All counts are cumulative, and not every event has each of them.
+    ///
+    /// The parts of the input belong together: a gateway that learns how much was cached takes it
+    /// away from what was not.
     pub(super) fn grow_to(&mut self, later: &Self) {
-        for (count, later) in [
-            (&mut self.input_tokens, later.input_tokens),
-            (&mut self.output_tokens, later.output_tokens),
-            (
-                &mut self.cache_read_input_tokens,
-                later.cache_read_input_tokens,
-            ),
-            (
-                &mut self.cache_creation_input_tokens,
-                later.cache_creation_input_tokens,
-            ),
-        ] {
-            *count = (*count).max(later);
+        if later.input() > 0 {
+            self.input_tokens = later.input_tokens;
+            self.cache_read_input_tokens = later.cache_read_input_tokens;
+            self.cache_creation_input_tokens = later.cache_creation_input_tokens;
         }
+        self.output_tokens.0 = self.output_tokens.0.max(later.output_tokens.0);
         self.output_tokens_details = later.output_tokens_details.or(self.output_tokens_details);
+    }
+
+    fn input(&self) -> u64 {
+        [
+            self.input_tokens,
+            self.cache_read_input_tokens,
+            self.cache_creation_input_tokens,
+        ]
+        .into_iter()
+        .filter_map(|Count(count)| count)
+        .fold(0, u64::saturating_add)
     }
 }
 
 impl From<&WireUsage> for Usage {
     fn from(wire: &WireUsage) -> Self {
-        let cache_read = wire.cache_read_input_tokens.unwrap_or_default();
-        let cache_write = wire.cache_creation_input_tokens.unwrap_or_default();
-        let uncached = wire.input_tokens.unwrap_or_default();
-        let input = uncached
-            .saturating_add(cache_read)
-            .saturating_add(cache_write);
-        let mut usage = Self::new(input, wire.output_tokens.unwrap_or_default());
-        usage.cache_read_tokens = cache_read;
-        usage.cache_write_tokens = cache_write;
+        let mut usage = Self::new(wire.input(), wire.output_tokens.0.unwrap_or_default());
+        usage.cache_read_tokens = wire.cache_read_input_tokens.0.unwrap_or_default();
+        usage.cache_write_tokens = wire.cache_creation_input_tokens.0.unwrap_or_default();
         let details = wire.output_tokens_details.unwrap_or_default();
-        usage.reasoning_tokens = details.thinking_tokens.unwrap_or_default();
+        usage.reasoning_tokens = details.thinking_tokens.0.unwrap_or_default();
         usage
     }
 }

@@ -15,6 +15,8 @@ pub(super) fn read(reason: &str) -> Finish {
         "refusal" => Finish::Stop(StopReason::Refusal),
         // The answer does not fit behind the history: a shorter history is what helps.
         "model_context_window_exceeded" => Finish::Failed(ModelErrorKind::ContextOverflow),
+        // Compatible servers' mark of an answer that broke off.
+        "error" | "abort" => Finish::Failed(ModelErrorKind::Server),
         _ => Finish::Unknown,
     }
 }

@@ -1,15 +1,10 @@
-use http::{HeaderMap, StatusCode};
 use steadfast_core::{ModelErrorKind as Kind, StopReason, Usage};
 
 use super::*;
-use crate::{answer, secrets::Secrets};
+use crate::answer;
 
 fn head() -> Head {
-    Head {
-        status: StatusCode::OK,
-        headers: HeaderMap::new(),
-        secrets: Secrets::default(),
-    }
+    Head::of_status(200)
 }
 
 /// Decodes events up to the first failure; whether the last of them ended the answer.
@@ -313,7 +308,73 @@ fn usage_counts_cached_tokens_as_input() {
 }
 
 #[test]
-fn later_counts_are_totals_and_never_shrink() {
+fn usage_that_cannot_be_read_is_none() {
+    let begun = |usage: Value| json!({"type": "message_start", "message": {"usage": usage}});
+    for (usage, expected) in [
+        (json!({"input_tokens": 10.0}), Some(10)),
+        (json!({"input_tokens": "10"}), Some(10)),
+        (json!({"input_tokens": -1}), Some(0)),
+        (json!({"input_tokens": 1e20}), Some(0)),
+        (json!("x"), None),
+    ] {
+        let (deltas, ended) = decode(&[begun(usage.clone())]);
+        let expected = expected.map(|input| ModelDelta::Usage(Usage::new(input, 0)));
+        assert_eq!(
+            (deltas.first(), ended),
+            (expected.as_ref(), Ok(false)),
+            "{usage}"
+        );
+    }
+    let broken = json!({"type": "message_start", "message": 7});
+    assert_eq!(decode(&[broken]).1, Err(Kind::Protocol));
+}
+
+#[test]
+fn later_split_of_the_input_counts_as_a_whole() {
+    let count = |usage: Value| json!({"type": "message_delta", "delta": {}, "usage": usage});
+    let (deltas, _) = decode(&[
+        count(json!({"input_tokens": 100})),
+        count(json!({"input_tokens": 20, "cache_read_input_tokens": 80})),
+        count(json!({"input_tokens": 0, "output_tokens": 5})),
+    ]);
+    let mut expected = Usage::new(100, 5);
+    expected.cache_read_tokens = 80;
+    assert_eq!(deltas.last(), Some(&ModelDelta::Usage(expected)));
+}
+
+#[test]
+fn deltas_without_a_type_are_read_by_their_field() {
+    check(
+        &[
+            start(0, json!({"type": "thinking"})),
+            delta(0, json!({"thinking": "Hm"})),
+            delta(0, json!({"signature": "ab"})),
+            start(1, tool_use("a", json!({}))),
+            delta(1, json!({"partial_json": "{}"})),
+            stop(1),
+            json!({"type": "content_block_delta", "index": null, "delta": {"text": "x"}}),
+        ],
+        &[
+            ModelDelta::Reasoning("Hm".into()),
+            signed("ab"),
+            call(1, "a"),
+            arguments(1, "{}"),
+            said("x"),
+        ],
+    );
+}
+
+#[test]
+fn half_a_character_does_not_lose_the_text() {
+    let mut decoder = StreamDecoder::new(head());
+    let mut deltas = VecDeque::new();
+    let event = br#"{"type":"content_block_delta","delta":{"type":"text_delta","text":"a\ud83d"}}"#;
+    decoder.take_event(event, &mut deltas).unwrap();
+    assert_eq!(without_start(deltas), [said("a\u{fffd}")]);
+}
+
+#[test]
+fn later_counts_are_totals() {
     let begun = |input: u64| json!({"type": "message_start", "message": {"usage": {"input_tokens": input}}});
     let ended = |input: u64| json!({"type": "message_delta", "delta": {}, "usage": {"input_tokens": input, "output_tokens": 2}});
     for (before, after) in [(2_750, 12_229), (12_229, 0)] {
@@ -336,6 +397,7 @@ fn every_stop_reason_is_read() {
         ("refusal", Ok(StopReason::Refusal)),
         ("model_context_window_exceeded", Err(Kind::ContextOverflow)),
         ("invented", Ok(StopReason::EndTurn)),
+        ("error", Err(Kind::Server)),
     ] {
         let (deltas, ended) = decode(&[text("x"), stopped(reason), end()]);
         match expected {
@@ -346,6 +408,15 @@ fn every_stop_reason_is_read() {
     for events in [&[stopped("invented"), end()][..], &[end()]] {
         assert_eq!(decode(events).1, Err(Kind::Server), "{events:?}");
     }
+}
+
+#[test]
+fn empty_stop_reason_takes_nothing_back() {
+    let (deltas, _) = decode(&[text("x"), stopped("max_tokens"), stopped(""), end()]);
+    assert_eq!(
+        deltas.last(),
+        Some(&ModelDelta::Stop(StopReason::MaxTokens))
+    );
 }
 
 #[test]
@@ -381,6 +452,15 @@ fn errors_in_mid_stream_follow_what_was_said() {
         (
             json!({"type": "odd", "error": {"message": "x"}}),
             Kind::Server,
+        ),
+        (
+            json!({"type": "error", "error": {"type": "api_error", "code": 429, "message": "x"}}),
+            Kind::Throttled,
+        ),
+        (
+            json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"},
+                "error": {"type": "overloaded_error", "message": "x"}}),
+            Kind::Overloaded,
         ),
         (json!({"detail": "x"}), Kind::Server),
         (json!({"type": 7}), Kind::Protocol),

@@ -1,4 +1,3 @@
-use http::{HeaderMap, StatusCode};
 use serde_json::json;
 
 use super::*;
@@ -8,9 +7,8 @@ const HEX_KEY: &str = "0a1b2c3d4e5f60718293a4b5c6d7e8f9";
 
 fn head(status: u16) -> Head {
     Head {
-        status: StatusCode::from_u16(status).unwrap(),
-        headers: HeaderMap::new(),
         secrets: crate::secrets::Secrets::new([HEX_KEY]),
+        ..Head::of_status(status)
     }
 }
 

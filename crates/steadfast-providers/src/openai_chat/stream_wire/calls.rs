@@ -5,7 +5,8 @@ use std::{borrow::Cow, collections::VecDeque};
 use serde_json::{Map, Value};
 use steadfast_core::ModelDelta;
 
-use super::chunk::{Arguments, CallDelta, Text};
+use super::chunk::{Arguments, CallDelta};
+use crate::scalar::Text;
 
 /// The calls of one answer.
 ///

@@ -9,23 +9,24 @@ use serde::{
 use serde_json::{Map, Value, value::RawValue};
 use steadfast_core::Usage;
 
+use crate::scalar::{Count, Text, is_error};
+
 /// One chunk of a stream, or a whole answer: they differ in `delta` and `message` only. It borrows
 /// what it can from the event.
 #[derive(Deserialize)]
 pub(super) struct Chunk<'a> {
     #[serde(borrow, default)]
     pub(super) choices: Option<Vec<Choice<'a>>>,
-    #[serde(default)]
-    pub(super) usage: Option<WireUsage>,
+    #[serde(borrow, default)]
+    pub(super) usage: Option<&'a RawValue>,
     #[serde(borrow, default)]
     error: Option<&'a RawValue>,
 }
 
 impl Chunk<'_> {
-    /// Returns whether the chunk has an error; some servers send an empty one with every chunk.
+    /// Returns whether the chunk has an error.
     pub(super) fn is_error(&self) -> bool {
-        self.error
-            .is_some_and(|error| !matches!(error.get(), "null" | "false" | "\"\"" | "{}"))
+        is_error(self.error)
     }
 
     /// Returns whether the chunk has nothing that a chunk may have.
@@ -72,10 +73,6 @@ pub(super) struct Delta<'a> {
     #[serde(borrow, default)]
     pub(super) tool_calls: Option<Vec<CallDelta<'a>>>,
 }
-
-/// A text that is borrowed where it has no escapes; `Option<Cow>` alone would always be copied.
-#[derive(Deserialize)]
-pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
 /// What is said: one text, or Mistral's list of parts.
 pub(super) enum Content<'a> {
@@ -167,52 +164,46 @@ impl<'de: 'a, 'a> Deserialize<'de> for Arguments<'a> {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
+#[serde(default)]
 pub(super) struct WireUsage {
-    #[serde(default)]
-    prompt_tokens: Option<u64>,
-    #[serde(default)]
-    completion_tokens: Option<u64>,
-    #[serde(default)]
-    total_tokens: Option<u64>,
-    #[serde(default)]
+    prompt_tokens: Count,
+    completion_tokens: Count,
+    total_tokens: Count,
     prompt_tokens_details: Option<PromptDetails>,
-    #[serde(default)]
     completion_tokens_details: Option<CompletionDetails>,
     /// DeepSeek's name for the cached part.
-    #[serde(default)]
-    prompt_cache_hit_tokens: Option<u64>,
+    prompt_cache_hit_tokens: Count,
 }
 
 #[derive(Deserialize, Default)]
+#[serde(default)]
 struct PromptDetails {
-    #[serde(default)]
-    cached_tokens: Option<u64>,
-    #[serde(default)]
-    cache_write_tokens: Option<u64>,
+    cached_tokens: Count,
+    cache_write_tokens: Count,
 }
 
 #[derive(Deserialize, Default)]
+#[serde(default)]
 struct CompletionDetails {
-    #[serde(default)]
-    reasoning_tokens: Option<u64>,
+    reasoning_tokens: Count,
 }
 
 impl From<WireUsage> for Usage {
     fn from(wire: WireUsage) -> Self {
         let prompt = wire.prompt_tokens_details.unwrap_or_default();
-        let input = wire.prompt_tokens.unwrap_or_default();
-        let output = wire.completion_tokens.unwrap_or_default();
+        let input = wire.prompt_tokens.0.unwrap_or_default();
+        let output = wire.completion_tokens.0.unwrap_or_default();
         // xAI and Gemini leave reasoning out of the completion, and in the total.
-        let beside_input = wire.total_tokens.unwrap_or_default().saturating_sub(input);
-        let mut usage = Self::new(input, output.max(beside_input));
-        usage.cache_read_tokens = prompt
-            .cached_tokens
-            .or(wire.prompt_cache_hit_tokens)
+        let total = wire.total_tokens.0.unwrap_or_default();
+        let mut usage = Self::new(input, output.max(total.saturating_sub(input)));
+        let cached = prompt.cached_tokens.0;
+        usage.cache_read_tokens = cached
+            .or(wire.prompt_cache_hit_tokens.0)
             .unwrap_or_default();
-        usage.cache_write_tokens = prompt.cache_write_tokens.unwrap_or_default();
+        usage.cache_write_tokens = prompt.cache_write_tokens.0.unwrap_or_default();
         let details = wire.completion_tokens_details.unwrap_or_default();
-        usage.reasoning_tokens = details.reasoning_tokens.unwrap_or_default();
+        usage.reasoning_tokens = details.reasoning_tokens.0.unwrap_or_default();
         usage
     }
 }

@@ -1,15 +1,10 @@
-use http::{HeaderMap, StatusCode};
 use steadfast_core::{ModelErrorKind as Kind, Usage};
 
 use super::*;
-use crate::{answer, secrets::Secrets};
+use crate::answer;
 
 fn head() -> Head {
-    Head {
-        status: StatusCode::OK,
-        headers: HeaderMap::new(),
-        secrets: Secrets::default(),
-    }
+    Head::of_status(200)
 }
 
 fn decode_whole(body: &[u8]) -> Result<VecDeque<ModelDelta>, ModelError> {
@@ -450,6 +445,27 @@ fn extra_content_of_a_call_is_kept_by_its_identity() {
             END,
         ],
     );
+}
+
+#[test]
+fn half_a_character_does_not_lose_the_text() {
+    let mut decoder = StreamDecoder::new(head());
+    let mut deltas = VecDeque::new();
+    let event = br#"{"choices":[{"delta":{"content":"a\ud83d"}}]}"#;
+    decoder.take_event(event, &mut deltas).unwrap();
+    assert_eq!(deltas.back(), Some(&ModelDelta::Text("a\u{fffd}".into())));
+}
+
+#[test]
+fn usage_that_cannot_be_read_is_none() {
+    let mut decoder = StreamDecoder::new(head());
+    let mut deltas = VecDeque::new();
+    let event = br#"{"choices":[],"usage":{"prompt_tokens":"10","completion_tokens":-1}}"#;
+    decoder.take_event(event, &mut deltas).unwrap();
+    assert_eq!(deltas.back(), Some(&ModelDelta::Usage(Usage::new(10, 0))));
+
+    let event = br#"{"choices":[],"usage":"much"}"#;
+    assert!(!decoder.take_event(event, &mut deltas).unwrap());
 }
 
 #[test]

@@ -1,0 +1,158 @@
+//! Texts and counts of an answer, as serde reads them. What they stand for is each wire's.
+
+use std::{borrow::Cow, fmt};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, Error, IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+/// A text that is borrowed where it has no escapes; `Option<Cow>` alone would always be copied.
+#[derive(Deserialize)]
+pub(crate) struct Text<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
+
+/// A count of tokens; none where it is no count. What an answer cost is no reason to lose it.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Count(pub(crate) Option<u64>);
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(CountVisitor)
+    }
+}
+
+struct CountVisitor;
+
+impl<'de> Visitor<'de> for CountVisitor {
+    type Value = Count;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a count")
+    }
+
+    fn visit_u64<E: Error>(self, count: u64) -> Result<Count, E> {
+        Ok(Count(Some(count)))
+    }
+
+    fn visit_i64<E: Error>(self, count: i64) -> Result<Count, E> {
+        Ok(Count(u64::try_from(count).ok()))
+    }
+
+    fn visit_f64<E: Error>(self, count: f64) -> Result<Count, E> {
+        // JavaScript writes large and whole numbers like this too; a float shows whole ones whole.
+        self.visit_str(&count.to_string())
+    }
+
+    fn visit_str<E: Error>(self, count: &str) -> Result<Count, E> {
+        Ok(Count(count.trim().parse().ok()))
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<Count, E> {
+        Ok(Count(None))
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Count, E> {
+        Ok(Count(None))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Count, A::Error> {
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Count(None))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Count, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Count(None))
+    }
+}
+
+/// Reads what an answer cost, if it can be read.
+pub(crate) fn read_usage<T: DeserializeOwned>(raw: Option<&RawValue>) -> Option<T> {
+    serde_json::from_str(raw?.get()).ok()
+}
+
+/// Returns whether an error that stands beside an answer says anything: some servers send an empty
+/// one with every event.
+pub(crate) fn is_error(raw: Option<&RawValue>) -> bool {
+    raw.is_some_and(|error| !matches!(error.get(), "null" | "false" | "\"\"" | "{}"))
+}
+
+/// Replaces halves of a character that stand alone, as `\ud83d` does, so that the rest of the text
+/// can be read; none where there is none. Models write such tokens.
+pub(crate) fn mend_surrogates(json: &[u8]) -> Option<Vec<u8>> {
+    let text = str::from_utf8(json).ok()?;
+    let mut mended = String::new();
+    let (mut kept, mut at) = (0, 0);
+    while let Some(found) = text.get(at..)?.find('\\') {
+        let start = at + found;
+        at = start + 2;
+        let Some(unit) = escaped_unit(text, start) else {
+            continue;
+        };
+        at = start + 6;
+        match unit {
+            0xD800..=0xDBFF if matches!(escaped_unit(text, at), Some(0xDC00..=0xDFFF)) => at += 6,
+            0xD800..=0xDFFF => {
+                mended.push_str(text.get(kept..start)?);
+                mended.push('\u{fffd}');
+                kept = at;
+            }
+            _ => {}
+        }
+    }
+    if mended.is_empty() {
+        return None;
+    }
+    mended.push_str(text.get(kept..)?);
+    Some(mended.into_bytes())
+}
+
+/// Reads an escape such as `\u00e9`.
+fn escaped_unit(text: &str, start: usize) -> Option<u32> {
+    let digits = text.get(start..start + 6)?.strip_prefix("\\u")?;
+    u32::from_str_radix(digits, 16).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_read_in_any_form() {
+        for (json, expected) in [
+            ("10", Some(10)),
+            ("10.0", Some(10)),
+            ("\"10\"", Some(10)),
+            ("1e3", Some(1_000)),
+            ("-1", None),
+            ("1.5", None),
+            ("1e30", None),
+            ("null", None),
+            ("true", None),
+            ("[1]", None),
+            ("{\"a\":1}", None),
+        ] {
+            let count: Count = serde_json::from_str(json).unwrap();
+            assert_eq!(count, Count(expected), "{json}");
+        }
+    }
+
+    #[test]
+    fn halves_of_characters_are_replaced_and_nothing_else() {
+        for (json, expected) in [
+            (r#""a\ud83db""#, Some("\"a\u{fffd}b\"")),
+            (r#""\ude00\ud83d""#, Some("\"\u{fffd}\u{fffd}\"")),
+            (
+                r#""\ud83d\ud83d\ude00""#,
+                Some("\"\u{fffd}\\ud83d\\ude00\""),
+            ),
+            (r#""\ud83d\ude00""#, None),
+            (r#""\\ud83d \u00e9 \n""#, None),
+            (r#""é\"#, None),
+        ] {
+            let mended = mend_surrogates(json.as_bytes());
+            assert_eq!(mended.as_deref(), expected.map(str::as_bytes), "{json}");
+        }
+    }
+}
