@@ -58,6 +58,10 @@ pub(crate) async fn read_answer<D: AnswerDecoder>(
         let body = read_error_body(body_stream(response)).await;
         return Err(D::classify(&head, &body));
     }
+    if let Some(encoding) = head.unread_encoding() {
+        let message = format!("content-encoding `{encoding}` is not understood");
+        return Err(head.locate(ModelError::new(ModelErrorKind::Protocol, message)));
+    }
     let media_type = head.media_type();
     if media_type.ends_with("json") {
         let body = read_body(body_stream(response)).await?;

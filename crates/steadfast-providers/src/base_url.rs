@@ -11,11 +11,11 @@ impl BaseUrl {
     /// Checks an address; `example` is one that works, for the hint.
     pub(crate) fn parse(address: &str, example: &str) -> Result<Self, ConfigError> {
         let refuse = |problem: &str, hint: &str| {
-            // Before an `@` stands a user, and perhaps a password.
-            let shown = if address.contains('@') {
-                "***"
-            } else {
-                address
+            // Before an `@` stands a user, and perhaps a password; behind a `?` perhaps a key.
+            let shown = match address.split_once('?') {
+                _ if address.contains('@') => "***".to_owned(),
+                Some((address, _)) => format!("{address}?***"),
+                None => address.to_owned(),
             };
             ConfigError::new("base_url", format!("{problem}: `{shown}`")).with_hint(hint)
         };
@@ -40,6 +40,18 @@ impl BaseUrl {
         let joined = format!("{}/{}", url.path().trim_end_matches('/'), path);
         url.set_path(&joined);
         url
+    }
+
+    /// Returns the values of the query: some servers take their key there.
+    pub(crate) fn query_values(&self) -> Vec<String> {
+        let pairs = self.0.query_pairs();
+        let decoded = pairs.map(|(_, value)| value.into_owned());
+        // As it was written too: that is how the address is repeated.
+        let written = self.0.query().unwrap_or_default().split('&');
+        let written = written.filter_map(|pair| pair.split_once('='));
+        decoded
+            .chain(written.map(|(_, value)| value.to_owned()))
+            .collect()
     }
 
     /// Returns whether calls are encrypted.
@@ -84,6 +96,12 @@ mod tests {
     }
 
     #[test]
+    fn values_of_the_query_are_told_as_written_and_decoded() {
+        let url = BaseUrl::parse("http://h/v1?version=1&key=top%2Fsecret", "").unwrap();
+        assert_eq!(url.query_values(), ["1", "top/secret", "1", "top%2Fsecret"]);
+    }
+
+    #[test]
     fn addresses_that_cannot_work_are_refused_by_name() {
         for address in [
             "",
@@ -93,6 +111,8 @@ mod tests {
             "https://user:secret@h/v1",
             "https//user:secret@h",
             "secret@",
+            "ftp://h?key=secret",
+            "h?secret",
         ] {
             let error = BaseUrl::parse(address, "http://example").unwrap_err();
             assert_eq!(error.field(), "base_url", "{address}");

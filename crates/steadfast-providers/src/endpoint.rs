@@ -117,7 +117,13 @@ impl EndpointBuilder {
         }
         let api_key = self.api_key.or_else(|| from_env(vendor.key_variable));
         let own = BaseUrl::parse(vendor.base_url, vendor.base_url)?;
-        if api_key.is_none() && base_url.host() == own.host() {
+        let names_key = |(name, _): &(String, String)| {
+            [vendor.key_header, "authorization"]
+                .iter()
+                .any(|key| name.eq_ignore_ascii_case(key))
+        };
+        let has_key = api_key.is_some() || self.http.headers.iter().any(names_key);
+        if !has_key && base_url.host() == own.host() {
             return Err(ConfigError::new("api_key", "is missing").with_hint(format!(
                 "set the environment variable `{}`, or call `.api_key(..)`",
                 vendor.key_variable
@@ -195,3 +201,16 @@ macro_rules! endpoint_setters {
 }
 
 pub(crate) use endpoint_setters;
+
+#[cfg(all(test, feature = "anthropic"))]
+mod tests {
+    use crate::Anthropic;
+
+    #[test]
+    fn header_with_a_key_stands_for_the_key() {
+        let builder = || Anthropic::builder("m").base_url("https://api.anthropic.com");
+        for name in ["Authorization", "x-api-key"] {
+            assert!(builder().header(name, "Bearer 0123456789").build().is_ok());
+        }
+    }
+}

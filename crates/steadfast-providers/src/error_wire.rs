@@ -152,7 +152,7 @@ fn complete(
     // Anthropic repeats the identity in the body, where nothing between can remove it.
     let own_id = body.and_then(|body| body.get("request_id")?.as_str());
     let error = match own_id.filter(|_| error.request_id().is_none()) {
-        Some(id) => error.with_request_id(id),
+        Some(id) => error.with_request_id(head.secrets.mask(id)),
         None => error,
     };
     let mut error = error.with_why(head.secrets.mask(&verdict.why));

@@ -106,7 +106,8 @@ impl HttpClient {
         })?;
         let values = config.headers.iter().map(|(_, value)| value.as_str());
         let key = credential.as_ref().map(|credential| &*credential.value);
-        let secrets = Secrets::new(values.chain(key));
+        let query = base_url.query_values();
+        let secrets = Secrets::new(values.chain(key).chain(query.iter().map(String::as_str)));
         let mut headers = HeaderMap::new();
         // Before those of the user's, which replace them.
         headers.insert(
@@ -246,7 +247,7 @@ impl Head {
         ]
         .iter()
         .find_map(|name| self.headers.get(*name)?.to_str().ok())
-        .map(str::to_owned)
+        .map(|id| self.secrets.mask(id))
     }
 
     /// Adds to an error what is known of the answer in which it happened.
@@ -268,6 +269,13 @@ impl Head {
     pub(crate) fn nothing_in_body(&self) -> ModelError {
         let message = "the body holds neither an answer nor an error";
         self.locate(ModelError::new(ModelErrorKind::Protocol, message))
+    }
+
+    /// Returns how the body is packed, if it is. No call asks for it.
+    pub(crate) fn unread_encoding(&self) -> Option<String> {
+        let value = self.headers.get(header::CONTENT_ENCODING)?;
+        let encoding = self.secrets.mask(value.to_str().ok()?.trim());
+        (!encoding.is_empty() && !encoding.eq_ignore_ascii_case("identity")).then_some(encoding)
     }
 
     /// Returns the media type, in lower case and without parameters.
@@ -374,6 +382,16 @@ mod tests {
         let read = read_error_body(Stalled(Some(body))).await;
 
         assert_eq!(read.len(), MAX_ERROR_BYTES);
+    }
+
+    #[test]
+    fn identity_of_a_request_repeats_no_secret() {
+        let mut head = Head::of_status(500);
+        head.secrets = Secrets::new(["0123456789abcdef"]);
+        let echoed = HeaderValue::from_static("Bearer 0123456789abcdef");
+        head.headers.insert("request-id", echoed);
+
+        assert_eq!(head.request_id().as_deref(), Some("Bearer ***"));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
-use jiff::Timestamp;
+use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use serde_json::Value;
 
 use crate::http_client::Head;
@@ -131,7 +131,16 @@ fn point_in_time(value: &str) -> Option<Timestamp> {
             .parse_timestamp(value)
             .ok()
     };
-    value.parse().ok().or_else(http_date)
+    // The forms that RFC 9110 has recipients read besides: RFC 850's, and asctime's.
+    let older = || {
+        ["%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"]
+            .iter()
+            .find_map(|form| DateTime::strptime(form, value).ok())?
+            .to_zoned(TimeZone::UTC)
+            .map(|time| time.timestamp())
+            .ok()
+    };
+    value.parse().ok().or_else(http_date).or_else(older)
 }
 
 /// Google's `RetryInfo`, in the details of an error; the body may be a list of one error.

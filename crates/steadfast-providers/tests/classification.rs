@@ -300,3 +300,16 @@ async fn answers_are_read_under_the_wrong_name_and_behind_a_mark() -> TestResult
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn packed_answer_is_named_for_what_it_is() -> TestResult {
+    const PACKED: &[(&str, &str)] = &[
+        ("content-type", "text/event-stream"),
+        ("content-encoding", "gzip"),
+    ];
+    let answered = openai(200, "\u{1f}packed").with(PACKED);
+    let error = answered.read().await?.err().ok_or("nobody can read this")?;
+    assert_eq!(error.kind(), Kind::Protocol);
+    assert!(error.message().contains("`gzip`"), "{error}");
+    Ok(())
+}

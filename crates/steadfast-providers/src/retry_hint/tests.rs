@@ -343,3 +343,14 @@ async fn headers_of_a_stream_count_from_when_they_came() {
     tokio::time::advance(Duration::from_secs(60)).await;
     assert_eq!(left(""), None);
 }
+
+#[test]
+fn dates_of_older_forms_are_read() {
+    for date in ["Sunday, 22-Nov-26 00:00:30 GMT", "Sun Nov 22 00:00:30 2026"] {
+        let mut map = HeaderMap::new();
+        map.insert("date", HeaderValue::from_static(NOW));
+        map.insert("retry-after", HeaderValue::from_static(date));
+        let hint = retry_after(&head(map), None, "").map(|hint| hint.delay.as_secs());
+        assert_eq!(hint, Some(30), "{date}");
+    }
+}
