@@ -1,8 +1,6 @@
 //! Any history that an agent can have, whoever answered in it, sent through both request wires: the
 //! simulator refuses what the vendors refuse, and must refuse none. Answers are not looked at.
 
-#![cfg(all(feature = "anthropic", feature = "openai"))]
-
 use serde_json::{Value, json};
 use steadfast_core::{
     ContentBlock, Message, Model, ModelError, ModelRequest, ModelSettings, Reasoning, Role,
