@@ -14,6 +14,7 @@ use steadfast_core::{ModelDelta, ModelError, ModelErrorKind, ModelStream};
 
 use crate::{
     delta_stream::DeltaStream,
+    error_wire::{self, ErrorObject, Verdict},
     http_client::{Head, body_stream, read_body, read_error_body},
 };
 
@@ -45,8 +46,25 @@ pub(crate) trait AnswerDecoder: Sized + Send + Unpin + 'static {
         deltas: &mut VecDeque<ModelDelta>,
     ) -> Result<(), ModelError>;
 
-    /// Classifies an answer that is an error by its status.
-    fn classify(head: &Head, body: &[u8]) -> ModelError;
+    /// Decides what an error is. The status is the answer's, and says nothing of an error in
+    /// mid-stream.
+    fn judge(error: &ErrorObject<'_>, status: u16) -> Verdict;
+
+    /// Classifies an answer or event that is an error.
+    fn classify(head: &Head, data: &[u8]) -> ModelError {
+        error_wire::classify(head, data, Self::judge)
+    }
+
+    /// Classifies an event, or a body of success, if it is an error.
+    fn classify_if_error(head: &Head, data: &[u8]) -> Option<ModelError> {
+        error_wire::classify_if_error(head, data, Self::judge)
+    }
+
+    /// Says what JSON of another shape is: an error of the server, or none of this wire.
+    fn unexpected(&self, data: &[u8], what: &str, error: serde_json::Error) -> ModelError {
+        Self::classify_if_error(self.head(), data)
+            .unwrap_or_else(|| self.head().unexpected(what, error))
+    }
 }
 
 /// Reads an answer. Asked for a stream, some servers send it whole.

@@ -1,25 +1,12 @@
 //! The errors of the messages wire, classified from code, documented sentence, general type and
 //! status, in this order. Source: the vendor's error reference; each rule by sentence quotes it.
 
-use steadfast_core::{ModelError, ModelErrorKind as Kind};
+use steadfast_core::ModelErrorKind as Kind;
 
-use crate::{
-    error_wire::{self, ErrorObject, Verdict},
-    http_client::Head,
-};
-
-/// Classifies an answer that is an error.
-pub(super) fn classify(head: &Head, body: &[u8]) -> ModelError {
-    error_wire::classify(head, body, judge)
-}
-
-/// Classifies an event, or a body of success, if it is an error.
-pub(super) fn classify_if_error(head: &Head, data: &[u8]) -> Option<ModelError> {
-    error_wire::classify_if_error(head, data, judge)
-}
+use crate::error_wire::{self, ErrorObject, Verdict};
 
 /// Decides what an error is. The status is the answer's, and says nothing of an error in mid-stream.
-fn judge(error: &ErrorObject<'_>, status: u16) -> Verdict {
+pub(super) fn judge(error: &ErrorObject<'_>, status: u16) -> Verdict {
     let of_answer = status;
     let status = error.status(of_answer);
     let codes = || {

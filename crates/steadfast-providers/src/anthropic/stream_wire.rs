@@ -12,6 +12,7 @@ use steadfast_core::{ModelDelta, ModelError};
 use super::{error_wire, request_wire::OPAQUE_KEY};
 use crate::{
     answer::AnswerDecoder,
+    error_wire::{ErrorObject, Verdict},
     finish::Finish,
     http_client::Head,
     scalar::{Text, is_error, mend_surrogates, read_usage},
@@ -96,7 +97,7 @@ impl AnswerDecoder for StreamDecoder {
             }
         };
         if is_error(event.error) {
-            return Err(error_wire::classify(&self.head, data));
+            return Err(Self::classify(&self.head, data));
         }
         let index = event.index.unwrap_or_default();
         let kind = event.kind.as_ref().map_or("", |Text(kind)| kind);
@@ -126,9 +127,9 @@ impl AnswerDecoder for StreamDecoder {
                 self.finish(deltas)?;
                 return Ok(true);
             }
-            "error" => return Err(error_wire::classify(&self.head, data)),
+            "error" => return Err(Self::classify(&self.head, data)),
             // An object without a type is of something between, and may be an error.
-            "" => return error_wire::classify_if_error(&self.head, data).map_or(Ok(false), Err),
+            "" => return Self::classify_if_error(&self.head, data).map_or(Ok(false), Err),
             // Keep-alives, and what the vendor adds: it asks clients to pass over the unknown.
             _ => {}
         }
@@ -145,7 +146,7 @@ impl AnswerDecoder for StreamDecoder {
             Err(error) => return Err(self.unexpected(body, "the body", error)),
         };
         let Some(content) = whole.content else {
-            return Err(error_wire::classify_if_error(&self.head, body)
+            return Err(Self::classify_if_error(&self.head, body)
                 .unwrap_or_else(|| self.head.nothing_in_body()));
         };
         self.start(deltas);
@@ -158,18 +159,12 @@ impl AnswerDecoder for StreamDecoder {
         self.finish(deltas)
     }
 
-    fn classify(head: &Head, body: &[u8]) -> ModelError {
-        error_wire::classify(head, body)
+    fn judge(error: &ErrorObject<'_>, status: u16) -> Verdict {
+        error_wire::judge(error, status)
     }
 }
 
 impl StreamDecoder {
-    /// Says what JSON of another shape is: an error of the server, or none of this wire.
-    fn unexpected(&self, data: &[u8], what: &str, error: serde_json::Error) -> ModelError {
-        error_wire::classify_if_error(&self.head, data)
-            .unwrap_or_else(|| self.head.unexpected(what, error))
-    }
-
     /// Returns whether an event is of a type that is not known, which may have any shape. A delta of
     /// such a type belongs to a block of the provider's own.
     fn passes_over(&mut self, data: &[u8]) -> bool {

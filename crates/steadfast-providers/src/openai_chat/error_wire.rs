@@ -4,25 +4,12 @@
 mod google;
 
 use serde_json::Value;
-use steadfast_core::{ModelError, ModelErrorKind as Kind};
+use steadfast_core::ModelErrorKind as Kind;
 
-use crate::{
-    error_wire::{self, ErrorObject, Verdict},
-    http_client::Head,
-};
-
-/// Classifies an answer that is an error.
-pub(super) fn classify(head: &Head, body: &[u8]) -> ModelError {
-    error_wire::classify(head, body, judge)
-}
-
-/// Classifies an event, or a body of success, if it is an error.
-pub(super) fn classify_if_error(head: &Head, data: &[u8]) -> Option<ModelError> {
-    error_wire::classify_if_error(head, data, judge)
-}
+use crate::error_wire::{self, ErrorObject, Verdict};
 
 /// Decides what an error is. The status is the answer's.
-fn judge(error: &ErrorObject<'_>, status: u16) -> Verdict {
+pub(super) fn judge(error: &ErrorObject<'_>, status: u16) -> Verdict {
     let of_answer = status;
     let status = error.status(of_answer);
     let codes = || {

@@ -12,6 +12,7 @@ use steadfast_core::{ModelDelta, ModelError, StopReason};
 use super::{error_wire, request_wire::OPAQUE_KEY};
 use crate::{
     answer::AnswerDecoder,
+    error_wire::{ErrorObject, Verdict},
     finish::Finish,
     http_client::Head,
     scalar::{Text, mend_surrogates, read_usage},
@@ -65,11 +66,11 @@ impl AnswerDecoder for StreamDecoder {
             return Ok(true);
         }
         let chunk = match serde_json::from_slice::<Chunk<'_>>(data) {
-            Ok(chunk) if chunk.is_error() => return Err(error_wire::classify(&self.head, data)),
+            Ok(chunk) if chunk.is_error() => return Err(Self::classify(&self.head, data)),
             // An object of something between passes, such as a ping; an error without `error` must
             // not. A stream of nothing else has no end marker.
             Ok(chunk) if chunk.is_foreign() => {
-                return error_wire::classify_if_error(&self.head, data).map_or(Ok(false), Err);
+                return Self::classify_if_error(&self.head, data).map_or(Ok(false), Err);
             }
             Ok(chunk) => chunk,
             // What follows a complete answer is missed and not mourned.
@@ -91,9 +92,9 @@ impl AnswerDecoder for StreamDecoder {
         deltas: &mut VecDeque<ModelDelta>,
     ) -> Result<(), ModelError> {
         match serde_json::from_slice::<Chunk<'_>>(body) {
-            Ok(chunk) if chunk.is_error() => Err(error_wire::classify(&self.head, body)),
+            Ok(chunk) if chunk.is_error() => Err(Self::classify(&self.head, body)),
             Ok(chunk) if chunk.choices.as_ref().is_none_or(Vec::is_empty) => {
-                Err(error_wire::classify_if_error(&self.head, body)
+                Err(Self::classify_if_error(&self.head, body)
                     .unwrap_or_else(|| self.head.nothing_in_body()))
             }
             Ok(chunk) => self.take_chunk(chunk, deltas),
@@ -101,18 +102,12 @@ impl AnswerDecoder for StreamDecoder {
         }
     }
 
-    fn classify(head: &Head, body: &[u8]) -> ModelError {
-        error_wire::classify(head, body)
+    fn judge(error: &ErrorObject<'_>, status: u16) -> Verdict {
+        error_wire::judge(error, status)
     }
 }
 
 impl StreamDecoder {
-    /// Says what JSON of another shape is: an error of the server, or none of this wire.
-    fn unexpected(&self, data: &[u8], what: &str, error: serde_json::Error) -> ModelError {
-        error_wire::classify_if_error(&self.head, data)
-            .unwrap_or_else(|| self.head.unexpected(what, error))
-    }
-
     fn take_chunk(
         &mut self,
         chunk: Chunk<'_>,

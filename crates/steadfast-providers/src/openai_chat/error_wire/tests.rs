@@ -1,6 +1,12 @@
 use serde_json::json;
+use steadfast_core::ModelError;
 
 use super::*;
+use crate::{answer::AnswerDecoder, http_client::Head, openai_chat::StreamDecoder};
+
+fn classify(head: &Head, body: &[u8]) -> ModelError {
+    StreamDecoder::classify(head, body)
+}
 
 /// A key without any mark of one, as Mistral and Azure make them.
 const HEX_KEY: &str = "0a1b2c3d4e5f60718293a4b5c6d7e8f9";
@@ -178,7 +184,7 @@ fn status_speaks_where_nothing_else_does() {
 }
 
 fn in_stream(event: Value) -> ModelError {
-    classify_if_error(&head(200), event.to_string().as_bytes()).unwrap()
+    StreamDecoder::classify_if_error(&head(200), event.to_string().as_bytes()).unwrap()
 }
 
 #[test]
@@ -282,7 +288,7 @@ fn every_form_of_an_error_under_success_is_recognised() {
         (json!([]), None),
         (json!(1), None),
     ] {
-        let classified = classify_if_error(&head(200), event.to_string().as_bytes());
+        let classified = StreamDecoder::classify_if_error(&head(200), event.to_string().as_bytes());
         assert_eq!(classified.map(|error| error.kind()), kind, "{event}");
     }
 }
