@@ -124,11 +124,18 @@ impl<B, D: AnswerDecoder> DeltaStream<B, D> {
 
     /// Takes the end of the body.
     fn end(&mut self) {
-        if let Phase::Unframed(body) = &self.phase {
-            match decode_whole::<D>(self.decoder.head().clone(), body) {
+        match &self.phase {
+            Phase::Unframed(body) => match decode_whole::<D>(self.decoder.head().clone(), body) {
                 Ok(deltas) => self.ready = deltas,
                 Err(error) => self.failure = Some(error),
+            },
+            // Said here, where status and identity of the answer are known.
+            Phase::Beginning | Phase::Events if !self.decoder.is_complete() => {
+                let message = "the stream ended without its end marker";
+                let error = ModelError::new(ModelErrorKind::Truncated, message);
+                self.failure = Some(self.decoder.head().locate(error));
             }
+            _ => {}
         }
         self.phase = Phase::Ended;
     }

@@ -67,7 +67,7 @@ pub(crate) fn failure(fault: &Fault) -> Option<Failed> {
         Fault::Status {
             hint: RetryHint::After(hint) | RetryHint::AfterMillis(hint),
             ..
-        } => Some(hint),
+        } if passes(kind) => Some(hint),
         _ => None,
     };
     Some(Failed {
@@ -141,16 +141,23 @@ const fn kind_of_stream_error(error: StreamError) -> Kind {
     }
 }
 
+/// Whether waiting helps at all: a server that refuses a key asks to come back in vain.
+const fn passes(kind: Kind) -> bool {
+    is_transient(kind) || matches!(kind, Kind::QuotaExhausted)
+}
+
 /// The status that an error tells: its own, or in an answer the answer's.
 ///
-/// Of the others nothing is promised: a connection that broke may not have brought one, and a stream
-/// that merely stops is judged by the loop, which knows no status.
+/// Of the others nothing is promised: a connection that broke may not have brought one, and silence is
+/// judged by the loop, which knows no status.
 fn status(fault: &Fault) -> Option<u16> {
     match *fault {
         Fault::Status { status, .. } => Some(status.as_u16()),
         Fault::Quota => Some(429),
         Fault::Cut(moment) if moment != Moment::Request => Some(200),
         Fault::Error(..)
+        | Fault::NoEnd(_)
+        | Fault::Empty
         | Fault::Error200
         | Fault::Html
         | Fault::Malformed
