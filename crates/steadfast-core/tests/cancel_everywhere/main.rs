@@ -5,151 +5,19 @@ mod gates;
 #[path = "../support/laws.rs"]
 mod laws;
 mod rich_run;
+mod scene;
+mod threads;
 
-use std::{error::Error, future::IntoFuture as _, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use futures_core::future::BoxFuture;
-use gates::{Gated, Gates, Target, Then};
+use gates::{Gates, Target, Then};
 use laws::Seen;
-use rich_run::{Told, answer};
-use serde_json::{Value, json};
-use steadfast_core::{
-    AfterModelCallEvent, Agent, AgentEvent, AgentResult, BeforeModelCallEvent, CancellationToken,
-    ConfigError, Conversation, FunctionTool, Message, ModelRetryStrategy, Prompt, Role, Run,
-    RunError, RunErrorKind, StopReason, TokioRuntime, ToolError, millis, secs,
-    testing::{Reply, ScriptedModel},
+use scene::{
+    Checked, DEADLINE, Scene, Stop, WAYS, Way, awaits, check_end, check_left, has_answered,
+    is_record, left_by,
 };
+use steadfast_core::{AgentEvent, CancellationToken, RunErrorKind, StopReason};
 use tokio::time::Instant;
-
-type Checked = Result<(), Box<dyn Error>>;
-type Outcome = Result<AgentResult, RunError>;
-
-/// How a run is run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
-    Awaited,
-    Streamed,
-    Spawned,
-}
-
-const WAYS: [Way; 3] = [Way::Awaited, Way::Streamed, Way::Spawned];
-
-/// Far behind the end of a run that nobody stops.
-const DEADLINE: Duration = secs(1_000);
-
-/// A conversation, its runtime, and what is awaited and told.
-struct Scene {
-    conversation: Conversation,
-    /// How many messages there were before the run.
-    before: usize,
-    way: Way,
-    runtime: &'static Gated,
-    gates: Arc<Gates>,
-    told: Arc<Told>,
-}
-
-impl Scene {
-    fn new(way: Way, target: Option<Target>) -> Result<Self, Box<dyn Error>> {
-        let gates = Gates::new(target);
-        // A spawned run has no conversation; the others go on from one.
-        let before = match way {
-            Way::Spawned => Vec::new(),
-            _ => vec![Message::user("I am Ada."), Message::assistant("Hi.")],
-        };
-        let (agent, told) = rich_run::agent(&gates, before.len() / 2)?;
-        let runtime = Gated {
-            gates: Arc::clone(&gates),
-            clock: TokioRuntime::seeded(7),
-        };
-        Ok(Self {
-            before: before.len(),
-            way,
-            conversation: agent.conversation().with_messages(before),
-            // A task of its own needs what lives as long.
-            runtime: Box::leak(Box::new(runtime)),
-            gates,
-            told,
-        })
-    }
-
-    /// Runs a prompt, or drops it where the gates are reached and it is to be dropped.
-    async fn run(&mut self, stop: Stop) -> Option<Outcome> {
-        let cancel = match stop {
-            Stop::Cancel => self.gates.reached.clone(),
-            _ => CancellationToken::new(),
-        };
-        let (runtime, agent) = (self.runtime, self.conversation.agent().clone());
-        let run: BoxFuture<'_, Outcome> = match self.way {
-            Way::Spawned => Box::pin(prepared(agent.prompt("Weather?"), cancel, runtime).spawn()),
-            way => {
-                let prompt = prepared(self.conversation.prompt("Weather?"), cancel, runtime);
-                match way {
-                    Way::Streamed => Box::pin(collected(prompt)),
-                    _ => Box::pin(prompt.into_future()),
-                }
-            }
-        };
-        let reached = self.gates.reached.clone();
-        let dropped = async move {
-            match stop {
-                Stop::Drop => reached.cancelled().await,
-                _ => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            biased;
-            outcome = run => Some(outcome),
-            () = dropped => None,
-        }
-    }
-
-    fn messages(&self) -> Vec<Arc<Message>> {
-        self.conversation.history().iter().cloned().collect()
-    }
-}
-
-fn prepared<'a>(
-    prompt: Prompt<'a>,
-    cancel: CancellationToken,
-    runtime: &'static Gated,
-) -> Prompt<'a> {
-    prompt
-        .deadline(DEADLINE)
-        .cancel_on(cancel)
-        .on_runtime(runtime)
-}
-
-/// A run whose viewer sees every event.
-async fn collected(prompt: Prompt<'_>) -> Outcome {
-    let mut stream = prompt.stream();
-    while stream.next().await.is_some() {}
-    stream.result().await
-}
-
-/// What stops a run where the gates are reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stop {
-    Never,
-    Cancel,
-    Deadline,
-    Drop,
-    Runtime,
-}
-
-/// What is awaited in a run that nobody stops.
-async fn awaits() -> Result<Vec<String>, Box<dyn Error>> {
-    let mut scene = Scene::new(Way::Awaited, None)?;
-    let outcome = scene.run(Stop::Never).await;
-    let result = outcome.ok_or("it is not dropped")??;
-    assert_eq!(result.text(), answer());
-    laws::check_events(&scene.told.seen());
-    Ok(scene.gates.passed())
-}
-
-/// Whether this await belongs to the runtime, which nobody cuts short.
-fn is_record(await_name: &str) -> bool {
-    await_name.starts_with("record")
-}
 
 #[tokio::test(start_paused = true)]
 async fn rich_run_awaits_wherever_a_run_can() -> Checked {
@@ -180,73 +48,6 @@ async fn rich_run_awaits_wherever_a_run_can() -> Checked {
     }
     Ok(())
 }
-
-/// How many messages a stopped run leaves: its finished turns, and nothing of the one that was cut.
-///
-/// A run that is cancelled while tools run closes that turn, so it is finished when it ends.
-fn left_by(seen: &[Seen]) -> usize {
-    let told = laws::told_messages(&laws::events(seen));
-    laws::finished(&told)
-}
-
-/// Whether the last answer was told: then the run has come to its end, whatever comes after.
-fn has_answered(seen: &[Seen]) -> bool {
-    let told = laws::told_messages(&laws::events(seen));
-    let is_last = |message: &Arc<Message>| {
-        message.role == Role::Assistant && message.stop_reason == Some(StopReason::EndTurn)
-    };
-    told.iter().any(is_last)
-}
-
-/// Checks a scene whose run was stopped: it is at its end, nothing is called any more, the history is
-/// what it should be, and the conversation, the agent and the run go on.
-async fn check_left(scene: &mut Scene, left: usize, stopped: Option<Run>) -> Checked {
-    let calls = scene.gates.calls().len();
-    // A task that is aborted ends at its next turn.
-    tokio::task::yield_now().await;
-    let told = scene.told.seen().len();
-    tokio::time::sleep(secs(3_600)).await;
-    assert_eq!(
-        scene.gates.calls().len(),
-        calls,
-        "nothing is called any more"
-    );
-    assert_eq!(scene.told.seen().len(), told, "nothing is told any more");
-    let left = if scene.way == Way::Spawned { 0 } else { left };
-    assert_eq!(scene.messages().len(), scene.before + left);
-    laws::check_history(&scene.messages());
-
-    scene.gates.open();
-    if let Some(run) = stopped {
-        // A tool that has answered is not run again.
-        let resumed = scene
-            .conversation
-            .agent()
-            .resume(run)
-            .deadline(DEADLINE)
-            .on_runtime(scene.runtime);
-        let went_on = resumed.await?;
-        assert_eq!(went_on.text(), answer());
-        laws::check_history(went_on.messages());
-    }
-    scene.told.clear();
-    let next = scene.conversation.prompt("And now?").await?;
-    assert_eq!(
-        (next.stop_reason(), next.text()),
-        (StopReason::EndTurn, &*answer())
-    );
-    laws::check_events(&scene.told.seen());
-    laws::check_history(&scene.messages());
-    Ok(())
-}
-
-/// Checks the end of a run that was stopped in good order at this moment.
-fn check_end(scene: &Scene, stopped_at: Instant) {
-    let took = stopped_at.elapsed();
-    assert!(took <= millis(5), "{took:?}");
-    laws::check_events(&scene.told.seen());
-}
-
 #[tokio::test(start_paused = true)]
 async fn cancelling_at_any_await_ends_the_run_in_good_order() -> Checked {
     for (number, name) in awaits().await?.into_iter().enumerate() {
@@ -437,60 +238,4 @@ async fn viewer_cancels_or_drops_after_any_event() -> Checked {
         }
     }
     Ok(())
-}
-
-/// An agent that answers after two retries and two tools, and in which no time passes.
-fn timeless_agent() -> Result<Agent, ConfigError> {
-    let replies = [
-        Reply::throttled(),
-        Reply::text("half").then_cut(),
-        Reply::tool_calls([("look", json!({})), ("look", json!({}))]),
-        Reply::text("Rain."),
-    ];
-    let look = FunctionTool::new("look", "", |_: Value| async {
-        tokio::task::yield_now().await;
-        Ok::<_, ToolError>("seen")
-    });
-    Agent::builder()
-        .model(ScriptedModel::new(replies))
-        .tool(look)
-        .retry_strategy(ModelRetryStrategy::new().initial_delay(Duration::ZERO))
-        .on_async(|_: &mut BeforeModelCallEvent| Box::pin(tokio::task::yield_now()))
-        .on_async(|_: &mut AfterModelCallEvent| Box::pin(tokio::task::yield_now()))
-        .build()
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn cancelling_from_another_thread_ends_the_run_in_good_order() {
-    // Everything is ready at once, and a yield lets the other thread in.
-    let run = |yields: usize| {
-        let token = CancellationToken::new();
-        let later = token.clone();
-        tokio::spawn(async move {
-            for _ in 0..yields {
-                tokio::task::yield_now().await;
-            }
-            later.cancel();
-        });
-        tokio::spawn(async move {
-            let mut conversation = timeless_agent().unwrap().conversation();
-            let began = Instant::now();
-            let mut stream = conversation.prompt("Go.").cancel_on(token).stream();
-            let mut seen = Vec::new();
-            while let Some(event) = stream.next().await {
-                seen.push((began.elapsed(), event));
-            }
-            let stop_reason = stream.result().await.unwrap().stop_reason();
-            (seen, stop_reason, conversation)
-        })
-    };
-    let runs: Vec<_> = (0..200).map(|number| run(number % 20)).collect();
-
-    for run in runs {
-        let (seen, stop_reason, conversation) = run.await.unwrap();
-        let ends = [StopReason::EndTurn, StopReason::Cancelled];
-        assert!(ends.contains(&stop_reason), "{stop_reason:?}");
-        laws::check_events(&seen);
-        laws::check_history(conversation.history().iter());
-    }
 }
