@@ -13,8 +13,8 @@ use std::{sync::Arc, time::Duration};
 use gates::{Gates, Target, Then};
 use laws::Seen;
 use scene::{
-    Checked, DEADLINE, Scene, Stop, WAYS, Way, awaits, check_end, check_left, has_answered,
-    is_record, left_by,
+    Checked, DEADLINE, Scene, Stop, WAYS, Way, awaits, check_dropped, check_end, check_left,
+    has_answered, has_ended, is_record, left_by,
 };
 use steadfast_core::{AgentEvent, CancellationToken, RunErrorKind, StopReason};
 use tokio::time::Instant;
@@ -39,6 +39,7 @@ async fn rich_run_awaits_wherever_a_run_can() -> Checked {
         "model",
         "delta",
         "tool",
+        "pacer",
         "wait before a retry",
         "wait before a tool's retry",
         "record begins",
@@ -153,6 +154,7 @@ async fn run_dropped_at_any_await_leaves_the_history_as_it_was() -> Checked {
             let outcome = scene.run(Stop::Drop).await;
 
             assert!(outcome.is_none(), "{number} {name} {way:?}");
+            check_dropped(&scene).await;
             check_left(&mut scene, 0, None).await?;
         }
     }
@@ -189,12 +191,11 @@ async fn run_stopped_by_its_runtime_at_any_step_goes_on() -> Checked {
                 "{at}"
             );
             // It goes on elsewhere: nobody is told that it has ended.
-            let ended = |(_, event): &Seen| {
-                matches!(event, AgentEvent::Result(_) | AgentEvent::ForceStop(_))
-            };
-            let told_end = scene.told.seen().iter().any(ended);
+            let seen = scene.told.seen();
             // Only the very last record, of the end itself, comes after it was told.
-            assert!(!told_end || has_answered(&scene.told.seen()), "{at}");
+            assert!(!has_ended(&seen) || has_answered(&seen), "{at}");
+            let dropped = |(_, event): &Seen| matches!(event, AgentEvent::RunDropped(_));
+            assert!(!seen.iter().any(dropped), "{at}");
             check_left(&mut scene, 0, Some(error.into_run())).await?;
         }
     }
@@ -224,6 +225,7 @@ async fn viewer_cancels_or_drops_after_any_event() -> Checked {
 
             if drops {
                 drop(stream);
+                check_dropped(&scene).await;
                 check_left(&mut scene, 0, None).await?;
                 continue;
             }

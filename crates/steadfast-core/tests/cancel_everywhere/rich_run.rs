@@ -1,7 +1,11 @@
 //! A run that awaits everywhere a run can: an async hook at each event, an attempt that fails after
-//! text, a wait, two tools of which one is retried after a wait, and a second turn.
+//! text, a wait, a pacer that lets calls in, two tools of which one is retried after a wait, and a
+//! second turn.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use futures_util::stream;
 use serde_json::{Value, json};
@@ -27,11 +31,54 @@ pub(crate) fn answer() -> String {
     "Rain. ".repeat(BURST)
 }
 
-/// What an observer was told, and when.
+/// What an observer was told, and when; and what is open: hooks that have begun something, calls that
+/// a pacer has let in.
 #[derive(Debug)]
 pub(crate) struct Told {
     began: Instant,
     seen: Mutex<Vec<Seen>>,
+    pub(crate) attempts: Bracket,
+    pub(crate) tool_calls: Bracket,
+    permits: AtomicUsize,
+}
+
+/// What the `Before` hooks of an event opened and its `After` hooks closed.
+#[derive(Debug, Default)]
+pub(crate) struct Bracket {
+    opened: AtomicUsize,
+    closed: AtomicUsize,
+}
+
+impl Bracket {
+    fn open(&self) {
+        self.opened.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn close(&self) {
+        let [opened, closed] = self.counts();
+        assert!(closed < opened, "only what was opened is closed");
+        self.closed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn counts(&self) -> [usize; 2] {
+        [&self.opened, &self.closed].map(|count| count.load(Ordering::Relaxed))
+    }
+}
+
+/// What a pacer lets a call in with.
+struct Permit(Arc<Told>);
+
+impl Permit {
+    fn new(told: &Arc<Told>) -> Self {
+        told.permits.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(told))
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.permits.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Told {
@@ -41,6 +88,11 @@ impl Told {
 
     pub(crate) fn seen(&self) -> Vec<Seen> {
         self.lock().clone()
+    }
+
+    /// How many permits of the pacer are held.
+    pub(crate) fn permits(&self) -> usize {
+        self.permits.load(Ordering::Relaxed)
     }
 
     /// Forgets what was told.
@@ -57,6 +109,9 @@ pub(crate) fn agent(
     let told = Arc::new(Told {
         began: Instant::now(),
         seen: Mutex::default(),
+        attempts: Bracket::default(),
+        tool_calls: Bracket::default(),
+        permits: AtomicUsize::default(),
     });
     let mut hooks = HookRegistry::new();
     let telling = Arc::clone(&told);
@@ -65,6 +120,8 @@ pub(crate) fn agent(
             .lock()
             .push((telling.began.elapsed(), event.clone()));
     });
+    bracket(&mut hooks, &told);
+    pace(&mut hooks, gates, &told);
     await_at::<BeforeInvocationEvent>(&mut hooks, gates);
     await_at::<AfterInvocationEvent>(&mut hooks, gates);
     await_at::<MessageAddedEvent>(&mut hooks, gates);
@@ -86,6 +143,7 @@ pub(crate) fn agent(
     });
     let mut builder = Agent::builder().hooks(hooks).model(Gated {
         gates: Arc::clone(gates),
+        told: Arc::clone(&told),
         answers_before,
     });
     for name in ["look", "flaky"] {
@@ -109,6 +167,45 @@ pub(crate) fn agent(
     Ok((builder.build()?, told))
 }
 
+/// Notes what is begun before any other hook is asked, and what ends.
+fn bracket(hooks: &mut HookRegistry, told: &Arc<Told>) {
+    let notes = || Arc::clone(told);
+    let (began, ended) = (notes(), notes());
+    let first = i32::MIN;
+    hooks
+        .order(first)
+        .on(move |_: &mut BeforeModelCallEvent| began.attempts.open());
+    hooks
+        .order(first)
+        .on(move |_: &mut AfterModelCallEvent| ended.attempts.close());
+    let (began, ended) = (notes(), notes());
+    hooks
+        .order(first)
+        .on(move |_: &mut BeforeToolCallEvent| began.tool_calls.open());
+    hooks
+        .order(first)
+        .on(move |_: &mut AfterToolCallEvent| ended.tool_calls.close());
+}
+
+/// Lets the calls in one by one that are paced.
+fn pace(hooks: &mut HookRegistry, gates: &Arc<Gates>, told: &Arc<Told>) {
+    let (gates, told) = (Arc::clone(gates), Arc::clone(told));
+    hooks.on(move |event: &mut BeforeModelCallEvent| {
+        if is_paced(event.attempt()) {
+            let (gates, permit) = (Arc::clone(&gates), Permit::new(&told));
+            event.wait_for(secs(1), async move {
+                gates.pass("pacer").await;
+                permit
+            });
+        }
+    });
+}
+
+/// The second attempt of a turn, which comes after a wait.
+const fn is_paced(attempt: u32) -> bool {
+    attempt == 2
+}
+
 fn await_at<E: AsyncHookEvent>(hooks: &mut HookRegistry, gates: &Arc<Gates>) {
     let gates = Arc::clone(gates);
     hooks.on_async(move |_: &mut E| {
@@ -120,6 +217,7 @@ fn await_at<E: AsyncHookEvent>(hooks: &mut HookRegistry, gates: &Arc<Gates>) {
 /// The model of this run.
 struct Gated {
     gates: Arc<Gates>,
+    told: Arc<Told>,
     answers_before: usize,
 }
 
@@ -131,6 +229,8 @@ impl Model for Gated {
 
     async fn stream(&self, request: ModelRequest) -> Result<ModelStream, ModelError> {
         self.gates.call();
+        let held = usize::from(is_paced(request.attempt()));
+        assert_eq!(self.told.permits(), held, "the call holds what let it in");
         laws::check_history(request.history().iter());
         self.gates.pass("model").await;
         let said = request.history().iter();

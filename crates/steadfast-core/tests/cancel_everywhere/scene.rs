@@ -5,8 +5,8 @@ use std::{error::Error, future::IntoFuture as _, sync::Arc, time::Duration};
 
 use futures_core::future::BoxFuture;
 use steadfast_core::{
-    AgentResult, CancellationToken, Conversation, Message, Prompt, Role, Run, RunError, StopReason,
-    TokioRuntime, millis, secs,
+    AgentEvent, AgentResult, CancellationToken, Conversation, Message, Prompt, Role, Run, RunError,
+    StopReason, TokioRuntime, millis, secs,
 };
 use tokio::time::Instant;
 
@@ -177,6 +177,7 @@ pub(crate) async fn check_left(scene: &mut Scene, left: usize, stopped: Option<R
         "nothing is called any more"
     );
     assert_eq!(scene.told.seen().len(), told, "nothing is told any more");
+    assert_eq!(scene.told.permits(), 0, "a pacer's permit is given back");
     let left = if scene.way == Way::Spawned { 0 } else { left };
     assert_eq!(scene.messages().len(), scene.before + left);
     laws::check_history(&scene.messages());
@@ -210,4 +211,35 @@ pub(crate) fn check_end(scene: &Scene, stopped_at: Instant) {
     let took = stopped_at.elapsed();
     assert!(took <= millis(5), "{took:?}");
     laws::check_events(&scene.told.seen());
+    check_closed(scene);
+}
+
+/// Checks that whatever hooks began was ended, however the run was stopped.
+fn check_closed(scene: &Scene) {
+    for bracket in [&scene.told.attempts, &scene.told.tool_calls] {
+        let [opened, closed] = bracket.counts();
+        assert_eq!(opened, closed, "what a hook opened is closed");
+    }
+}
+
+/// Checks what is told of a run that was dropped: its drop, once and last, if its beginning was told
+/// and its end was not.
+pub(crate) async fn check_dropped(scene: &Scene) {
+    // A task that is aborted ends at its next turn.
+    tokio::task::yield_now().await;
+    let seen = scene.told.seen();
+    if seen.is_empty() {
+        return;
+    }
+    match has_ended(&seen) {
+        true => laws::check_events(&seen),
+        false => laws::check_dropped(&seen),
+    }
+}
+
+/// Whether an end was told.
+pub(crate) fn has_ended(seen: &[Seen]) -> bool {
+    let is_end =
+        |(_, event): &Seen| matches!(event, AgentEvent::Result(_) | AgentEvent::ForceStop(_));
+    seen.iter().any(is_end)
 }

@@ -3,8 +3,11 @@
 //! Runs are drawn from a fixed seed, so that only a change of the code can make a test fail.
 //! `PROPTEST_RNG_SEED` draws others, and `PROPTEST_CASES` more of them.
 
+mod bracket;
+mod dropped;
 #[path = "../support/laws.rs"]
 mod laws;
+mod paced;
 mod replay;
 mod scenario;
 mod stored;
@@ -14,12 +17,15 @@ mod world;
 
 use std::{cell::RefCell, collections::BTreeSet, future::Future, sync::Arc, time::Duration};
 
+use paced::Paced;
 use proptest::{
     prelude::Strategy,
     test_runner::{Config, RngSeed, TestCaseError, TestRunner},
 };
 use scenario::{Policy, Scenario, Stop};
-use steadfast_core::{AgentEvent, CancellationToken, Message, Role, StopReason, millis};
+use steadfast_core::{
+    AgentEvent, CancellationToken, ContentBlock, Message, Role, StopReason, millis,
+};
 use world::{World, stream};
 
 /// What became of a property on one value: an assertion that fails panics, which is caught.
@@ -70,13 +76,13 @@ fn paused<T>(work: impl Future<Output = T>) -> T {
 /// Design 2.3 and 5: the deltas of the attempts that were not discarded are the text of the messages
 /// in the history; every attempt ends in exactly one of message and discard, with numbers without
 /// gaps; every wait is told, and only if a retry follows; tools start after a complete message and
-/// every call is answered directly after; exactly one of result and force stop is told, last.
+/// every call is answered directly after; what a hook opened it can close, and nothing that lets a call
+/// in is held longer than its attempt; exactly one of result and force stop is told, last.
 /// Section 3: what a conversation keeps of it.
 #[test]
 fn every_run_obeys_the_laws() {
     let met = RefCell::new(BTreeSet::new());
-    let cases = (scenario::scenario(), scenario::stop());
-    holds(1_500, cases, |(scenario, stop)| {
+    holds(1_500, scenario::stopped_scenario(), |(scenario, stop)| {
         let mut met = met.borrow_mut();
         paused(obeys(scenario, *stop, &mut met))
     });
@@ -94,11 +100,18 @@ fn every_run_obeys_the_laws() {
 }
 
 /// What so many runs must have come across.
-const TO_BE_MET: [&str; 26] = [
+const TO_BE_MET: [&str; 33] = [
     "reasoning_delta",
     "event_loop_throttle hint",
     "event_loop_throttle backoff",
     "event_loop_throttle hook",
+    "event_loop_throttle pacer",
+    "message end_turn",
+    "message tool_use",
+    "message pause_turn",
+    "message pause_turn opaque",
+    "message tool_use opaque",
+    "message max_tokens",
     "tool_finished true",
     "tool_finished false",
     "attempt_discarded model_error",
@@ -132,9 +145,16 @@ fn kind(event: &AgentEvent) -> Option<String> {
         "/ok",
         "/error/kind",
         "/stop_reason",
+        "/message/stop_reason",
     ];
     let detail = details.iter().find_map(|detail| stored.pointer(detail));
-    let kind = format!("{} {}", stored.get("type")?, detail.unwrap_or_default());
+    let mut kind = format!("{} {}", stored.get("type")?, detail.unwrap_or_default());
+    if let AgentEvent::Message(added) = event
+        && (added.message().content.iter())
+            .any(|block| matches!(block, ContentBlock::Opaque { .. }))
+    {
+        kind += " opaque";
+    }
     Some(kind.replace('"', "").replace(" null", ""))
 }
 
@@ -163,7 +183,8 @@ async fn obeys(scenario: &Scenario, stop: Stop, met: &mut BTreeSet<String>) -> H
 
         canceller.abort();
         laws::check_events(&seen);
-        check_waits(&seen);
+        check_waits(&seen, &world.log.paced);
+        world.log.check_closed();
         let events = laws::events(&seen);
         met.extend(events.iter().filter_map(kind));
         let observed = world.log.told().split_off(told_before);
@@ -198,35 +219,50 @@ async fn obeys(scenario: &Scenario, stop: Stop, met: &mut BTreeSet<String>) -> H
     Ok(())
 }
 
-/// Every wait before a retry was told, and is as long as it was told to be.
-fn check_waits(seen: &[laws::Seen]) {
-    let (mut began, mut discarded, mut throttle) = (Duration::ZERO, None, None);
+/// Every wait was told, is as long as it was told to be, and counts as what it was.
+fn check_waits(seen: &[laws::Seen], paced: &Paced) {
+    let mut discarded = None;
+    // Since when, how long, and when it was told.
+    let mut throttle: Option<(Duration, Duration, Duration)> = None;
     let mut waited = Duration::ZERO;
-    for (at, event) in seen {
+    for (told_at, event) in seen {
+        let at = event.scope().at;
         match event {
             AgentEvent::AttemptStarted(_) => {
                 match (discarded, throttle) {
-                    (Some(_), Some((told, delay))) => {
-                        assert!(*at - told <= delay + TICK, "a longer wait: {event:?}");
-                        assert!(*at - began >= delay, "a shorter wait: {event:?}");
+                    (Some(_), Some((since, delay, told_at))) => {
+                        // Hooks that are asked before it is told may take longer than the wait.
+                        let ends = (since + delay).max(told_at);
+                        assert!(at <= ends + TICK, "a longer wait: {event:?}");
+                        assert!(at >= since + delay, "a shorter wait: {event:?}");
                         waited += delay;
                     }
-                    (Some(discarded), None) => assert_eq!(*at, discarded, "{event:?}"),
+                    (Some(discarded), None) => assert_eq!(at, discarded, "{event:?}"),
                     (None, _) => {}
                 }
-                (began, discarded, throttle) = (*at, None, None);
+                (discarded, throttle) = (None, None);
             }
-            AgentEvent::AttemptDiscarded(_) => discarded = Some(*at),
-            AgentEvent::EventLoopThrottle(event) => throttle = Some((*at, event.delay())),
+            // Its hooks may have awaited before it was told.
+            AgentEvent::AttemptDiscarded(_) => discarded = Some(*told_at),
+            AgentEvent::EventLoopThrottle(event) => match discarded {
+                Some(_) => throttle = Some((at, event.delay(), *told_at)),
+                // A pacer's wait lasts as long as it takes.
+                None => {
+                    let end = paced.end((event.turn(), event.attempt()));
+                    waited += end.unwrap_or_default() - at;
+                }
+            },
             AgentEvent::Result(end) => {
-                // The last wait may have been cut short.
-                let cut = throttle.map_or(Duration::ZERO, |(told, delay)| delay.min(*at - told));
-                let most = throttle.map_or(waited, |(_, delay)| waited + delay);
+                // The last wait may have been cut short, and hooks have their grace after it.
+                let cut =
+                    throttle.map_or(Duration::ZERO, |(since, delay, _)| delay.min(at - since));
                 let told = end.result().waited();
-                assert!(
-                    told <= most && told + GRACE + TICK >= waited + cut,
-                    "{event:?}"
-                );
+                assert!(told <= waited + cut, "{told:?}, not {waited:?} and {cut:?}");
+                let least = (waited + cut).saturating_sub(GRACE + TICK);
+                assert!(told >= least, "{told:?}, not {waited:?} and {cut:?}");
+                if throttle.is_none() {
+                    assert_eq!(told, waited, "{event:?}");
+                }
             }
             _ => {}
         }
@@ -277,7 +313,8 @@ fn no_answers_of_hooks_make_the_loop_spin() {
             let (seen, _) = stream(world.agent.prompt("Go.")).await;
 
             laws::check_events(&seen);
-            check_waits(&seen);
+            check_waits(&seen, &world.log.paced);
+            world.log.check_closed();
             let [calls, ..] = world.log.done();
             let cap = usize::try_from(limits.max_turns * limits.max_attempts).unwrap_or_default();
             assert!(calls <= cap, "{calls} calls, at most {cap}");

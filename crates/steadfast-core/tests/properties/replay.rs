@@ -203,6 +203,7 @@ async fn lives_on(scenario: &Scenario, records: usize) -> Held {
         let runtime = Watched::new(dying, &mortal);
         let mut remembered = mortal.agent.conversation();
         let life = remembered.prompt("Go.").on_runtime(&runtime).await;
+        mortal.log.paced.check_given_back();
         let begun = runtime.begun();
         assert!(
             begun.iter().all(|name| !recorded.contains(name)),

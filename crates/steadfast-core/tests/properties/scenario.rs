@@ -21,6 +21,10 @@ pub(crate) struct Scenario {
     pub(crate) retries: Retries,
     pub(crate) limits: LimitsPlan,
     pub(crate) policy: Policy,
+    /// How many observers watch it.
+    pub(crate) observers: usize,
+    /// Whether hooks note what begins and ends: without them an event may have no hook at all.
+    pub(crate) brackets: bool,
 }
 
 /// One call of the model.
@@ -38,6 +42,9 @@ pub(crate) enum Piece {
     Text(&'static str),
     Refusal(&'static str),
     Reasoning(&'static str),
+    /// Something that belongs to what was thought.
+    Sealed,
+    /// A block that only its provider understands.
     Opaque,
     Call(&'static str),
     Input(usize, &'static str),
@@ -129,6 +136,16 @@ pub(crate) enum Say {
     Rename(&'static str),
     Resume,
     Fail,
+    /// Has the call wait.
+    WaitFor(PacedWait),
+}
+
+/// A wait that a pacer declares: what it expects, and what comes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PacedWait {
+    pub(crate) expected: Duration,
+    /// None if the call is never let in.
+    pub(crate) real: Option<Duration>,
 }
 
 #[derive(Debug, Clone)]
@@ -166,27 +183,51 @@ pub(crate) struct Stop {
 }
 
 pub(crate) fn scenario() -> impl Strategy<Value = Scenario> {
-    let hooks = vec(
-        hook(any::<bool>().prop_map(|repeats| repeats).boxed()),
-        0..5,
-    );
-    parts(hooks.boxed())
+    endless().prop_map(Scenario::that_ends)
+}
+
+/// Scenarios in which a pacer may never let a call in.
+fn endless() -> impl Strategy<Value = Scenario> {
+    parts(vec(hook(any::<bool>().boxed()), 0..5).boxed())
 }
 
 /// Scenarios whose hooks ask for ever for what they ask for once.
 pub(crate) fn stubborn() -> impl Strategy<Value = Scenario> {
-    parts(vec(hook(Just(true).boxed()), 1..7).boxed())
+    parts(vec(hook(Just(true).boxed()), 1..7).boxed()).prop_map(Scenario::that_ends)
+}
+
+/// Scenarios with what may stop them; what would never end is stopped.
+pub(crate) fn stopped_scenario() -> impl Strategy<Value = (Scenario, Stop)> {
+    (endless(), stop()).prop_map(|(scenario, stop)| match (stop.deadline, stop.cancel) {
+        (None, None) => (scenario.that_ends(), stop),
+        _ => (scenario, stop),
+    })
+}
+
+impl Scenario {
+    /// The same, in which every call is let in at last.
+    fn that_ends(mut self) -> Self {
+        for say in self.hooks.iter_mut().flat_map(|hook| &mut hook.says) {
+            if let Say::WaitFor(wait) = say {
+                wait.real.get_or_insert(secs(7));
+            }
+        }
+        self
+    }
 }
 
 fn parts(hooks: BoxedStrategy<Vec<HookPlan>>) -> impl Strategy<Value = Scenario> {
     let turns = vec(vec(call(), 0..4), 0..5);
-    (turns, hooks, retries(), limits(), policy()).prop_map(
-        |(turns, hooks, retries, limits, policy)| Scenario {
+    let watchers = (1..4_usize, any::<bool>());
+    (turns, hooks, retries(), limits(), policy(), watchers).prop_map(
+        |(turns, hooks, retries, limits, policy, (observers, brackets))| Scenario {
             turns,
             hooks,
             retries,
             limits,
             policy,
+            observers,
+            brackets,
         },
     )
 }
@@ -296,6 +337,7 @@ fn piece() -> impl Strategy<Value = Piece> {
         5 => words().prop_map(Piece::Text),
         1 => words().prop_map(Piece::Refusal),
         1 => words().prop_map(Piece::Reasoning),
+        1 => Just(Piece::Sealed),
         1 => Just(Piece::Opaque),
         4 => select(&TOOLS[..]).prop_map(Piece::Call),
         // Mostly for a call that was started.
@@ -310,6 +352,7 @@ fn stop_reason() -> impl Strategy<Value = StopReason> {
     prop_oneof![
         4 => Just(StopReason::EndTurn),
         6 => Just(StopReason::ToolUse),
+        2 => Just(StopReason::PauseTurn),
         2 => select(&[
             StopReason::MaxTokens,
             StopReason::StopSequence,
@@ -341,7 +384,16 @@ fn say() -> impl Strategy<Value = Say> {
         1 => select(&TOOLS[..]).prop_map(Say::Rename),
         2 => Just(Say::Resume),
         1 => Just(Say::Fail),
+        4 => paced_wait().prop_map(Say::WaitFor),
     ]
+}
+
+/// A pacer may be right, too early or too late; or nobody lets the call in.
+fn paced_wait() -> impl Strategy<Value = PacedWait> {
+    let right = pause().prop_map(|wait| (wait, Some(wait)));
+    let wrong = (pause(), option::weighted(0.8, pause()));
+    prop_oneof![right.boxed(), wrong.boxed()]
+        .prop_map(|(expected, real)| PacedWait { expected, real })
 }
 
 fn hook(repeats: BoxedStrategy<bool>) -> impl Strategy<Value = HookPlan> {

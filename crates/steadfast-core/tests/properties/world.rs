@@ -16,7 +16,7 @@ use steadfast_core::{
     AgentBuilder, AgentEvent, AgentResult, AsyncHookEvent, AttemptDiscardedEvent,
     BeforeInvocationEvent, BeforeModelCallEvent, BeforeToolCallEvent, BeforeToolsEvent,
     ConfigError, EventLoopThrottleEvent, ForceStopEvent, FunctionTool, HookError, HookRegistry,
-    MessageAddedEvent, Model, ModelDelta, ModelError, ModelRequest, ModelRetryStrategy,
+    Message, MessageAddedEvent, Model, ModelDelta, ModelError, ModelRequest, ModelRetryStrategy,
     ModelStream, NoopRetryStrategy, Prompt, Role, RunError, StopReason, ToolError, Usage,
     async_trait, secs,
 };
@@ -24,7 +24,9 @@ use steadfast_core::{
 use tokio::time::Instant;
 
 use crate::{
+    bracket::{self, Bracket},
     laws::{self, Seen},
+    paced::{self, Paced},
     scenario::{At, Call, End, Fault, HookPlan, Piece, Policy, Retries, Say, Scenario},
 };
 
@@ -37,21 +39,52 @@ pub(crate) struct Log {
     pub(crate) calls: AtomicUsize,
     pub(crate) tools: AtomicUsize,
     pub(crate) asked: AtomicUsize,
-    told: Mutex<Vec<AgentEvent>>,
+    pub(crate) attempts: Bracket,
+    pub(crate) tool_calls: Bracket,
+    pub(crate) paced: Paced,
+    told: Vec<Told>,
+}
+
+/// What one observer was told.
+type Told = Arc<Mutex<Vec<AgentEvent>>>;
+
+fn lock<T>(list: &Mutex<T>) -> MutexGuard<'_, T> {
+    list.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Log {
-    fn lock(&self) -> MutexGuard<'_, Vec<AgentEvent>> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    fn new(observers: usize) -> Self {
+        Self {
+            told: (0..observers).map(|_| Told::default()).collect(),
+            ..Self::default()
+        }
     }
 
-    /// What observers were told.
+    /// What observers were told: all of them the same.
     pub(crate) fn told(&self) -> Vec<AgentEvent> {
-        self.lock().clone()
+        let mut told = self.told.iter().map(|told| lock(told).clone());
+        let first = told.next().unwrap_or_default();
+        for other in told {
+            assert_eq!(other, first, "every observer is told everything");
+        }
+        first
     }
 
     pub(crate) fn told_count(&self) -> usize {
-        self.lock().len()
+        self.told.first().map_or(0, |told| lock(told).len())
+    }
+
+    /// Checks that nothing is open once a run has ended: what was begun was ended, and no call holds
+    /// what let it in.
+    pub(crate) fn check_closed(&self) {
+        for bracket in [&self.attempts, &self.tool_calls] {
+            assert_eq!(
+                bracket.opened(),
+                bracket.closed(),
+                "what a hook opened is closed"
+            );
+        }
+        self.paced.check_given_back();
     }
 
     /// Model calls, tool calls, hooks that were asked, events that were told.
@@ -73,14 +106,20 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(scenario: &Scenario) -> Result<Self, ConfigError> {
-        let log = Arc::new(Log::default());
+        let log = Arc::new(Log::new(scenario.observers));
         let model = Following {
             turns: scenario.turns.clone(),
             log: Arc::clone(&log),
         };
         let mut hooks = HookRegistry::new();
-        let told = Arc::clone(&log);
-        hooks.observe(move |event: &AgentEvent| told.lock().push(event.clone()));
+        for told in &log.told {
+            let told = Arc::clone(told);
+            hooks.observe(move |event: &AgentEvent| lock(&told).push(event.clone()));
+        }
+        paced::observe(&mut hooks, &log);
+        if scenario.brackets {
+            bracket::register(&mut hooks, &log);
+        }
         for plan in &scenario.hooks {
             register(&mut hooks, plan, &log);
         }
@@ -161,9 +200,12 @@ impl Model for Following {
     async fn stream(&self, request: ModelRequest) -> Result<ModelStream, ModelError> {
         let calls = self.log.calls.fetch_add(1, Ordering::Relaxed);
         assert!(calls < SPINNING, "the loop spins");
+        self.log.paced.check_held();
         laws::check_history(request.history().iter());
-        let last = request.history().last().map(|message| message.role);
-        assert_eq!(last, Some(Role::User), "somebody asks");
+        let asks = |last: &Arc<Message>| {
+            last.role == Role::User || last.stop_reason == Some(StopReason::PauseTurn)
+        };
+        assert!(request.history().last().is_some_and(asks), "somebody asks");
         let said = request.history().iter();
         let turn = said
             .filter(|message| message.role == Role::Assistant)
@@ -210,7 +252,8 @@ fn answer(call: &Call) -> ModelStream {
             Piece::Text(text) => ModelDelta::Text((*text).into()),
             Piece::Refusal(text) => ModelDelta::Refusal((*text).into()),
             Piece::Reasoning(text) => ModelDelta::Reasoning((*text).into()),
-            Piece::Opaque => ModelDelta::ReasoningOpaque(json!({"sealed": 1.5})),
+            Piece::Sealed => ModelDelta::ReasoningOpaque(json!({"sealed": 1.5})),
+            Piece::Opaque => ModelDelta::Opaque(json!({"following": {"block": 1.5}})),
             Piece::Call(name) => {
                 started += 1;
                 ModelDelta::ToolUseStart {
@@ -273,13 +316,13 @@ fn register(hooks: &mut HookRegistry, plan: &HookPlan, log: &Arc<Log>) {
 
 fn ask<E: Hears>(hooks: &mut HookRegistry, plan: &HookPlan, log: &Arc<Log>) {
     let (plan, log) = (Arc::new(plan.clone()), Arc::clone(log));
-    let hear = |plan: &HookPlan, log: &Log, event: &mut E| {
+    let hear = |plan: &HookPlan, log: &Arc<Log>, event: &mut E| {
         let asked = log.asked.fetch_add(1, Ordering::Relaxed);
         assert!(asked < SPINNING, "the loop spins");
         match plan.answer(event.nth()) {
             Some(Say::Fail) => Err(HookError::new("as the scenario wants")),
             Some(say) => {
-                event.hear(say);
+                event.hear(say, log);
                 Ok(())
             }
             None => Ok(()),
@@ -307,7 +350,7 @@ trait Hears: AsyncHookEvent {
     /// Its place in the run as a number: the same in a replay.
     fn nth(&self) -> usize;
 
-    fn hear(&mut self, say: &Say);
+    fn hear(&mut self, say: &Say, log: &Arc<Log>);
 }
 
 fn nth(turn: u32, within: u32) -> usize {
@@ -322,49 +365,49 @@ macro_rules! hears {
                 nth(self.turn(), within(self))
             }
 
-            fn hear(&mut self, say: &Say) {
-                let hear: fn(&mut Self, &Say) = $hear;
-                hear(self, say);
+            fn hear(&mut self, say: &Say, log: &Arc<Log>) {
+                let hear: fn(&mut Self, &Say, &Arc<Log>) = $hear;
+                hear(self, say, log);
             }
         }
     )+};
 }
 
 hears! {
-    BeforeInvocationEvent: |_| 1, |event, say| {
+    BeforeInvocationEvent: |_| 1, |event, say, _| {
         if let Say::Instead(text) = say {
             event.cancel = Some((*text).into());
         }
     };
-    AfterInvocationEvent: |_| 1, |event, say| {
+    AfterInvocationEvent: |_| 1, |event, say, _| {
         if matches!(say, Say::Resume) {
             event.resume = Some("Go on.".into());
         }
     };
-    MessageAddedEvent: |event| 1 + u32::from(event.message().role == Role::Assistant), |_, _| {};
-    BeforeModelCallEvent: |event| event.attempt(), |event, say| {
-        if let Say::Instead(text) = say {
-            event.cancel = Some((*text).into());
-        }
+    MessageAddedEvent: |event| 1 + u32::from(event.message().role == Role::Assistant), |_, _, _| {};
+    BeforeModelCallEvent: |event| event.attempt(), |event, say, log| match say {
+        Say::Instead(text) => event.cancel = Some((*text).into()),
+        Say::WaitFor(wait) => paced::declare(event, *wait, log),
+        _ => {}
     };
-    AfterModelCallEvent: |event| event.attempt(), |event, say| match say {
+    AfterModelCallEvent: |event| event.attempt(), |event, say, _| match say {
         Say::Retry => event.retry = true,
         Say::RetryAfter(delay) => event.retry_after(*delay),
         Say::ClearRetry => event.retry = false,
         Say::GiveUp => event.give_up(),
         _ => {}
     };
-    BeforeToolsEvent: |_| 1, |event, say| {
+    BeforeToolsEvent: |_| 1, |event, say, _| {
         if let Say::Instead(text) = say {
             event.cancel = Some((*text).into());
         }
     };
-    AfterToolsEvent: |_| 1, |event, say| {
+    AfterToolsEvent: |_| 1, |event, say, _| {
         if let Say::Instead(text) = say {
             event.end_turn = Some((*text).into());
         }
     };
-    BeforeToolCallEvent: |_| 1, |event, say| match say {
+    BeforeToolCallEvent: |_| 1, |event, say, _| match say {
         Say::Instead(text) => event.cancel = Some((*text).into()),
         Say::Rename(name) => {
             event.tool_use.name = (*name).into();
@@ -372,7 +415,7 @@ hears! {
         }
         _ => {}
     };
-    AfterToolCallEvent: |event| event.tries(), |event, say| match say {
+    AfterToolCallEvent: |event| event.tries(), |event, say, _| match say {
         Say::Retry => event.retry = true,
         Say::RetryAfter(delay) => event.retry_after(*delay),
         Say::ClearRetry => event.retry = false,
@@ -382,9 +425,9 @@ hears! {
         }
         _ => {}
     };
-    EventLoopThrottleEvent: |event| event.attempt(), |_, _| {};
-    AttemptDiscardedEvent: |event| event.attempt(), |_, _| {};
-    ForceStopEvent: |_| 1, |_, _| {};
+    EventLoopThrottleEvent: |event| event.attempt(), |_, _, _| {};
+    AttemptDiscardedEvent: |event| event.attempt(), |_, _, _| {};
+    ForceStopEvent: |_| 1, |_, _, _| {};
 }
 
 /// Streams a run to its end.

@@ -1,9 +1,12 @@
 //! The laws of every run, as design sections 2.3, 2.4, 3 and 5 state them: checked on what was told
 //! and on what stays. How the run came about is not known here.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, mem, sync::Arc, time::Duration};
 
-use steadfast_core::{AgentEvent, ContentBlock, EventScope, Message, Role, RunErrorKind};
+use steadfast_core::{
+    AgentEvent, ContentBlock, DecidedBy, EventLoopThrottleEvent, EventScope, Message, ModelError,
+    Role, RunErrorKind, StopReason,
+};
 
 /// An attempt's place in its run: turn and number.
 type Place = (u32, u32);
@@ -32,12 +35,32 @@ pub(crate) fn check_events(seen: &[Seen]) {
     check_texts(&events);
 }
 
-/// The first event is the run's beginning; exactly one of `result` and `force_stop` is the last.
-fn check_ends(events: &[AgentEvent]) {
-    let is_start = |event: &&AgentEvent| matches!(event, AgentEvent::RunStarted(_));
+/// Checks all that an observer was told of a run that was dropped: what was open then has no end.
+pub(crate) fn check_dropped(seen: &[Seen]) {
+    let events = events(seen);
+    let is_drop = |event: &&AgentEvent| matches!(event, AgentEvent::RunDropped(_));
     let is_end =
         |event: &&AgentEvent| matches!(event, AgentEvent::Result(_) | AgentEvent::ForceStop(_));
-    assert!(events.first().as_ref().is_some_and(is_start), "{events:#?}");
+    assert!(is_started(events.first()), "{events:#?}");
+    assert!(events.last().as_ref().is_some_and(is_drop), "{events:#?}");
+    assert_eq!(events.iter().filter(is_drop).count(), 1, "{events:#?}");
+    assert_eq!(events.iter().filter(is_end).count(), 0, "{events:#?}");
+    let mut ledger = Ledger::default();
+    for (_, event) in seen {
+        ledger.take(event);
+    }
+}
+
+fn is_started(event: Option<&AgentEvent>) -> bool {
+    matches!(event, Some(AgentEvent::RunStarted(_)))
+}
+
+/// The first event is the run's beginning; exactly one of `result` and `force_stop` is the last.
+fn check_ends(events: &[AgentEvent]) {
+    let is_start = |event: &&AgentEvent| is_started(Some(*event));
+    let is_end =
+        |event: &&AgentEvent| matches!(event, AgentEvent::Result(_) | AgentEvent::ForceStop(_));
+    assert!(is_started(events.first()), "{events:#?}");
     assert!(events.last().as_ref().is_some_and(is_end), "{events:#?}");
     assert_eq!(events.iter().filter(is_start).count(), 1, "{events:#?}");
     assert_eq!(events.iter().filter(is_end).count(), 1, "{events:#?}");
@@ -52,9 +75,13 @@ struct Ledger {
     attempts: u32,
     attempts_of_run: u32,
     open: bool,
-    /// Whether the latest attempt was taken back, and whether a wait was told since.
-    discarded: bool,
+    /// Whether the latest event began an attempt: only then a pacer's wait is told in it.
+    fresh: bool,
+    /// Why the latest attempt was taken back, and whether a wait before another was told since.
+    discarded: Option<Option<ModelError>>,
     throttle: bool,
+    /// Whether the latest answer was paused by its provider.
+    paused: bool,
     /// The calls of the turn's message that have no result in the history yet.
     calls: Vec<String>,
     running: BTreeMap<String, u32>,
@@ -68,10 +95,24 @@ impl Ledger {
         if self.throttle {
             let follows = matches!(
                 event,
-                AgentEvent::AttemptStarted(_) | AgentEvent::Result(_) | AgentEvent::ForceStop(_)
+                AgentEvent::AttemptStarted(_)
+                    | AgentEvent::Result(_)
+                    | AgentEvent::ForceStop(_)
+                    | AgentEvent::RunDropped(_)
             );
             assert!(follows, "after a throttle event comes the retry: {event:?}");
         }
+        if self.paused {
+            let follows = matches!(
+                event,
+                AgentEvent::AttemptStarted(_)
+                    | AgentEvent::Result(_)
+                    | AgentEvent::ForceStop(_)
+                    | AgentEvent::RunDropped(_)
+            );
+            assert!(follows, "a paused answer goes on by itself: {event:?}");
+        }
+        let fresh = mem::take(&mut self.fresh);
         match event {
             AgentEvent::RunStarted(_) => {}
             AgentEvent::AttemptStarted(_) => self.start(scope),
@@ -82,17 +123,13 @@ impl Ledger {
                     "{event:?}"
                 );
             }
-            AgentEvent::AttemptDiscarded(_) => {
+            AgentEvent::AttemptDiscarded(discarded) => {
                 assert!(self.open, "an attempt ends once: {event:?}");
                 assert_eq!(place(scope), (self.turn, self.attempts), "{event:?}");
                 self.open = false;
-                self.discarded = true;
+                self.discarded = Some(discarded.error().cloned());
             }
-            AgentEvent::EventLoopThrottle(_) => {
-                assert!(!self.open && self.discarded, "{event:?}");
-                assert_eq!(place(scope), (self.turn, self.attempts), "{event:?}");
-                self.throttle = true;
-            }
+            AgentEvent::EventLoopThrottle(wait) => self.wait(scope, wait, fresh),
             AgentEvent::Message(added) => self.add(scope, added.message()),
             AgentEvent::ToolStarted(tool) => {
                 let id = &tool.tool_use().id;
@@ -113,13 +150,36 @@ impl Ledger {
                     self.calls.is_empty(),
                     "a result leaves no open call: {event:?}"
                 );
+                let ends_a_pause = matches!(
+                    end.result().stop_reason(),
+                    StopReason::LimitTurns | StopReason::LimitTokens | StopReason::Cancelled
+                );
+                assert!(!self.paused || ends_a_pause, "{event:?}");
             }
             AgentEvent::ForceStop(end) => {
                 // A wait ends in a retry or is cancelled; a hook may still fail at the end.
                 let by_hook = end.failure().kind() == RunErrorKind::Hook;
                 assert!(!self.throttle || by_hook, "{event:?}");
             }
+            AgentEvent::RunDropped(_) => {
+                assert!(place(scope) >= (self.turn, 0), "{event:?}");
+            }
             other => assert_eq!(format!("{other:?}"), "an event that this law knows"),
+        }
+    }
+
+    /// A wait is told before a retry, or, once its attempt has begun, before the call: there by a
+    /// pacer, where nothing has failed.
+    fn wait(&mut self, scope: &EventScope, wait: &EventLoopThrottleEvent, fresh: bool) {
+        assert_eq!(place(scope), (self.turn, self.attempts), "{wait:?}");
+        if self.open {
+            assert!(fresh, "a wait comes first in its attempt: {wait:?}");
+            assert_eq!(wait.decided_by(), DecidedBy::Pacer, "{wait:?}");
+            assert_eq!(wait.error(), None, "{wait:?}");
+        } else {
+            let waited_out = wait.error().cloned();
+            assert_eq!(self.discarded, Some(waited_out), "{wait:?}");
+            self.throttle = true;
         }
     }
 
@@ -135,8 +195,10 @@ impl Ledger {
         (self.turn, self.attempts) = place(scope);
         self.attempts_of_run += 1;
         self.open = true;
-        self.discarded = false;
+        self.fresh = true;
+        self.discarded = None;
         self.throttle = false;
+        self.paused = false;
     }
 
     fn add(&mut self, scope: &EventScope, message: &Message) {
@@ -149,7 +211,8 @@ impl Ledger {
                 assert_eq!(place(scope), (self.turn, self.attempts), "{message:?}");
             }
             self.open = false;
-            self.discarded = false;
+            self.discarded = None;
+            self.paused = message.stop_reason == Some(StopReason::PauseTurn);
             self.calls = message.tool_uses().map(|call| call.id.clone()).collect();
         } else {
             assert!(!self.open, "{message:?}");
