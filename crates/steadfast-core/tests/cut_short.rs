@@ -13,10 +13,10 @@ use std::{
 use serde_json::{Value, json};
 use steadfast_core::{
     AfterInvocationEvent, AfterModelCallEvent, AfterToolCallEvent, AfterToolsEvent, Agent,
-    AgentBuilder, BeforeModelCallEvent, BeforeToolCallEvent, CancellationToken, FunctionTool,
-    HookError, MessageAddedEvent, Model, ModelError, ModelRequest, ModelRetryStrategy, ModelStream,
-    Prompt, StopReason, Tool, ToolContext, ToolError, ToolOutput, ToolSpec, async_trait, millis,
-    secs,
+    AgentBuilder, BeforeModelCallEvent, BeforeToolCallEvent, CancellationToken,
+    EventLoopThrottleEvent, FunctionTool, HookError, MessageAddedEvent, Model, ModelError,
+    ModelRequest, ModelRetryStrategy, ModelStream, Prompt, RunErrorKind, StopReason, Tool,
+    ToolContext, ToolError, ToolOutput, ToolSpec, async_trait, millis, secs,
     testing::{Reply, ScriptedModel},
 };
 use support::told;
@@ -344,4 +344,86 @@ async fn hook_that_awaits_when_the_interrupt_comes_has_the_milliseconds_too() {
 
     assert_eq!(result.stop_reason(), StopReason::Cancelled);
     assert_eq!(closed.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_hook_opened_is_closed_when_the_deadline_cuts_the_next_hook() {
+    let (at_call, at_tool) = (Brackets::default(), Brackets::default());
+    let hangs_at_call = at_call
+        .register(builder([Reply::text("never")]))
+        .on_async(|_: &mut BeforeModelCallEvent| Box::pin(pending::<()>()));
+    let hangs_at_tool = at_tool
+        .register(builder([Reply::tool_call("hang", json!({}))]))
+        .on_async(|_: &mut BeforeToolCallEvent| Box::pin(pending::<()>()));
+
+    for builder in [hangs_at_call, hangs_at_tool] {
+        let agent = builder.build().unwrap();
+        let error = agent.prompt("Go.").deadline(secs(1)).await.unwrap_err();
+
+        assert_eq!(error.kind(), RunErrorKind::Deadline);
+    }
+
+    let call = ["call opened", "call closed"];
+    let tool = ["tool opened", "tool closed"];
+    assert_eq!(at_call.seen(), call);
+    assert_eq!(at_tool.seen(), [call, tool].concat());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_hook_opened_is_closed_when_the_wait_before_the_call_is_not_made() {
+    let (fails, too_long) = (Brackets::default(), Brackets::default());
+    let waits = |brackets: &Brackets| {
+        brackets
+            .register(builder([Reply::text("never")]))
+            .on(|event: &mut BeforeModelCallEvent| event.wait_for(secs(9), pending::<()>()))
+    };
+    let failing = waits(&fails)
+        .on(|_: &mut EventLoopThrottleEvent| Err::<(), _>(HookError::new("no")))
+        .build()
+        .unwrap();
+    let hopeless = waits(&too_long).build().unwrap();
+
+    let failed = failing.prompt("Go.").await.unwrap_err();
+    let late = hopeless.prompt("Go.").deadline(secs(9)).await.unwrap_err();
+
+    assert_eq!(failed.kind(), RunErrorKind::Hook);
+    assert_eq!(late.kind(), RunErrorKind::Deadline);
+    for brackets in [fails, too_long] {
+        assert_eq!(brackets.seen(), ["call opened", "call closed"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn hook_that_awaits_at_the_cancel_leaves_milliseconds_to_the_next() {
+    let token = CancellationToken::new();
+    let closed: Arc<Mutex<Vec<&str>>> = Arc::default();
+    let closes_after = |name: &'static str, time| {
+        let (closed, token) = (Arc::clone(&closed), token.clone());
+        move || {
+            let (closed, token) = (Arc::clone(&closed), token.clone());
+            async move {
+                token.cancel();
+                tokio::time::sleep(time).await;
+                closed.lock().unwrap().push(name);
+            }
+        }
+    };
+    // What has happened is asked about in reverse.
+    let third = closes_after("third", secs(1));
+    let second = closes_after("second", millis(1));
+    let first = closes_after("first", millis(1));
+    let agent = builder([Reply::text("Yes.")])
+        .on_async(move |_: &mut AfterModelCallEvent| Box::pin(third()))
+        .on_async(move |_: &mut AfterModelCallEvent| Box::pin(second()))
+        .on_async(move |_: &mut AfterModelCallEvent| Box::pin(first()))
+        .build()
+        .unwrap();
+
+    let prompt = agent.prompt("Go.").cancel_on(token.clone());
+    let result = prompt.await.unwrap();
+
+    assert_eq!(result.stop_reason(), StopReason::Cancelled);
+    assert_eq!(*closed.lock().unwrap(), ["first", "second"]);
+    // Five, and the step of tokio's clock.
+    assert!(result.duration() <= millis(6), "{:?}", result.duration());
 }
