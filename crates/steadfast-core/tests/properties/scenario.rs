@@ -242,7 +242,7 @@ fn policy() -> impl Strategy<Value = Policy> {
 }
 
 fn limits() -> impl Strategy<Value = LimitsPlan> {
-    let tokens = option::weighted(0.2, 1..200_u64);
+    let tokens = option::weighted(0.3, 1..100_u64);
     (1..7_u32, 1..6_u32, 1..4_u32, tokens, 1..130_u64).prop_map(
         |(max_turns, max_attempts, max_tool_tries, max_tokens, idle)| LimitsPlan {
             max_turns,
@@ -338,7 +338,7 @@ fn piece() -> impl Strategy<Value = Piece> {
         1 => words().prop_map(Piece::Refusal),
         1 => words().prop_map(Piece::Reasoning),
         1 => Just(Piece::Sealed),
-        1 => Just(Piece::Opaque),
+        2 => Just(Piece::Opaque),
         4 => select(&TOOLS[..]).prop_map(Piece::Call),
         // Mostly for a call that was started.
         3 => (0..3_usize, json).prop_map(|(call, json)| Piece::Input(call, json)),
