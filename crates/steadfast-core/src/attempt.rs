@@ -142,7 +142,7 @@ impl Attempt<'_> {
             waits: Vec::new(),
             cancel: None,
         };
-        self.cx.ask_before(&mut self.watch, &mut event).await?;
+        self.cx.ask_opening(&mut self.watch, &mut event).await?;
         if event.cancel.is_none()
             && let Some(delay) = event.delay()
         {

@@ -168,6 +168,16 @@ impl RunContext<'_> {
         event: &mut E,
     ) -> Result<(), Unanswered> {
         watch.check()?;
+        self.ask_opening(watch, event).await
+    }
+
+    /// The same, where the interrupt has been looked for: to look twice would leave a moment in
+    /// between.
+    pub(crate) async fn ask_opening<E: HookEvent>(
+        &self,
+        watch: &mut Watch,
+        event: &mut E,
+    ) -> Result<(), Unanswered> {
         if !self.agent.hooks.has::<E>() {
             return Ok(());
         }

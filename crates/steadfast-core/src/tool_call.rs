@@ -47,7 +47,7 @@ impl ToolCall {
             selected_tool: None,
             cancel: None,
         };
-        let asked = cx.ask_before(&mut watch, &mut before).await;
+        let asked = cx.ask_opening(&mut watch, &mut before).await;
         // The identity is the provider's: a result under another one would answer no call.
         before.tool_use.id.clone_from(&self.call.id);
         let began = asked.is_ok().then(|| self.tell_started(cx, &before));

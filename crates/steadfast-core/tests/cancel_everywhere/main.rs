@@ -1,6 +1,7 @@
 //! A run is stopped at each of its awaits in turn: by cancelling, by its deadline, by dropping it
 //! and by its runtime. Each time it ends at once, in good order, and its agent answers again.
 
+mod clock;
 mod gates;
 #[path = "../support/laws.rs"]
 mod laws;

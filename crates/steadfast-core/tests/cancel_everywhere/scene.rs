@@ -210,16 +210,18 @@ pub(crate) async fn check_left(scene: &mut Scene, left: usize, stopped: Option<R
 pub(crate) fn check_end(scene: &Scene, stopped_at: Instant) {
     let took = stopped_at.elapsed();
     assert!(took <= millis(5), "{took:?}");
-    laws::check_events(&scene.told.seen());
-    check_closed(scene);
+    check_closed(&scene.told);
 }
 
-/// Checks that whatever hooks began was ended, however the run was stopped.
-fn check_closed(scene: &Scene) {
-    for bracket in [&scene.told.attempts, &scene.told.tool_calls] {
+/// Checks a run that has ended in good order, however it was stopped: what was told of it, and that
+/// what its hooks began was ended.
+pub(crate) fn check_closed(told: &Told) {
+    laws::check_events(&told.seen());
+    for bracket in [&told.attempts, &told.tool_calls] {
         let [opened, closed] = bracket.counts();
         assert_eq!(opened, closed, "what a hook opened is closed");
     }
+    assert_eq!(told.permits(), 0, "a pacer's permit is given back");
 }
 
 /// Checks what is told of a run that was dropped: its drop, once and last, if its beginning was told
