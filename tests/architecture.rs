@@ -284,7 +284,8 @@ fn only_the_wires_read_what_vendors_say() {
     ] {
         for file in rust_files(folder) {
             let shown = file.display().to_string();
-            if wires.iter().any(|wire| shown.contains(wire)) {
+            let is_test = file.ends_with("tests.rs");
+            if is_test || wires.iter().any(|wire| shown.contains(wire)) {
                 continue;
             }
             let source = fs::read_to_string(&file).unwrap();

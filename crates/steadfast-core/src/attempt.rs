@@ -5,11 +5,12 @@ use std::{
     future::poll_fn,
     pin::Pin,
     sync::Arc,
+    task::Poll,
     time::{Duration, SystemTime},
 };
 
 use futures_core::Stream;
-use futures_util::future::join_all;
+use futures_util::{FutureExt as _, future::join_all};
 
 use crate::{
     agent_loop::answer_of_hook,
@@ -157,16 +158,19 @@ impl Attempt<'_> {
         delay: Duration,
         waits: Vec<DeclaredWait>,
     ) -> Result<(), Unanswered> {
+        let mut waits = join_all(waits.into_iter().map(DeclaredWait::pass));
+        // What is done at once was no wait.
+        if let Poll::Ready(permits) = poll_fn(|cx| Poll::Ready(waits.poll_unpin(cx))).await {
+            self.permits = permits;
+            return Ok(());
+        }
         if self.is_too_late(self.wait_from_now(delay)) {
             return Err(Unanswered::TooLate(delay));
         }
         let began = self.cx.runtime.now();
         let plan = WaitPlan::of_pacer(delay);
         self.tell_throttle(self.scope(), &plan, None).await?;
-        let passed = self
-            .watch
-            .race(join_all(waits.into_iter().map(DeclaredWait::pass)))
-            .await;
+        let passed = self.watch.race(waits).await;
         let took = self.cx.runtime.now().duration_since(began);
         self.waited = took.unwrap_or_default();
         self.permits = passed?;

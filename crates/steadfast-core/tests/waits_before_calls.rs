@@ -174,3 +174,25 @@ async fn hook_sees_the_wait_and_that_nothing_has_failed() {
 
     assert_eq!(error.kind(), RunErrorKind::Model(ModelErrorKind::Auth));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_let_in_at_once_has_not_waited() {
+    let gate = Arc::new(Semaphore::new(1));
+    let model = ScriptedModel::new([Reply::text("Yes.")]);
+    let shared = Arc::clone(&gate);
+    let agent = Agent::builder()
+        .model(model.clone())
+        .on(move |event: &mut BeforeModelCallEvent| {
+            let gate = Arc::clone(&shared);
+            event.wait_for(secs(60), async move { gate.acquire_owned().await.ok() });
+        })
+        .build()
+        .unwrap();
+
+    let told = told(agent.prompt("?").deadline(secs(60))).await;
+
+    let waits = told.trace().iter().any(|line| line.contains("waits"));
+    assert!(!waits, "{:#?}", told.trace());
+    assert_eq!(told.outcome.unwrap().waited(), Duration::ZERO);
+    assert_eq!(gate.available_permits(), 1);
+}

@@ -65,9 +65,10 @@ impl BeforeModelCallEvent {
 
     /// Has the loop wait before it calls the model, until the future is done.
     ///
-    /// The loop tells it as a throttle event of a pacer, with the `expected` delay, and waits; the
-    /// time counts as waited. What the future gives, such as a permit, is held until the attempt has
-    /// ended, however it ends. Whoever need not wait declares nothing.
+    /// A future that is done at once was no wait. Otherwise the loop tells it as a throttle event of a
+    /// pacer, with the `expected` delay, which may be a guess, and waits; the time counts as waited.
+    /// What the future gives, such as a semaphore's permit, is held until the attempt has ended,
+    /// however it ends.
     ///
     /// If the expected delay does not end before the run's deadline, the run ends at once, with an
     /// error that says when to come back. The future is dropped if the run is cancelled, if its
