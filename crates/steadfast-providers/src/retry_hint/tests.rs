@@ -304,7 +304,11 @@ fn parts_of_a_nanosecond_are_rounded_up() {
         ("1.", SECOND, Some(1_000_000_000)),
         (".5", MILLISECOND, Some(500_000)),
         (".", SECOND, None),
+        ("1.0000000000000000000", SECOND, Some(1_000_000_000)),
+        ("0.0000000000000000001", SECOND, Some(1)),
         ("1.2.3", SECOND, None),
+        ("+2.5", SECOND, None),
+        ("2.+5", SECOND, None),
         ("99999999999999999999999", SECOND, None),
         ("9999999999999999999999999999999999999999", SECOND, None),
     ] {
