@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use base64::prelude::{BASE64_STANDARD_NO_PAD, Engine as _};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use steadfast_core::{
@@ -320,28 +321,12 @@ fn document(source: &MediaSource) -> Result<Source<'_>, ModelError> {
     }
 }
 
-/// Decodes base64 with or without its padding: the vendor takes documents of text as text.
+/// Decodes base64 with or without its padding, in lines or not: the vendor takes documents of text as
+/// text.
 fn decode_base64(text: &str) -> Option<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
-    let (mut bits, mut count) = (0_u32, 0_u32);
-    let significant = text.bytes().filter(|byte| !byte.is_ascii_whitespace());
-    for byte in significant.take_while(|byte| *byte != b'=') {
-        let digit = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        bits = bits << 6 | u32::from(digit);
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            bytes.push(u8::try_from(bits >> count & 0xff).ok()?);
-        }
-    }
-    Some(bytes)
+    let significant = |byte: &u8| !byte.is_ascii_whitespace() && *byte != b'=';
+    let text: Vec<u8> = text.bytes().filter(significant).collect();
+    BASE64_STANDARD_NO_PAD.decode(text).ok()
 }
 
 fn unsupported(what: &str) -> ModelError {
