@@ -3,7 +3,8 @@
 use proptest::prelude::any;
 use serde_json::Value;
 use steadfast_core::{
-    AgentEvent, AgentResult, CancellationToken, RunError, RunErrorKind, Step, secs,
+    AgentEvent, AgentResult, CancellationToken, ContentBlock, History, Message, RunError,
+    RunErrorKind, Step, secs,
     testing::{Journal, JournalRuntime},
 };
 
@@ -190,6 +191,24 @@ fn run_ends_the_same_however_often_it_is_stopped() {
     );
 }
 
+/// What a conversation keeps, however the calls of its last turn fell together.
+///
+/// Of the calls beside one that failed, those count as answered that had an answer by then: they begin
+/// anew together in each life, so that their answers may come in another order.
+fn certain<'a>(outcome: &Outcome, kept: &'a History) -> Vec<&'a Message> {
+    let mut kept: Vec<&Message> = kept.iter().map(AsRef::as_ref).collect();
+    let answers = |message: &&Message| {
+        matches!(
+            message.content.as_slice(),
+            [ContentBlock::ToolResult(_), _, ..]
+        )
+    };
+    if outcome.is_err() && kept.last().is_some_and(answers) {
+        kept.pop();
+    }
+    kept
+}
+
 async fn lives_on(scenario: &Scenario, records: usize) -> Held {
     let (world, mortal) = (World::new(scenario)?, World::new(scenario)?);
     let mut conversation = world.agent.conversation();
@@ -220,7 +239,10 @@ async fn lives_on(scenario: &Scenario, records: usize) -> Held {
             continue;
         }
         assert_eq!(came_to(&life), came_to(&whole));
-        assert_eq!(remembered.history(), conversation.history());
+        assert_eq!(
+            certain(&life, remembered.history()),
+            certain(&whole, conversation.history())
+        );
         return Ok(());
     }
     Err(broken("the run does not end"))
