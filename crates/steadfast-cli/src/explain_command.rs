@@ -104,11 +104,13 @@ impl Explanation {
 
     fn of_error(status: StatusCode, error: &ModelError) -> Self {
         let decision = ModelRetryStrategy::new().decide(&FailedAttempt::new(error, 1));
-        let wait = match decision {
+        let evidence = error.why().unwrap_or_else(|| error.message());
+        let (wait, why) = match decision {
             RetryDecision::Retry {
                 delay, decided_by, ..
-            } => Some((delay, decided_by)),
-            _ => None,
+            } => (Some((delay, decided_by)), evidence.to_owned()),
+            RetryDecision::GiveUp { why: Some(why), .. } => (None, format!("{evidence}; {why}")),
+            _ => (None, evidence.to_owned()),
         };
         let message = Some(error.message()).filter(|message| !message.is_empty());
         Self {
@@ -117,7 +119,7 @@ impl Explanation {
             delay_ms: wait.and_then(|(delay, _)| millis(delay)),
             decided_by: wait.map(|(_, decided_by)| decided_by),
             terminal: !error.is_transient(),
-            why: error.why().unwrap_or_else(|| error.message()).to_owned(),
+            why,
             retry_after_ms: error.retry_after().and_then(millis),
             status: error.status().unwrap_or_else(|| status.as_u16()),
             code: error.code().map(masked),

@@ -43,6 +43,16 @@ impl Refusal {
     }
 }
 
+/// Calls every field that has a flag by it: `max_attempts` is `--max-attempts`.
+pub(crate) fn with_flags(text: &str) -> String {
+    FIELDS_WITH_A_FLAG
+        .iter()
+        .fold(text.to_owned(), |text, field| {
+            let flag = format!("`--{}`", field.replace('_', "-"));
+            text.replace(&format!("`{field}`"), &flag)
+        })
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.problem)
@@ -62,12 +72,10 @@ impl From<ConfigError> for Refusal {
             }
             (None, _) => "look at the command line and the environment variables",
         };
-        let named = format!("`{field}`");
         let problem = if FIELDS_WITH_A_FLAG.contains(&field) {
-            let flag = format!("`--{}`", field.replace('_', "-"));
-            error.to_string().replacen(&named, &flag, 1)
+            with_flags(&error.to_string())
         } else {
-            error.to_string().replacen(&named, field, 1)
+            error.to_string().replacen(&format!("`{field}`"), field, 1)
         };
         Self::new(problem, hint)
     }

@@ -7,7 +7,8 @@ use std::{
 };
 
 use steadfast::{
-    Agent, AgentBuilder, ModelErrorKind, ModelSettings, RunError, RunErrorKind, StopReason,
+    Agent, AgentBuilder, ModelError, ModelErrorKind, ModelSettings, RunError, RunErrorKind,
+    StopReason,
 };
 use tokio::time::timeout;
 
@@ -19,7 +20,7 @@ use crate::{
     model_choice::{Demonstrated, ModelChoice, Provided},
     output::Output,
     provider::Provider,
-    refusal::Refusal,
+    refusal::{Refusal, with_flags},
     retry_choice::RetryChoice,
     stop_signal::StopSignal,
     styled_line::StyledLine,
@@ -186,10 +187,20 @@ fn problem(error: &RunError) -> String {
 
 /// Says what to do about it, in words of the command line where there are some.
 fn hint(error: &RunError, options: &RunOptions, provider: Option<&Provider>) -> Option<String> {
+    let gave_up = error.failure().gave_up().map(with_flags);
+    let advice = advice(error, options, provider);
+    match (gave_up, advice) {
+        (Some(gave_up), Some(advice)) => Some(format!("{gave_up}; {advice}")),
+        (gave_up, advice) => gave_up.or(advice),
+    }
+}
+
+fn advice(error: &RunError, options: &RunOptions, provider: Option<&Provider>) -> Option<String> {
     let come_back = error
         .retry_after()
         .map(|delay| format!("come back in {}", duration(delay)));
     let keyless = provider.filter(|provider| provider.has_no_key());
+    let of_kind = error.model_error().and_then(ModelError::hint);
     match (error.kind(), keyless) {
         (RunErrorKind::Deadline, _) => {
             let more_time = "give the run more time with `--deadline`";
@@ -203,13 +214,14 @@ fn hint(error: &RunError, options: &RunOptions, provider: Option<&Provider>) -> 
             "no key was sent: set the environment variable {}",
             provider.key_variable
         )),
-        (RunErrorKind::Model(kind), _) if kind.is_transient() && error.hint().is_none() => {
-            let hint = match options.retry.as_str() {
+        (RunErrorKind::Model(_), _) if of_kind.is_some() => of_kind.map(str::to_owned),
+        (RunErrorKind::Model(kind), _) if kind.is_transient() => Some(
+            match options.retry.as_str() {
                 "none" => "leave out `--retry none`, and it is tried again",
-                _ => "come back later, or have it tried more often with `--max-attempts`",
-            };
-            Some(hint.to_owned())
-        }
+                _ => "come back later, or have it tried more often",
+            }
+            .to_owned(),
+        ),
         _ => error.hint(),
     }
 }

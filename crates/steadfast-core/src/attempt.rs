@@ -2,6 +2,7 @@
 
 use std::{
     any::Any,
+    borrow::Cow,
     future::poll_fn,
     pin::Pin,
     sync::Arc,
@@ -279,6 +280,7 @@ impl Attempt<'_> {
             retry: false,
             plan: None,
             gave_up: false,
+            why_not: None,
         }
     }
 
@@ -306,7 +308,10 @@ impl Attempt<'_> {
             Some(Ok(response)) => Ok(response.message),
             Some(Err(error)) => Err(Box::new(Discard {
                 reason: DiscardReason::ModelError,
-                then: Then::Fail(Failure::model(error.clone())),
+                then: Then::Fail(Failure::model(
+                    error.clone(),
+                    event.why_not.map(Cow::into_owned),
+                )),
                 error: Some(error),
             })),
             // Only an interrupted attempt has no outcome, and that was handled before.

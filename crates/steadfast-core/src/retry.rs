@@ -2,7 +2,7 @@
 
 mod model_retry_strategy;
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use steadfast_resilience::{Backoff, Wait};
 
@@ -37,7 +37,7 @@ pub use model_retry_strategy::ModelRetryStrategy;
 ///         if attempt.attempt() == 1 && attempt.error().is_transient() {
 ///             RetryDecision::after(secs(1))
 ///         } else {
-///             RetryDecision::GiveUp
+///             RetryDecision::give_up()
 ///         }
 ///     }
 /// }
@@ -108,12 +108,16 @@ impl<S: RetryStrategy + Clone> HookProvider for S {
 /// What a strategy answers.
 ///
 /// A retry without a delay cannot be written; the delay may be zero.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 #[non_exhaustive]
 pub enum RetryDecision {
-    /// The error stands.
-    GiveUp,
+    /// The error stands; made by [`RetryDecision::give_up`] and its like.
+    #[non_exhaustive]
+    GiveUp {
+        /// Why, where the error does not say it itself.
+        why: Option<Cow<'static, str>>,
+    },
     /// The model is called again; made by [`RetryDecision::after`] and its like.
     #[non_exhaustive]
     Retry {
@@ -125,6 +129,47 @@ pub enum RetryDecision {
 }
 
 impl RetryDecision {
+    /// Lets the error stand, since it is of a kind that no later try mends.
+    pub const fn give_up() -> Self {
+        Self::GiveUp { why: None }
+    }
+
+    /// Lets an error stand that another try might have mended, and says why.
+    ///
+    /// The words go into the run's error, as [`Failure::gave_up`](crate::Failure::gave_up) and at the
+    /// head of its hint, so they name what may be changed.
+    ///
+    /// ```
+    /// use steadfast_core::{
+    ///     Agent, FailedAttempt, RetryDecision, RetryStrategy, testing::{Reply, ScriptedModel},
+    /// };
+    ///
+    /// #[derive(Clone)]
+    /// struct NightShift;
+    ///
+    /// impl RetryStrategy for NightShift {
+    ///     fn decide(&self, _: &FailedAttempt<'_>) -> RetryDecision {
+    ///         RetryDecision::give_up_because("nothing is tried twice at night")
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let agent = Agent::builder()
+    ///     .model(ScriptedModel::new([Reply::throttled()]))
+    ///     .retry_strategy(NightShift)
+    ///     .build()?;
+    /// let error = agent.prompt("Umbrella?").await.unwrap_err();
+    /// assert_eq!(error.hint().as_deref(), Some("nothing is tried twice at night"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn give_up_because(why: impl Into<Cow<'static, str>>) -> Self {
+        Self::GiveUp {
+            why: Some(why.into()),
+        }
+    }
+
     /// Tries again after a delay of the strategy's own.
     pub const fn after(delay: Duration) -> Self {
         Self::Retry {
@@ -309,6 +354,6 @@ pub struct NoopRetryStrategy;
 
 impl RetryStrategy for NoopRetryStrategy {
     fn decide(&self, _attempt: &FailedAttempt<'_>) -> RetryDecision {
-        RetryDecision::GiveUp
+        RetryDecision::give_up()
     }
 }

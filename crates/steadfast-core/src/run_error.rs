@@ -83,8 +83,17 @@ pub struct Failure(Repr);
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 enum Repr {
-    Model(ModelError),
+    Model(Box<ModelFailure>),
     Loop(Box<LoopFailure>),
+}
+
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+struct ModelFailure {
+    #[serde(flatten)]
+    error: ModelError,
+    /// Why the strategy did not try again, where it said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    gave_up: Option<String>,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -135,8 +144,8 @@ impl<'de> Deserialize<'de> for Cause {
 }
 
 impl Failure {
-    pub(crate) const fn model(error: ModelError) -> Self {
-        Self(Repr::Model(error))
+    pub(crate) fn model(error: ModelError, gave_up: Option<String>) -> Self {
+        Self(Repr::Model(Box::new(ModelFailure { error, gave_up })))
     }
 
     pub(crate) fn of_loop(kind: RunErrorKind, message: impl Into<String>) -> Self {
@@ -172,7 +181,7 @@ impl Failure {
     #[must_use]
     pub fn kind(&self) -> RunErrorKind {
         match &self.0 {
-            Repr::Model(error) => RunErrorKind::Model(error.kind()),
+            Repr::Model(failure) => RunErrorKind::Model(failure.error.kind()),
             Repr::Loop(failure) => failure.kind,
         }
     }
@@ -181,7 +190,7 @@ impl Failure {
     #[must_use]
     pub const fn model_error(&self) -> Option<&ModelError> {
         match &self.0 {
-            Repr::Model(error) => Some(error),
+            Repr::Model(failure) => Some(&failure.error),
             Repr::Loop(failure) => failure.model_error.as_ref(),
         }
     }
@@ -190,19 +199,34 @@ impl Failure {
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match &self.0 {
-            Repr::Model(error) => error.retry_after(),
+            Repr::Model(failure) => failure.error.retry_after(),
             Repr::Loop(failure) => failure.retry_after,
+        }
+    }
+
+    /// Returns why the model was not called again, where the strategy said so.
+    #[must_use]
+    pub fn gave_up(&self) -> Option<&str> {
+        match &self.0 {
+            Repr::Model(failure) => failure.gave_up.as_deref(),
+            Repr::Loop(_) => None,
         }
     }
 
     /// Returns what to do about it, where there is something to say.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
-        if let Some(delay) = self.retry_after() {
-            return Some(format!("come back in {delay:?}"));
-        }
+        let come_back = self
+            .retry_after()
+            .map(|delay| format!("come back in {delay:?}"));
         let hint = match &self.0 {
-            Repr::Model(error) => return error.hint().map(str::to_owned),
+            Repr::Model(failure) => {
+                let known = || failure.error.hint().map(str::to_owned);
+                let parts = failure.gave_up.clone().into_iter();
+                let hint: Vec<String> = parts.chain(come_back.or_else(known)).collect();
+                return (!hint.is_empty()).then(|| hint.join("; "));
+            }
+            Repr::Loop(_) if come_back.is_some() => return come_back,
             Repr::Loop(failure) => match failure.kind {
                 RunErrorKind::Deadline => "give the run more time, or resume it from the error",
                 RunErrorKind::AttemptCap => {
@@ -216,7 +240,7 @@ impl Failure {
 
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match &self.0 {
-            Repr::Model(error) => error::Error::source(error),
+            Repr::Model(failure) => error::Error::source(&failure.error),
             Repr::Loop(failure) => match (&failure.cause, &failure.model_error) {
                 (Some(cause), _) => Some(&*cause.0),
                 (None, Some(error)) => Some(error),
@@ -229,7 +253,7 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Repr::Model(error) => fmt::Display::fmt(error, f),
+            Repr::Model(failure) => fmt::Display::fmt(&failure.error, f),
             Repr::Loop(failure) => f.write_str(&failure.message),
         }
     }
@@ -238,7 +262,7 @@ impl fmt::Display for Failure {
 impl fmt::Debug for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Repr::Model(error) => fmt::Debug::fmt(error, f),
+            Repr::Model(failure) => fmt::Debug::fmt(&failure.error, f),
             Repr::Loop(failure) => f
                 .debug_struct("Failure")
                 .field("kind", &failure.kind)
@@ -381,8 +405,13 @@ mod tests {
     fn failures_load_back_from_their_documented_form() {
         let error = ModelError::new(ModelErrorKind::Auth, "no key").with_status(401);
         check_round_trip(
-            &Failure::model(error.clone()),
+            &Failure::model(error.clone(), None),
             json!({"kind": "auth", "status": 401, "code": null, "message": "no key", "retry_after_ms": null}),
+        );
+        check_round_trip(
+            &Failure::model(error.clone(), Some("the budget is spent".to_owned())),
+            json!({"kind": "auth", "status": 401, "code": null, "message": "no key", "retry_after_ms": null,
+                   "gave_up": "the budget is spent"}),
         );
         check_round_trip(
             &Failure::of_loop(RunErrorKind::Deadline, "too late")

@@ -385,7 +385,7 @@ impl HookProvider for Late {
     fn register_hooks(&self, hooks: &mut HookRegistry) {
         hooks.order(1).on(|event: &mut AfterModelCallEvent| {
             assert!(event.retry);
-            event.decide(RetryDecision::GiveUp, None);
+            event.decide(RetryDecision::give_up(), None);
         });
     }
 }

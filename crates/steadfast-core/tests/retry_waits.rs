@@ -78,7 +78,10 @@ async fn hint_beyond_max_hint_ends_at_once_and_says_when_to_come_back() {
         assert_eq!(waits(&told), [""; 0]);
         let error = told.outcome.unwrap_err();
         assert_eq!(error.retry_after(), Some(secs(601)));
-        assert_eq!(error.hint().as_deref(), Some("come back in 601s"));
+        let gave_up =
+            "gave up since the server asks for a longer wait than `max_hint` allows (600s)";
+        assert_eq!(error.failure().gave_up(), Some(gave_up));
+        assert_eq!(error.hint(), Some(format!("{gave_up}; come back in 601s")));
     }
 }
 

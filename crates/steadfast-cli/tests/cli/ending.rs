@@ -75,10 +75,13 @@ fn refusal_without_a_key_says_that_none_was_sent() -> TestResult {
 fn retries_switched_off_or_used_up_are_a_force_stop() -> TestResult {
     let cases = [
         (&["--retry", "none"][..], "leave out `--retry none`"),
-        (&["--max-attempts", "1"], "`--max-attempts`"),
+        (
+            &["--max-attempts", "1"],
+            "gave up after 1 attempt, all that `--max-attempts` allows; come back",
+        ),
         (
             &["--max-attempts", "2", "--initial-delay", "10ms"],
-            "come back in 1.5s",
+            "gave up after 2 attempts, all that `--max-attempts` allows; come back in 1.5s",
         ),
         (&["--deadline", "100ms"], "`--deadline`"),
         (
@@ -90,7 +93,7 @@ fn retries_switched_off_or_used_up_are_a_force_stop() -> TestResult {
                 "--initial-delay",
                 "10ms",
             ],
-            "come back in 1.5s",
+            "a longer wait than `--max-hint` allows (1s); come back in 1.5s",
         ),
     ];
     for (arguments, hint) in cases {

@@ -219,6 +219,10 @@ fn hints_are_found_in_every_form() -> TestResult {
         assert_eq!(found, expected, "{provider} {headers:?} {body}");
         assert_eq!(said["retried"], !expected[1].is_null());
         assert_eq!(said["terminal"], false);
+        let why = said["why"].as_str().unwrap_or_default();
+        let gave_up =
+            "; gave up since the server asks for a longer wait than `max_hint` allows (600s)";
+        assert_eq!(why.ends_with(gave_up), expected[1].is_null(), "{why}");
     }
     Ok(())
 }

@@ -169,7 +169,7 @@ impl RetryStrategy for AtMostTwiceAtOnce {
         if attempt.attempt() <= 2 {
             RetryDecision::after(Duration::ZERO)
         } else {
-            RetryDecision::GiveUp
+            RetryDecision::give_up()
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     any::Any,
+    borrow::Cow,
     fmt,
     sync::{Mutex, PoisonError},
     time::Duration,
@@ -148,6 +149,8 @@ pub struct AfterModelCallEvent {
     pub retry: bool,
     pub(crate) plan: Option<WaitPlan>,
     pub(crate) gave_up: bool,
+    /// Why the strategy did not retry, where it said.
+    pub(crate) why_not: Option<Cow<'static, str>>,
 }
 
 /// What the loop counted for a strategy to decide by.
@@ -274,11 +277,12 @@ impl AfterModelCallEvent {
     }
 
     /// Writes a strategy's decision into the event. `max_attempts` is told to viewers.
-    pub const fn decide(&mut self, decision: RetryDecision, max_attempts: Option<u32>) {
+    pub fn decide(&mut self, decision: RetryDecision, max_attempts: Option<u32>) {
         match decision {
-            RetryDecision::GiveUp => {
+            RetryDecision::GiveUp { why } => {
                 self.retry = false;
                 self.plan = None;
+                self.why_not = why;
             }
             RetryDecision::Retry { delay, decided_by } => {
                 self.retry = true;

@@ -28,7 +28,7 @@ use crate::model::{ModelError, ModelErrorKind};
 /// for (attempt, seconds) in [(1, 4), (2, 8), (3, 16), (4, 32), (5, 64)] {
 ///     assert_eq!(decide(attempt), RetryDecision::after(secs(seconds)));
 /// }
-/// assert_eq!(decide(6), RetryDecision::GiveUp);
+/// assert!(matches!(decide(6), RetryDecision::GiveUp { .. }));
 /// ```
 #[derive(Clone)]
 #[must_use]
@@ -123,11 +123,23 @@ impl Default for ModelRetryStrategy {
 impl RetryStrategy for ModelRetryStrategy {
     fn decide(&self, attempt: &FailedAttempt<'_>) -> RetryDecision {
         let error = attempt.error();
-        if attempt.attempt() >= self.max_attempts || !self.retries(error) {
-            return RetryDecision::GiveUp;
+        if !self.retries(error) {
+            return RetryDecision::give_up();
         }
+        if attempt.attempt() >= self.max_attempts {
+            let made = match attempt.attempt() {
+                1 => "1 attempt".to_owned(),
+                number => format!("{number} attempts"),
+            };
+            return RetryDecision::give_up_because(format!(
+                "gave up after {made}, all that `max_attempts` allows"
+            ));
+        }
+        let longest = self.max_hint.max(self.backoff.longest());
         match error.retry_after() {
-            Some(hint) if hint > self.max_hint.max(self.backoff.longest()) => RetryDecision::GiveUp,
+            Some(hint) if hint > longest => RetryDecision::give_up_because(format!(
+                "gave up since the server asks for a longer wait than `max_hint` allows ({longest:?})"
+            )),
             _ => attempt.retry_with(&self.backoff),
         }
     }

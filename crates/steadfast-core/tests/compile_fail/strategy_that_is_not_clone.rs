@@ -6,7 +6,7 @@ struct Never;
 
 impl RetryStrategy for Never {
     fn decide(&self, _attempt: &FailedAttempt<'_>) -> RetryDecision {
-        RetryDecision::GiveUp
+        RetryDecision::give_up()
     }
 }
 

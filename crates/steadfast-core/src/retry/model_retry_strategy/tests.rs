@@ -8,11 +8,16 @@ fn check(strategy: &ModelRetryStrategy, error: &ModelError, expected: &[RetryDec
     let decisions: Vec<_> = (1..)
         .zip(expected)
         .map(|(attempt, _)| strategy.decide(&FailedAttempt::new(error, attempt)))
+        .map(|decision| match decision {
+            // The words have a test of their own.
+            RetryDecision::GiveUp { .. } => GIVE_UP,
+            retry @ RetryDecision::Retry { .. } => retry,
+        })
         .collect();
     assert_eq!(decisions, expected);
 }
 
-const GIVE_UP: RetryDecision = RetryDecision::GiveUp;
+const GIVE_UP: RetryDecision = RetryDecision::give_up();
 
 const fn after(seconds: u64) -> RetryDecision {
     RetryDecision::after(secs(seconds))
@@ -187,4 +192,42 @@ fn strategy_narrows_to_throttles_or_to_a_predicate() {
         &[after(4), after(8)],
     );
     check(&odd, &throttled(), &[GIVE_UP]);
+}
+
+#[test]
+fn what_might_have_been_mended_says_why_it_was_not() {
+    let why = |strategy: &ModelRetryStrategy, error: &ModelError, attempt| match strategy
+        .decide(&FailedAttempt::new(error, attempt))
+    {
+        RetryDecision::GiveUp { why } => why.map(|why| why.into_owned()),
+        RetryDecision::Retry { .. } => panic!("retried"),
+    };
+    let strategy = ModelRetryStrategy::new();
+    let once = ModelRetryStrategy::new().max_attempts(1);
+    let late = throttled().with_retry_after(secs(601));
+    let terminal = ModelError::new(ModelErrorKind::Auth, "no");
+
+    for (strategy, error, attempt, expected) in [
+        (
+            &strategy,
+            &throttled(),
+            6,
+            Some("gave up after 6 attempts, all that `max_attempts` allows"),
+        ),
+        (
+            &once,
+            &throttled(),
+            1,
+            Some("gave up after 1 attempt, all that `max_attempts` allows"),
+        ),
+        (
+            &strategy,
+            &late,
+            2,
+            Some("gave up since the server asks for a longer wait than `max_hint` allows (600s)"),
+        ),
+        (&strategy, &terminal, 6, None),
+    ] {
+        assert_eq!(why(strategy, error, attempt).as_deref(), expected);
+    }
 }
