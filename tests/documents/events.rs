@@ -8,8 +8,9 @@ use std::{
 use serde_json::{Value, json};
 use steadfast::{
     Agent, AgentEvent, ContentBlock, DecidedBy, DiscardReason, FunctionTool, MediaSource, Message,
-    Model, ModelDelta, ModelError, ModelErrorKind, ModelRequest, ModelStream, Reasoning,
-    StopReason, TokioRuntime, ToolError, ToolResult, ToolUse, Usage, async_trait, millis, secs,
+    Model, ModelDelta, ModelError, ModelErrorKind, ModelRequest, ModelRetryStrategy, ModelStream,
+    Reasoning, StopReason, TokioRuntime, ToolError, ToolResult, ToolUse, Usage, async_trait,
+    millis, secs,
     testing::{Reply, ScriptedModel},
 };
 
@@ -147,14 +148,22 @@ fn first_cells(heading: &str) -> BTreeSet<String> {
     rows.into_iter().flat_map(|row| names(row[0])).collect()
 }
 
-#[test]
-fn errors_of_a_model_have_the_fields_on_the_page() {
+#[tokio::test]
+async fn errors_of_a_model_have_the_fields_on_the_page() {
     let error = ModelError::new(ModelErrorKind::Throttled, "")
         .with_request_id("1")
         .with_should_retry(true)
         .with_why("");
+    let agent = Agent::builder()
+        .model(ScriptedModel::new([Reply::error(error)]))
+        .retry_strategy(ModelRetryStrategy::new().max_attempts(1))
+        .build()
+        .unwrap();
 
-    assert_eq!(first_cells("### An error of the model"), keys(json!(error)));
+    let failed = agent.prompt("?").await.unwrap_err();
+
+    let fields = first_cells("### An error of the model");
+    assert_eq!(fields, keys(json!(failed.failure())));
 }
 
 #[test]
