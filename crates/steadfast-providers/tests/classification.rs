@@ -255,6 +255,26 @@ async fn redirection_names_the_address_without_its_query() -> TestResult {
 }
 
 #[tokio::test]
+async fn redirection_names_no_address_that_is_none_or_holds_a_password() -> TestResult {
+    const ADDRESSES: [&[(&str, &str)]; 4] = [
+        &[],
+        &[("location", "")],
+        &[("location", "?key=topsecret")],
+        &[("location", "https://me:topsecret@h/v2")],
+    ];
+    for headers in ADDRESSES {
+        let error = openai(302, "").with(headers).read().await?.err();
+
+        let message = error
+            .ok_or("a redirection is an error")?
+            .message()
+            .to_owned();
+        assert_eq!(message, "the address redirects: is the base URL another?");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn codes_of_compatible_servers_hold_for_every_wire() -> TestResult {
     for answered in [openai, anthropic] {
         check(&[

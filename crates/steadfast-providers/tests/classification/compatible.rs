@@ -53,6 +53,8 @@ async fn rows_of_compatible_servers_are_classified_with_their_evidence() -> Test
         // OpenRouter
         (openai(429, r#"{"error":{"code":429,"message":"","metadata":{}}}"#), Kind::Throttled, None, "status 429"),
         (openai(200, r#"{"error":{"code":429,"message":""}}"#).with(&[("content-type", "application/json")]), Kind::Throttled, None, "error code `429`"),
+        // The gateway's status speaks before what it was told by a server behind it.
+        (openai(401, r#"{"error":{"code":503,"message":""}}"#), Kind::Auth, None, "status 401"),
         (openai(402, r#"{"error":{"code":402,"message":""}}"#), Kind::QuotaExhausted, None, "status 402"),
         (
             openai(402, r#"{"error":{"code":402,"message":"","metadata":{"limit_source":"openrouter_in_flight_budget"}}}"#)
