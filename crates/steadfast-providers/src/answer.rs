@@ -13,6 +13,7 @@ use reqwest::Response;
 use steadfast_core::{ModelDelta, ModelError, ModelErrorKind, ModelStream};
 
 use crate::{
+    answer_deltas::AnswerDeltas,
     delta_stream::DeltaStream,
     error_wire::{self, ErrorObject, Verdict},
     http_client::{Head, body_stream, read_body, read_error_body},
@@ -22,29 +23,12 @@ use crate::{
 pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// Decodes one answer of a wire whose streams are server-sent events.
-pub(crate) trait AnswerDecoder: Sized + Send + Unpin + 'static {
-    /// Begins with an answer of success.
-    fn new(head: Head) -> Self;
-
-    /// Returns the head of the answer.
-    fn head(&self) -> &Head;
-
-    /// Returns whether the end marker has come.
-    fn is_complete(&self) -> bool;
-
+pub(crate) trait AnswerDecoder: Default + Send + Unpin + 'static {
     /// Decodes one event of a stream. Returns whether it was the last.
-    fn take_event(
-        &mut self,
-        data: &[u8],
-        deltas: &mut VecDeque<ModelDelta>,
-    ) -> Result<bool, ModelError>;
+    fn take_event(&mut self, data: &[u8], deltas: &mut AnswerDeltas) -> Result<bool, ModelError>;
 
     /// Decodes an answer that came whole: JSON, and not blank.
-    fn take_whole(
-        &mut self,
-        body: &[u8],
-        deltas: &mut VecDeque<ModelDelta>,
-    ) -> Result<(), ModelError>;
+    fn take_whole(&mut self, body: &[u8], deltas: &mut AnswerDeltas) -> Result<(), ModelError>;
 
     /// Decides what an error is. The status is the answer's, and says nothing of an error in
     /// mid-stream.
@@ -61,9 +45,8 @@ pub(crate) trait AnswerDecoder: Sized + Send + Unpin + 'static {
     }
 
     /// Says what JSON of another shape is: an error of the server, or none of this wire.
-    fn unexpected(&self, data: &[u8], what: &str, error: serde_json::Error) -> ModelError {
-        Self::classify_if_error(self.head(), data)
-            .unwrap_or_else(|| self.head().unexpected(what, error))
+    fn unexpected(head: &Head, data: &[u8], what: &str, error: serde_json::Error) -> ModelError {
+        Self::classify_if_error(head, data).unwrap_or_else(|| head.unexpected(what, error))
     }
 }
 
@@ -85,7 +68,7 @@ pub(crate) async fn read_answer<D: AnswerDecoder>(
         let body = read_body(body_stream(response)).await?;
         if is_event_stream(&body) {
             let body = Whole(Some(Bytes::from(body)));
-            return Ok(ModelStream::new(DeltaStream::new(body, D::new(head))));
+            return Ok(ModelStream::new(DeltaStream::<_, D>::new(body, head)));
         }
         return decode_whole::<D>(head, &body).map(ModelStream::from_deltas);
     }
@@ -94,7 +77,7 @@ pub(crate) async fn read_answer<D: AnswerDecoder>(
         let message = "a web page came instead of an answer";
         return Err(head.locate(ModelError::new(ModelErrorKind::Truncated, message)));
     }
-    let deltas = DeltaStream::new(body_stream(response), D::new(head));
+    let deltas = DeltaStream::<_, D>::new(body_stream(response), head);
     Ok(ModelStream::new(deltas))
 }
 
@@ -132,7 +115,7 @@ pub(crate) fn decode_whole<D: AnswerDecoder>(
         let message = "the body is empty";
         return Err(head.locate(ModelError::new(ModelErrorKind::Truncated, message)));
     }
-    let mut deltas = VecDeque::new();
-    D::new(head).take_whole(body, &mut deltas)?;
-    Ok(deltas)
+    let mut deltas = AnswerDeltas::new(head);
+    D::default().take_whole(body, &mut deltas)?;
+    Ok(deltas.into_waiting())
 }

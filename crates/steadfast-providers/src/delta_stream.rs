@@ -1,7 +1,6 @@
 //! The body of a streamed answer, from bytes to deltas. What an event says is the wire's.
 
 use std::{
-    collections::VecDeque,
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
@@ -14,7 +13,9 @@ use tokio::time::{Sleep, sleep};
 
 use crate::{
     answer::{AnswerDecoder, BYTE_ORDER_MARK, decode_whole},
+    answer_deltas::AnswerDeltas,
     event_stream::{EventStream, EventTooLong},
+    http_client::Head,
 };
 
 /// How long the body may take to end behind the last event. A connection whose body has ended is
@@ -29,7 +30,7 @@ pub(crate) struct DeltaStream<B, D> {
     body: B,
     events: EventStream,
     decoder: D,
-    ready: VecDeque<ModelDelta>,
+    deltas: AnswerDeltas,
     /// How much of a byte order mark is behind, or all of it where none came.
     mark: usize,
     failure: Option<ModelError>,
@@ -50,12 +51,12 @@ enum Phase {
 }
 
 impl<B, D: AnswerDecoder> DeltaStream<B, D> {
-    pub(crate) fn new(body: B, decoder: D) -> Self {
+    pub(crate) fn new(body: B, head: Head) -> Self {
         Self {
             body,
             events: EventStream::default(),
-            decoder,
-            ready: VecDeque::new(),
+            decoder: D::default(),
+            deltas: AnswerDeltas::new(head),
             mark: 0,
             failure: None,
             phase: Phase::Beginning,
@@ -88,11 +89,7 @@ impl<B, D: AnswerDecoder> DeltaStream<B, D> {
             }
             Phase::Unframed(body) if body.len() + bytes.len() > MAX_UNFRAMED_BYTES => {
                 let message = "the body is JSON, and longer than is accepted";
-                self.fail(
-                    self.decoder
-                        .head()
-                        .locate(ModelError::new(ModelErrorKind::Protocol, message)),
-                );
+                self.fail(ModelError::new(ModelErrorKind::Protocol, message));
             }
             Phase::Unframed(body) => body.extend_from_slice(bytes),
             Phase::Ending(_) | Phase::Ended => {}
@@ -104,9 +101,9 @@ impl<B, D: AnswerDecoder> DeltaStream<B, D> {
         loop {
             let taken = match self.events.next_event() {
                 Ok(None) => return,
-                Ok(Some(data)) => self.decoder.take_event(data, &mut self.ready),
-                Err(EventTooLong) if self.decoder.is_complete() => Ok(true),
-                Err(EventTooLong) => Err(self.decoder.head().locate(ModelError::new(
+                Ok(Some(data)) => self.decoder.take_event(data, &mut self.deltas),
+                Err(EventTooLong) if self.deltas.is_complete() => Ok(true),
+                Err(EventTooLong) => Err(self.deltas.head().locate(ModelError::new(
                     ModelErrorKind::Protocol,
                     "an event of the stream is longer than is accepted",
                 ))),
@@ -117,7 +114,11 @@ impl<B, D: AnswerDecoder> DeltaStream<B, D> {
                     self.phase = Phase::Ending(None);
                     return;
                 }
-                Err(error) => return self.fail(error),
+                Err(error) => {
+                    self.failure = Some(error);
+                    self.phase = Phase::Ended;
+                    return;
+                }
             }
         }
     }
@@ -125,23 +126,27 @@ impl<B, D: AnswerDecoder> DeltaStream<B, D> {
     /// Takes the end of the body.
     fn end(&mut self) {
         match &self.phase {
-            Phase::Unframed(body) => match decode_whole::<D>(self.decoder.head().clone(), body) {
-                Ok(deltas) => self.ready = deltas,
-                Err(error) => self.failure = Some(error),
-            },
+            Phase::Unframed(body) => {
+                let head = self.deltas.head().clone();
+                match decode_whole::<D>(head, body) {
+                    Ok(deltas) => self.deltas.extend(deltas),
+                    Err(error) => self.failure = Some(error),
+                }
+            }
             // Said here, where status and identity of the answer are known.
-            Phase::Beginning | Phase::Events if !self.decoder.is_complete() => {
+            Phase::Beginning | Phase::Events if !self.deltas.is_complete() => {
                 let message = "the stream ended without its end marker";
                 let error = ModelError::new(ModelErrorKind::Truncated, message);
-                self.failure = Some(self.decoder.head().locate(error));
+                self.failure = Some(self.deltas.head().locate(error));
             }
             _ => {}
         }
         self.phase = Phase::Ended;
     }
 
+    /// Ends with an error that knows nothing yet of the answer.
     fn fail(&mut self, error: ModelError) {
-        self.failure = Some(error);
+        self.failure = Some(self.deltas.head().locate(error));
         self.phase = Phase::Ended;
     }
 }
@@ -156,7 +161,7 @@ where
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
         loop {
-            if let Some(delta) = this.ready.pop_front() {
+            if let Some(delta) = this.deltas.pop() {
                 return Poll::Ready(Some(Ok(delta)));
             }
             // What was said before a failure is told before it, however the bytes were cut.
@@ -177,11 +182,11 @@ where
                 Some(Ok(chunk)) => this.take_bytes(&chunk),
                 // What follows a complete answer, such as the usage, is missed and not mourned.
                 Some(Err(_))
-                    if this.decoder.is_complete() || matches!(this.phase, Phase::Ending(_)) =>
+                    if this.deltas.is_complete() || matches!(this.phase, Phase::Ending(_)) =>
                 {
                     this.phase = Phase::Ended;
                 }
-                Some(Err(error)) => this.fail(this.decoder.head().locate(error)),
+                Some(Err(error)) => this.fail(error),
                 None => this.end(),
             }
         }

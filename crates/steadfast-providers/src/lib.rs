@@ -11,6 +11,7 @@
 #![cfg(any(feature = "openai", feature = "anthropic"))]
 
 mod answer;
+mod answer_deltas;
 mod base_url;
 mod call_identity;
 mod delta_stream;

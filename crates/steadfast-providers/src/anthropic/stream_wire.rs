@@ -4,7 +4,7 @@ mod event;
 mod finish;
 mod open_block;
 
-use std::{borrow::Cow, collections::VecDeque};
+use std::borrow::Cow;
 
 use serde_json::{Value, json, value::RawValue};
 use steadfast_core::{ModelDelta, ModelError};
@@ -12,9 +12,9 @@ use steadfast_core::{ModelDelta, ModelError};
 use super::{error_wire, request_wire::OPAQUE_KEY};
 use crate::{
     answer::AnswerDecoder,
+    answer_deltas::AnswerDeltas,
     error_wire::{ErrorObject, Verdict},
     finish::Finish,
-    http_client::Head,
     scalar::{Text, is_error, mend_surrogates, read_usage},
 };
 use event::{Block, BlockDelta, BlockKind, Event, Whole, WireUsage};
@@ -43,10 +43,8 @@ const KNOWN_DELTAS: [&str; 4] = [
 ];
 
 /// Decodes the events of one answer.
+#[derive(Default)]
 pub(crate) struct StreamDecoder {
-    head: Head,
-    started: bool,
-    finished: bool,
     /// Whether anything was said that is part of the answer: text, a call or a block of the
     /// provider's own.
     spoke: bool,
@@ -58,31 +56,7 @@ pub(crate) struct StreamDecoder {
 }
 
 impl AnswerDecoder for StreamDecoder {
-    fn new(head: Head) -> Self {
-        Self {
-            head,
-            started: false,
-            finished: false,
-            spoke: false,
-            open: Vec::new(),
-            usage: WireUsage::default(),
-            stop: None,
-        }
-    }
-
-    fn head(&self) -> &Head {
-        &self.head
-    }
-
-    fn is_complete(&self) -> bool {
-        self.finished
-    }
-
-    fn take_event(
-        &mut self,
-        data: &[u8],
-        deltas: &mut VecDeque<ModelDelta>,
-    ) -> Result<bool, ModelError> {
+    fn take_event(&mut self, data: &[u8], deltas: &mut AnswerDeltas) -> Result<bool, ModelError> {
         if data == DONE {
             return Ok(true);
         }
@@ -92,12 +66,17 @@ impl AnswerDecoder for StreamDecoder {
             Err(error) => {
                 return match mend_surrogates(data) {
                     Some(mended) => self.take_event(&mended, deltas),
-                    None => Err(self.unexpected(data, "an event of the stream", error)),
+                    None => Err(Self::unexpected(
+                        deltas.head(),
+                        data,
+                        "an event of the stream",
+                        error,
+                    )),
                 };
             }
         };
         if is_error(event.error) {
-            return Err(Self::classify(&self.head, data));
+            return Err(Self::classify(deltas.head(), data));
         }
         let index = event.index.unwrap_or_default();
         let kind = event.kind.as_ref().map_or("", |Text(kind)| kind);
@@ -114,11 +93,11 @@ impl AnswerDecoder for StreamDecoder {
             }
             "content_block_stop" => self.close(index, deltas),
             "message_start" => {
-                self.start(deltas);
+                deltas.start();
                 self.take_usage(event.message.and_then(|message| message.usage), deltas);
             }
             "message_delta" => {
-                self.start(deltas);
+                deltas.start();
                 let reason = event.delta.and_then(|delta| delta.stop_reason);
                 self.take_stop_reason(reason);
                 self.take_usage(event.usage, deltas);
@@ -127,29 +106,25 @@ impl AnswerDecoder for StreamDecoder {
                 self.finish(deltas)?;
                 return Ok(true);
             }
-            "error" => return Err(Self::classify(&self.head, data)),
+            "error" => return Err(Self::classify(deltas.head(), data)),
             // An object without a type is of something between, and may be an error.
-            "" => return Self::classify_if_error(&self.head, data).map_or(Ok(false), Err),
+            "" => return Self::classify_if_error(deltas.head(), data).map_or(Ok(false), Err),
             // Keep-alives, and what the vendor adds: it asks clients to pass over the unknown.
             _ => {}
         }
         Ok(false)
     }
 
-    fn take_whole(
-        &mut self,
-        body: &[u8],
-        deltas: &mut VecDeque<ModelDelta>,
-    ) -> Result<(), ModelError> {
+    fn take_whole(&mut self, body: &[u8], deltas: &mut AnswerDeltas) -> Result<(), ModelError> {
         let whole = match serde_json::from_slice::<Whole<'_>>(body) {
             Ok(whole) => whole,
-            Err(error) => return Err(self.unexpected(body, "the body", error)),
+            Err(error) => return Err(Self::unexpected(deltas.head(), body, "the body", error)),
         };
         let Some(content) = whole.content else {
-            return Err(Self::classify_if_error(&self.head, body)
-                .unwrap_or_else(|| self.head.nothing_in_body()));
+            return Err(Self::classify_if_error(deltas.head(), body)
+                .unwrap_or_else(|| deltas.head().nothing_in_body()));
         };
-        self.start(deltas);
+        deltas.start();
         for (index, block) in content.into_iter().enumerate() {
             self.take_block(index, block, deltas)?;
             self.close(index, deltas);
@@ -186,29 +161,21 @@ impl StreamDecoder {
         }
     }
 
-    fn start(&mut self, deltas: &mut VecDeque<ModelDelta>) {
-        if !self.started {
-            self.started = true;
-            let request_id = self.head.request_id();
-            deltas.push_back(ModelDelta::Started { request_id });
-        }
-    }
-
     /// Takes the beginning of a block. What it holds already is said at once; only where it is a
     /// whole message is that more than nothing.
     fn take_block(
         &mut self,
         index: usize,
         raw: &RawValue,
-        deltas: &mut VecDeque<ModelDelta>,
+        deltas: &mut AnswerDeltas,
     ) -> Result<(), ModelError> {
-        self.start(deltas);
+        deltas.start();
         // Some gateways never end a block, and a signature belongs behind its own thinking.
         let thinking = |block: &mut OpenBlock| matches!(block.open, Open::Thinking { .. });
         for block in self.open.extract_if(.., thinking) {
             deltas.extend(block.close());
         }
-        let unexpected = |error| self.head.unexpected("a block of the answer", error);
+        let unexpected = |error| deltas.head().unexpected("a block of the answer", error);
         let BlockKind { kind: Text(kind) } = serde_json::from_str(raw.get()).map_err(unexpected)?;
         let open = match &*kind {
             "text" | "thinking" | "redacted_thinking" | "tool_use" => {
@@ -232,7 +199,7 @@ impl StreamDecoder {
         index: usize,
         kind: &str,
         block: Block<'_>,
-        deltas: &mut VecDeque<ModelDelta>,
+        deltas: &mut AnswerDeltas,
     ) -> Option<Open> {
         let owned = |text: Option<Text<'_>>| text.map(|Text(text)| text.into_owned());
         match kind {
@@ -244,12 +211,12 @@ impl StreamDecoder {
             "redacted_thinking" => {
                 let data = owned(block.data).unwrap_or_default();
                 let own = json!({ OPAQUE_KEY: { "data": data } });
-                deltas.push_back(ModelDelta::ReasoningOpaque(own));
+                deltas.push(ModelDelta::ReasoningOpaque(own));
                 None
             }
             "tool_use" => {
                 self.spoke = true;
-                deltas.push_back(ModelDelta::ToolUseStart {
+                deltas.push(ModelDelta::ToolUseStart {
                     index,
                     id: owned(block.id)
                         .filter(|id| !id.is_empty())
@@ -271,9 +238,9 @@ impl StreamDecoder {
         index: usize,
         delta: BlockDelta<'_>,
         data: &[u8],
-        deltas: &mut VecDeque<ModelDelta>,
+        deltas: &mut AnswerDeltas,
     ) -> Result<(), ModelError> {
-        self.start(deltas);
+        deltas.start();
         // Some gateways leave the type out: then the field says it.
         let kind = match &delta.kind {
             Some(Text(kind)) => kind,
@@ -310,7 +277,7 @@ impl StreamDecoder {
         Ok(())
     }
 
-    fn take_input(&mut self, index: usize, piece: Cow<'_, str>, deltas: &mut VecDeque<ModelDelta>) {
+    fn take_input(&mut self, index: usize, piece: Cow<'_, str>, deltas: &mut AnswerDeltas) {
         match self.find(index) {
             Some(Open::Own(own)) => own.input.push_str(&piece),
             open => {
@@ -319,7 +286,7 @@ impl StreamDecoder {
                     *input = None;
                 }
                 let json = piece.into_owned();
-                deltas.push_back(ModelDelta::ToolUseInput { index, json });
+                deltas.push(ModelDelta::ToolUseInput { index, json });
             }
         }
     }
@@ -328,12 +295,12 @@ impl StreamDecoder {
         &mut self,
         text: Option<Text<'_>>,
         kind: fn(String) -> ModelDelta,
-        deltas: &mut VecDeque<ModelDelta>,
+        deltas: &mut AnswerDeltas,
     ) {
         if let Some(Text(text)) = text.filter(|Text(text)| !text.is_empty()) {
             let delta = kind(text.into_owned());
             self.spoke |= matches!(delta, ModelDelta::Text(_));
-            deltas.push_back(delta);
+            deltas.push(delta);
         }
     }
 
@@ -343,16 +310,16 @@ impl StreamDecoder {
         Some(&mut block.open)
     }
 
-    fn close(&mut self, index: usize, deltas: &mut VecDeque<ModelDelta>) {
+    fn close(&mut self, index: usize, deltas: &mut AnswerDeltas) {
         if let Some(place) = self.open.iter().rposition(|block| block.index == index) {
             deltas.extend(self.open.remove(place).close());
         }
     }
 
-    fn take_usage(&mut self, usage: Option<&RawValue>, deltas: &mut VecDeque<ModelDelta>) {
+    fn take_usage(&mut self, usage: Option<&RawValue>, deltas: &mut AnswerDeltas) {
         if let Some(usage) = read_usage(usage) {
             self.usage.grow_to(&usage);
-            deltas.push_back(ModelDelta::Usage((&self.usage).into()));
+            deltas.push(ModelDelta::Usage((&self.usage).into()));
         }
     }
 
@@ -362,14 +329,13 @@ impl StreamDecoder {
         }
     }
 
-    fn finish(&mut self, deltas: &mut VecDeque<ModelDelta>) -> Result<(), ModelError> {
+    fn finish(&mut self, deltas: &mut AnswerDeltas) -> Result<(), ModelError> {
         for block in std::mem::take(&mut self.open) {
             deltas.extend(block.close());
         }
         let (finish, word) = self.stop.take().unwrap_or((Finish::Unknown, String::new()));
-        let stop = finish.settle(self.spoke, "stop reason", &word, &self.head)?;
-        self.finished = true;
-        deltas.push_back(ModelDelta::Stop(stop));
+        let stop = finish.settle(self.spoke, "stop reason", &word, deltas.head())?;
+        deltas.push(ModelDelta::Stop(stop));
         Ok(())
     }
 }

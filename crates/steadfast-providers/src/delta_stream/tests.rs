@@ -1,4 +1,4 @@
-use std::future::poll_fn;
+use std::{collections::VecDeque, future::poll_fn};
 
 use steadfast_core::{ModelErrorKind as Kind, StopReason};
 use tokio::time::Instant;
@@ -40,10 +40,8 @@ type Case = (&'static [Step], (&'static str, bool, Option<Kind>));
 async fn read(steps: &[Step]) -> (String, bool, Option<Kind>, Duration) {
     let head = Head::of_status(200);
     let begun = Instant::now();
-    let mut stream = DeltaStream::new(
-        Script(steps.iter().cloned().collect()),
-        StreamDecoder::new(head),
-    );
+    let body = Script(steps.iter().cloned().collect());
+    let mut stream = DeltaStream::<_, StreamDecoder>::new(body, head);
     let (mut said, mut stopped, mut failure) = (String::new(), false, None);
     while let Some(item) = poll_fn(|cx| Pin::new(&mut stream).poll_next(cx)).await {
         match item {

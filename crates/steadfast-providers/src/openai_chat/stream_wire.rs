@@ -4,17 +4,15 @@ mod calls;
 mod chunk;
 mod finish;
 
-use std::collections::VecDeque;
-
 use serde_json::{Map, Value, json};
 use steadfast_core::{ModelDelta, ModelError, StopReason};
 
 use super::{error_wire, request_wire::OPAQUE_KEY};
 use crate::{
     answer::AnswerDecoder,
+    answer_deltas::AnswerDeltas,
     error_wire::{ErrorObject, Verdict},
     finish::Finish,
-    http_client::Head,
     scalar::{Text, mend_surrogates, read_usage},
 };
 use calls::Calls;
@@ -24,10 +22,8 @@ use chunk::{Chunk, Content, Delta, WireUsage};
 const DONE: &[u8] = b"[DONE]";
 
 /// Decodes the events of one answer.
+#[derive(Default)]
 pub(crate) struct StreamDecoder {
-    head: Head,
-    started: bool,
-    finished: bool,
     /// Whether anything was said that is part of the answer: text, a refusal or a call.
     spoke: bool,
     calls: Calls,
@@ -37,48 +33,29 @@ pub(crate) struct StreamDecoder {
 }
 
 impl AnswerDecoder for StreamDecoder {
-    fn new(head: Head) -> Self {
-        Self {
-            head,
-            started: false,
-            finished: false,
-            spoke: false,
-            calls: Calls::default(),
-            reasoning_field: None,
-            reasoning_details: Vec::new(),
-        }
-    }
-
-    fn head(&self) -> &Head {
-        &self.head
-    }
-
-    fn is_complete(&self) -> bool {
-        self.finished
-    }
-
-    fn take_event(
-        &mut self,
-        data: &[u8],
-        deltas: &mut VecDeque<ModelDelta>,
-    ) -> Result<bool, ModelError> {
+    fn take_event(&mut self, data: &[u8], deltas: &mut AnswerDeltas) -> Result<bool, ModelError> {
         if data == DONE {
             return Ok(true);
         }
         let chunk = match serde_json::from_slice::<Chunk<'_>>(data) {
-            Ok(chunk) if chunk.is_error() => return Err(Self::classify(&self.head, data)),
+            Ok(chunk) if chunk.is_error() => return Err(Self::classify(deltas.head(), data)),
             // An object of something between passes, such as a ping; an error without `error` must
             // not. A stream of nothing else has no end marker.
             Ok(chunk) if chunk.is_foreign() => {
-                return Self::classify_if_error(&self.head, data).map_or(Ok(false), Err);
+                return Self::classify_if_error(deltas.head(), data).map_or(Ok(false), Err);
             }
             Ok(chunk) => chunk,
             // What follows a complete answer is missed and not mourned.
-            Err(_) if self.finished => return Ok(true),
+            Err(_) if deltas.is_complete() => return Ok(true),
             Err(error) => {
                 return match mend_surrogates(data) {
                     Some(mended) => self.take_event(&mended, deltas),
-                    None => Err(self.unexpected(data, "an event of the stream", error)),
+                    None => Err(Self::unexpected(
+                        deltas.head(),
+                        data,
+                        "an event of the stream",
+                        error,
+                    )),
                 };
             }
         };
@@ -86,19 +63,15 @@ impl AnswerDecoder for StreamDecoder {
         Ok(false)
     }
 
-    fn take_whole(
-        &mut self,
-        body: &[u8],
-        deltas: &mut VecDeque<ModelDelta>,
-    ) -> Result<(), ModelError> {
+    fn take_whole(&mut self, body: &[u8], deltas: &mut AnswerDeltas) -> Result<(), ModelError> {
         match serde_json::from_slice::<Chunk<'_>>(body) {
-            Ok(chunk) if chunk.is_error() => Err(Self::classify(&self.head, body)),
+            Ok(chunk) if chunk.is_error() => Err(Self::classify(deltas.head(), body)),
             Ok(chunk) if chunk.choices.as_ref().is_none_or(Vec::is_empty) => {
-                Err(Self::classify_if_error(&self.head, body)
-                    .unwrap_or_else(|| self.head.nothing_in_body()))
+                Err(Self::classify_if_error(deltas.head(), body)
+                    .unwrap_or_else(|| deltas.head().nothing_in_body()))
             }
             Ok(chunk) => self.take_chunk(chunk, deltas),
-            Err(error) => Err(self.unexpected(body, "the body", error)),
+            Err(error) => Err(Self::unexpected(deltas.head(), body, "the body", error)),
         }
     }
 
@@ -111,13 +84,9 @@ impl StreamDecoder {
     fn take_chunk(
         &mut self,
         chunk: Chunk<'_>,
-        deltas: &mut VecDeque<ModelDelta>,
+        deltas: &mut AnswerDeltas,
     ) -> Result<(), ModelError> {
-        if !self.started {
-            self.started = true;
-            let request_id = self.head.request_id();
-            deltas.push_back(ModelDelta::Started { request_id });
-        }
+        deltas.start();
         // One choice is asked for, so there is one; a last chunk has none.
         if let Some(choice) = chunk.choices.into_iter().flatten().next() {
             let at_stop_text = choice.names_stop_text();
@@ -138,12 +107,12 @@ impl StreamDecoder {
             }
         }
         if let Some(usage) = read_usage::<WireUsage>(chunk.usage) {
-            deltas.push_back(ModelDelta::Usage(usage.into()));
+            deltas.push(ModelDelta::Usage(usage.into()));
         }
         Ok(())
     }
 
-    fn take_delta(&mut self, delta: Delta<'_>, deltas: &mut VecDeque<ModelDelta>) {
+    fn take_delta(&mut self, delta: Delta<'_>, deltas: &mut AnswerDeltas) {
         let said = |text: Option<Text<'_>>| {
             text.map(|Text(text)| text.into_owned())
                 .filter(|text| !text.is_empty())
@@ -156,7 +125,7 @@ impl StreamDecoder {
             if let Some(text) = said(text)
                 && *self.reasoning_field.get_or_insert(field) == field
             {
-                deltas.push_back(ModelDelta::Reasoning(text));
+                deltas.push(ModelDelta::Reasoning(text));
             }
         }
         for detail in delta.reasoning_details.into_iter().flatten() {
@@ -167,7 +136,7 @@ impl StreamDecoder {
         }
         if let Some(text) = said(delta.refusal) {
             self.spoke = true;
-            deltas.push_back(ModelDelta::Refusal(text));
+            deltas.push(ModelDelta::Refusal(text));
         }
         if let Some(calls) = delta.tool_calls {
             self.calls.take(calls, deltas);
@@ -180,14 +149,14 @@ impl StreamDecoder {
         &mut self,
         content: Content<'_>,
         kind: fn(String) -> ModelDelta,
-        deltas: &mut VecDeque<ModelDelta>,
+        deltas: &mut AnswerDeltas,
     ) {
         match content {
             Content::Text(text) if text.is_empty() => {}
             Content::Text(text) => {
                 let delta = kind(text.into_owned());
                 self.spoke |= matches!(delta, ModelDelta::Text(_));
-                deltas.push_back(delta);
+                deltas.push(delta);
             }
             Content::Parts(parts) => {
                 for part in parts {
@@ -234,20 +203,19 @@ impl StreamDecoder {
         &mut self,
         finish: Finish,
         reason: &str,
-        deltas: &mut VecDeque<ModelDelta>,
+        deltas: &mut AnswerDeltas,
     ) -> Result<(), ModelError> {
-        let stop = finish.settle(self.spoke, "finish reason", reason, &self.head)?;
-        if !self.finished {
-            self.finished = true;
+        let stop = finish.settle(self.spoke, "finish reason", reason, deltas.head())?;
+        if !deltas.is_complete() {
             self.calls.finish(deltas);
             self.push_opaque(deltas);
-            deltas.push_back(ModelDelta::Stop(stop));
+            deltas.push(ModelDelta::Stop(stop));
         }
         Ok(())
     }
 
     /// Says in which fields the reasoning, and what came with the calls, go back on the next turn.
-    fn push_opaque(&mut self, deltas: &mut VecDeque<ModelDelta>) {
+    fn push_opaque(&mut self, deltas: &mut AnswerDeltas) {
         let mut own = Map::new();
         if let Some(field) = self.reasoning_field {
             own.insert("text_in".to_owned(), json!(field));
@@ -261,7 +229,7 @@ impl StreamDecoder {
             own.insert("tool_calls".to_owned(), Value::Object(extra));
         }
         if !own.is_empty() {
-            deltas.push_back(ModelDelta::ReasoningOpaque(json!({ OPAQUE_KEY: own })));
+            deltas.push(ModelDelta::ReasoningOpaque(json!({ OPAQUE_KEY: own })));
         }
     }
 }

@@ -1,7 +1,7 @@
 use steadfast_core::{ModelErrorKind as Kind, StopReason, Usage};
 
 use super::*;
-use crate::answer;
+use crate::{answer, http_client::Head};
 
 fn head() -> Head {
     Head::of_status(200)
@@ -9,8 +9,8 @@ fn head() -> Head {
 
 /// Decodes events up to the first failure; whether the last of them ended the answer.
 fn decode(events: &[Value]) -> (Vec<ModelDelta>, Result<bool, Kind>) {
-    let mut decoder = StreamDecoder::new(head());
-    let mut deltas = VecDeque::new();
+    let mut decoder = StreamDecoder::default();
+    let mut deltas = AnswerDeltas::new(head());
     let mut ended = Ok(false);
     for event in events {
         ended = decoder
@@ -20,10 +20,10 @@ fn decode(events: &[Value]) -> (Vec<ModelDelta>, Result<bool, Kind>) {
             break;
         }
     }
-    (without_start(deltas), ended)
+    (without_start(deltas.into_waiting()), ended)
 }
 
-fn without_start(deltas: VecDeque<ModelDelta>) -> Vec<ModelDelta> {
+fn without_start(deltas: impl IntoIterator<Item = ModelDelta>) -> Vec<ModelDelta> {
     let said = |delta: &ModelDelta| !matches!(delta, ModelDelta::Started { .. });
     deltas.into_iter().filter(said).collect()
 }
@@ -366,11 +366,11 @@ fn deltas_without_a_type_are_read_by_their_field() {
 
 #[test]
 fn half_a_character_does_not_lose_the_text() {
-    let mut decoder = StreamDecoder::new(head());
-    let mut deltas = VecDeque::new();
+    let mut decoder = StreamDecoder::default();
+    let mut deltas = AnswerDeltas::new(head());
     let event = br#"{"type":"content_block_delta","delta":{"type":"text_delta","text":"a\ud83d"}}"#;
     decoder.take_event(event, &mut deltas).unwrap();
-    assert_eq!(without_start(deltas), [said("a\u{fffd}")]);
+    assert_eq!(without_start(deltas.into_waiting()), [said("a\u{fffd}")]);
 }
 
 #[test]
@@ -421,18 +421,19 @@ fn empty_stop_reason_takes_nothing_back() {
 
 #[test]
 fn stop_reason_is_no_end_marker() {
-    let mut decoder = StreamDecoder::new(head());
-    let mut deltas = VecDeque::new();
+    let mut decoder = StreamDecoder::default();
+    let mut deltas = AnswerDeltas::new(head());
     for event in [text("x"), stopped("end_turn")] {
         let data = event.to_string();
         assert!(!decoder.take_event(data.as_bytes(), &mut deltas).unwrap());
     }
-    assert!(!decoder.is_complete());
-    assert_eq!(without_start(std::mem::take(&mut deltas)), [said("x")]);
+    assert!(!deltas.is_complete());
+    let waiting = std::iter::from_fn(|| deltas.pop());
+    assert_eq!(without_start(waiting), [said("x")]);
 
     let ended = decoder.take_event(end().to_string().as_bytes(), &mut deltas);
-    assert!(ended.unwrap() && decoder.is_complete());
-    assert_eq!(without_start(deltas), [END]);
+    assert!(ended.unwrap() && deltas.is_complete());
+    assert_eq!(without_start(deltas.into_waiting()), [END]);
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! Tool calls as they arrive: which piece belongs to which call. Arguments are not parsed here.
 
-use std::{borrow::Cow, collections::VecDeque};
+use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 use steadfast_core::ModelDelta;
 
 use super::chunk::{Arguments, CallDelta};
-use crate::scalar::Text;
+use crate::{answer_deltas::AnswerDeltas, scalar::Text};
 
 /// The calls of one answer.
 ///
@@ -51,7 +51,7 @@ impl Calls {
     }
 
     /// Takes the pieces of one event.
-    pub(super) fn take(&mut self, pieces: Vec<CallDelta<'_>>, deltas: &mut VecDeque<ModelDelta>) {
+    pub(super) fn take(&mut self, pieces: Vec<CallDelta<'_>>, deltas: &mut AnswerDeltas) {
         let several = pieces.len() > 1;
         let mut taken = None;
         for (position, call) in pieces.into_iter().enumerate() {
@@ -99,7 +99,7 @@ impl Calls {
     }
 
     /// Begins the calls whose name never came: the agent answers that there is no such tool.
-    pub(super) fn finish(&mut self, deltas: &mut VecDeque<ModelDelta>) {
+    pub(super) fn finish(&mut self, deltas: &mut AnswerDeltas) {
         for (place, open) in self.0.iter_mut().enumerate() {
             if open.name.is_none() {
                 open.begin(place, String::new(), deltas);
@@ -146,7 +146,7 @@ impl OpenCall {
         }
     }
 
-    fn advance(&mut self, place: usize, piece: Piece<'_>, deltas: &mut VecDeque<ModelDelta>) {
+    fn advance(&mut self, place: usize, piece: Piece<'_>, deltas: &mut AnswerDeltas) {
         if self.id.is_none() {
             self.id = piece.id.map(Cow::into_owned);
         }
@@ -163,23 +163,23 @@ impl OpenCall {
         if self.name.is_none() {
             self.waiting.push_str(&json);
         } else {
-            deltas.push_back(ModelDelta::ToolUseInput {
+            deltas.push(ModelDelta::ToolUseInput {
                 index: place,
                 json: json.into_owned(),
             });
         }
     }
 
-    fn begin(&mut self, place: usize, name: String, deltas: &mut VecDeque<ModelDelta>) {
+    fn begin(&mut self, place: usize, name: String, deltas: &mut AnswerDeltas) {
         let id = self.id.get_or_insert_with(|| format!("call_{place}"));
-        deltas.push_back(ModelDelta::ToolUseStart {
+        deltas.push(ModelDelta::ToolUseStart {
             index: place,
             id: id.clone(),
             name: name.clone(),
         });
         self.name = Some(name);
         if !self.waiting.is_empty() {
-            deltas.push_back(ModelDelta::ToolUseInput {
+            deltas.push(ModelDelta::ToolUseInput {
                 index: place,
                 json: std::mem::take(&mut self.waiting),
             });

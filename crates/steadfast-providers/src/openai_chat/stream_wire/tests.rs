@@ -1,7 +1,9 @@
+use std::collections::VecDeque;
+
 use steadfast_core::{ModelErrorKind as Kind, Usage};
 
 use super::*;
-use crate::answer;
+use crate::{answer, http_client::Head};
 
 fn head() -> Head {
     Head::of_status(200)
@@ -13,8 +15,8 @@ fn decode_whole(body: &[u8]) -> Result<VecDeque<ModelDelta>, ModelError> {
 
 /// Decodes events, each an event's data, up to the first failure.
 fn decode(events: &[Value]) -> (Vec<ModelDelta>, Option<Kind>) {
-    let mut decoder = StreamDecoder::new(head());
-    let mut deltas = VecDeque::new();
+    let mut decoder = StreamDecoder::default();
+    let mut deltas = AnswerDeltas::new(head());
     let failure = events.iter().find_map(|event| {
         let data = match event {
             Value::String(raw) => raw.clone(),
@@ -23,6 +25,7 @@ fn decode(events: &[Value]) -> (Vec<ModelDelta>, Option<Kind>) {
         decoder.take_event(data.as_bytes(), &mut deltas).err()
     });
     let deltas = deltas
+        .into_waiting()
         .into_iter()
         .filter(|delta| !matches!(delta, ModelDelta::Started { .. }))
         .collect();
@@ -449,20 +452,24 @@ fn extra_content_of_a_call_is_kept_by_its_identity() {
 
 #[test]
 fn half_a_character_does_not_lose_the_text() {
-    let mut decoder = StreamDecoder::new(head());
-    let mut deltas = VecDeque::new();
+    let mut decoder = StreamDecoder::default();
+    let mut deltas = AnswerDeltas::new(head());
     let event = br#"{"choices":[{"delta":{"content":"a\ud83d"}}]}"#;
     decoder.take_event(event, &mut deltas).unwrap();
-    assert_eq!(deltas.back(), Some(&ModelDelta::Text("a\u{fffd}".into())));
+    assert_eq!(
+        deltas.into_waiting().back(),
+        Some(&ModelDelta::Text("a\u{fffd}".into()))
+    );
 }
 
 #[test]
 fn usage_that_cannot_be_read_is_none() {
-    let mut decoder = StreamDecoder::new(head());
-    let mut deltas = VecDeque::new();
+    let mut decoder = StreamDecoder::default();
+    let mut deltas = AnswerDeltas::new(head());
     let event = br#"{"choices":[],"usage":{"prompt_tokens":"10","completion_tokens":-1}}"#;
     decoder.take_event(event, &mut deltas).unwrap();
-    assert_eq!(deltas.back(), Some(&ModelDelta::Usage(Usage::new(10, 0))));
+    let waiting: Vec<_> = std::iter::from_fn(|| deltas.pop()).collect();
+    assert_eq!(waiting.last(), Some(&ModelDelta::Usage(Usage::new(10, 0))));
 
     let event = br#"{"choices":[],"usage":"much"}"#;
     assert!(!decoder.take_event(event, &mut deltas).unwrap());

@@ -1,0 +1,73 @@
+//! The deltas of one answer that have been decoded and not yet taken, and what every wire says of an
+//! answer in the same way: that it has begun, and that it is complete.
+
+use std::collections::VecDeque;
+
+use steadfast_core::ModelDelta;
+
+use crate::http_client::Head;
+
+/// What an answer says.
+#[derive(Debug)]
+pub(crate) struct AnswerDeltas {
+    head: Head,
+    started: bool,
+    complete: bool,
+    waiting: VecDeque<ModelDelta>,
+}
+
+impl AnswerDeltas {
+    /// Begins with an answer of success, of which only the head has come.
+    pub(crate) const fn new(head: Head) -> Self {
+        Self {
+            head,
+            started: false,
+            complete: false,
+            waiting: VecDeque::new(),
+        }
+    }
+
+    /// Returns the head of the answer, which its errors name.
+    pub(crate) const fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// Says that the answer has begun, unless that was said.
+    pub(crate) fn start(&mut self) {
+        if !self.started {
+            self.started = true;
+            let request_id = self.head.request_id();
+            self.waiting.push_back(ModelDelta::Started { request_id });
+        }
+    }
+
+    /// Adds a delta; the one that says why the model stopped makes the answer complete.
+    pub(crate) fn push(&mut self, delta: ModelDelta) {
+        self.start();
+        self.complete |= matches!(delta, ModelDelta::Stop(_));
+        self.waiting.push_back(delta);
+    }
+
+    /// Returns whether the end marker has come.
+    pub(crate) const fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    /// Takes the oldest delta that waits.
+    pub(crate) fn pop(&mut self) -> Option<ModelDelta> {
+        self.waiting.pop_front()
+    }
+
+    /// Takes all that wait.
+    pub(crate) fn into_waiting(self) -> VecDeque<ModelDelta> {
+        self.waiting
+    }
+}
+
+impl Extend<ModelDelta> for AnswerDeltas {
+    fn extend<T: IntoIterator<Item = ModelDelta>>(&mut self, deltas: T) {
+        for delta in deltas {
+            self.push(delta);
+        }
+    }
+}
