@@ -56,6 +56,9 @@ async fn rows_of_compatible_servers_are_classified_with_their_evidence() -> Test
         // The gateway's status speaks before what it was told by a server behind it.
         (openai(401, r#"{"error":{"code":503,"message":""}}"#), Kind::Auth, None, "status 401"),
         (openai(402, r#"{"error":{"code":402,"message":""}}"#), Kind::QuotaExhausted, None, "status 402"),
+        (openai(402, r#"{"error":{"code":402,"message":"","metadata":{"limit_source":"key"}}}"#), Kind::QuotaExhausted, None, "status 402"),
+        (openai(403, r#"{"error":{"code":403,"message":"","metadata":{}}}"#), Kind::Auth, None, "status 403"),
+        (openai(502, r#"{"error":{"code":502,"message":"","metadata":{}}}"#), Kind::Server, None, "status 502"),
         (
             openai(402, r#"{"error":{"code":402,"message":"","metadata":{"limit_source":"openrouter_in_flight_budget"}}}"#)
                 .with(&[("retry-after", "3")]),

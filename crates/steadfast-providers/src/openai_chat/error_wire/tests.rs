@@ -324,6 +324,12 @@ fn googles_details_decide_what_a_status_leaves_open() {
         error("INVALID_ARGUMENT", message, json!([])),
         Kind::ContextOverflow,
     );
+    let wrong = "The input token count must be a number.";
+    check(
+        400,
+        error("INVALID_ARGUMENT", wrong, json!([])),
+        Kind::InvalidRequest,
+    );
 }
 
 #[test]
