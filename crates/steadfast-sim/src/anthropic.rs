@@ -43,6 +43,10 @@ const MODELS: [(&str, &str); 2] = [
     ("steadfast-sim-mini", "Steadfast simulator mini"),
 ];
 
+const VERSION_PATH: &str = "/v1";
+const MESSAGES_PATH: &str = "/v1/messages";
+const MODELS_PATH: &str = "/v1/models";
+
 const LARGEST_BODY: usize = 32 * 1024 * 1024;
 
 /// The organisation whose key every key is.
@@ -71,13 +75,20 @@ impl Dialect for Messages {
     }
 
     fn wanted(&self, path: &str) -> Option<Wanted> {
-        if path.ends_with("/v1/messages") {
+        if path.ends_with(MESSAGES_PATH) {
             Some(Wanted::Answer)
-        } else if path.ends_with("/v1/models") {
+        } else if path.ends_with(MODELS_PATH) {
             Some(Wanted::Models)
         } else {
             None
         }
+    }
+
+    /// Compatible servers have words before the version: `/anthropic`, `/api/coding`.
+    fn has_wrong_base(&self, path: &str) -> bool {
+        let mut paths = [MESSAGES_PATH, MODELS_PATH].into_iter();
+        let base = paths.find_map(|end| path.strip_suffix(end));
+        base.is_none_or(|base| base.ends_with(VERSION_PATH) || base.ends_with(MESSAGES_PATH))
     }
 
     fn has_own_headers(&self, headers: &HeaderMap) -> bool {
@@ -146,6 +157,14 @@ impl Dialect for Messages {
         let (status, error) = match failure {
             Failure::NothingHere { method, path } => {
                 let message = format!("There is nothing at {method} {path}");
+                let error = ErrorBody::new("not_found_error", message);
+                (StatusCode::NOT_FOUND, error)
+            }
+            Failure::WrongBase { method, path } => {
+                let message = format!(
+                    "There is nothing at {method} {path}: the base URL of a client of Anthropic's \
+                     is this server's address without `/v1`, which the client adds"
+                );
                 let error = ErrorBody::new("not_found_error", message);
                 (StatusCode::NOT_FOUND, error)
             }

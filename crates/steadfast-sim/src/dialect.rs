@@ -25,6 +25,10 @@ pub(crate) trait Dialect: Sync {
     /// Returns what a path asks for, if the vendor has it.
     fn wanted(&self, path: &str) -> Option<Wanted>;
 
+    /// Says whether a path that the vendor has comes of a wrong base URL: there the vendor answers
+    /// that it has nothing.
+    fn has_wrong_base(&self, path: &str) -> bool;
+
     /// Says whether a request has headers that only this vendor's clients send.
     fn has_own_headers(&self, headers: &HeaderMap) -> bool;
 
@@ -111,6 +115,11 @@ pub(crate) enum ResetTime {
 pub(crate) enum Failure<'a> {
     /// The vendor has nothing at this path.
     NothingHere {
+        method: &'a Method,
+        path: &'a str,
+    },
+    /// The same, because the client's base URL is not the vendor's.
+    WrongBase {
         method: &'a Method,
         path: &'a str,
     },

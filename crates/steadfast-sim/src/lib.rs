@@ -62,16 +62,20 @@
 //!
 //! | | OpenAI chat | Anthropic messages |
 //! |---|---|---|
-//! | path | any that ends in `/chat/completions` | any that ends in `/v1/messages` |
 //! | 401 | no `Authorization: Bearer KEY` | neither `x-api-key` nor a bearer key |
 //! | 400 | no JSON, no model, no messages | the same, no `anthropic-version`, no `max_tokens`, fields of the wrong type or out of range |
 //! | 400 | a tool call without its result, a result without its call, two results for one call | the same, also for calls that the vendor's servers run |
 //! | 400 | an identifier twice in one message, or of more than 40 characters | an identifier twice in the conversation |
 //! | 400 | names of tools and calls with other characters than letters, digits, `_` and `-`, or more than 64 | the same; more than 128 (tools), 200 (calls) |
 //! | 400 | an answer without content and calls, images that are not the user's | empty texts, a failed result that says nothing, thinking at the end of a message or not the simulator's own |
-//! | 404 | unknown paths, models whose name starts with `nonexistent` | the same |
+//! | 404 | paths but `/v1/chat/completions` and `/v1/models`, models whose name starts with `nonexistent` | the same, but `/v1/messages` and `/v1/models` |
 //! | 405 | the wrong method | the same |
 //! | 413 | bodies over 64 MB | bodies over 32 MB |
+//!
+//! Servers that are compatible with a vendor have its paths elsewhere, and so has the simulator:
+//! behind any words with a version in them for OpenAI (`/openai/v1/…`, `/api/paas/v4/…`), behind any
+//! words for Anthropic (`/anthropic/v1/…`). The path of a wrong base URL, such as
+//! `/chat/completions` or `/v1/v1/messages`, gets the vendor's 404, whose message names the right one.
 //!
 //! So a client whose history it takes has kept calls and results together, under identifiers and
 //! names that the vendor takes as well. It says nothing about what is not in this table.

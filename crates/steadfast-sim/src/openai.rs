@@ -34,6 +34,9 @@ const FINGERPRINT: &str = "fp_steadfast_sim";
 /// The models that `GET …/models` lists; others are answered all the same.
 const MODELS: [&str; 2] = ["steadfast-sim", "steadfast-sim-mini"];
 
+const CHAT_PATH: &str = "/chat/completions";
+const MODELS_PATH: &str = "/models";
+
 const LARGEST_BODY: usize = 64 * 1024 * 1024;
 
 const LIMIT_HEADERS: LimitHeaders = LimitHeaders {
@@ -53,13 +56,21 @@ impl Dialect for Chat {
     }
 
     fn wanted(&self, path: &str) -> Option<Wanted> {
-        if path.ends_with("/chat/completions") {
+        if path.ends_with(CHAT_PATH) {
             Some(Wanted::Answer)
-        } else if path.ends_with("/models") {
+        } else if path.ends_with(MODELS_PATH) {
             Some(Wanted::Models)
         } else {
             None
         }
+    }
+
+    /// Compatible servers have other words around the version, and other versions: `/openai/v1`,
+    /// `/api/paas/v4`, `/v1beta/openai`.
+    fn has_wrong_base(&self, path: &str) -> bool {
+        let mut paths = [CHAT_PATH, MODELS_PATH].into_iter();
+        let base = paths.find_map(|end| path.strip_suffix(end));
+        base.is_none_or(|base| !base.split('/').any(is_version) || base.ends_with(CHAT_PATH))
     }
 
     fn has_own_headers(&self, headers: &HeaderMap) -> bool {
@@ -120,6 +131,13 @@ impl Dialect for Chat {
         let (status, error) = match failure {
             Failure::NothingHere { method, path } => {
                 let error = ErrorBody::invalid(format!("There is nothing at {method} {path}."));
+                (StatusCode::NOT_FOUND, error)
+            }
+            Failure::WrongBase { method, path } => {
+                let error = ErrorBody::invalid(format!(
+                    "There is nothing at {method} {path}. The base URL of a client of OpenAI's is \
+                     this server's address with `/v1` behind it, and no more."
+                ));
                 (StatusCode::NOT_FOUND, error)
             }
             Failure::WrongMethod {
@@ -215,6 +233,12 @@ impl Dialect for Chat {
     fn tool_choice<'a>(&self, body: &'a Value) -> ToolChoice<'a> {
         request::tool_choice(body)
     }
+}
+
+/// Says whether a segment of a path is a version: `v1`, `v1beta`.
+fn is_version(segment: &str) -> bool {
+    let number = segment.strip_prefix('v').unwrap_or_default();
+    number.starts_with(|first: char| first.is_ascii_digit())
 }
 
 /// Makes one line of a stream.

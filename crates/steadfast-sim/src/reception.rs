@@ -361,6 +361,9 @@ fn check(
     let Some(wanted) = caller.dialect().wanted(path) else {
         return refuse(Failure::NothingHere { method, path });
     };
+    if caller.dialect().has_wrong_base(path) {
+        return refuse(Failure::WrongBase { method, path });
+    }
     if *method != wanted.method() {
         return refuse(Failure::WrongMethod {
             method,

@@ -10,7 +10,7 @@ use crate::{anthropic, openai};
 
 /// Names a wire: the HTTP interface of one vendor, which others may speak as well.
 ///
-/// One simulator speaks all of them on one port. The path of a request says which one it is in;
+/// One simulator speaks all of them on one port. The end of the path of a request says which one it is in;
 /// where two vendors share a path (`…/models`), or where no vendor has one, headers that only one
 /// vendor's clients send do.
 ///
@@ -31,7 +31,7 @@ use crate::{anthropic, openai};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Wire {
-    /// OpenAI chat completions: `POST …/chat/completions`.
+    /// OpenAI chat completions: `POST …/v1/chat/completions`.
     OpenAiChat,
     /// Anthropic messages: `POST …/v1/messages`.
     AnthropicMessages,

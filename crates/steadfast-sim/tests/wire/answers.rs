@@ -178,10 +178,10 @@ async fn answers_carry_the_vendors_headers() -> TestResult {
 }
 
 #[tokio::test]
-async fn any_prefix_reaches_the_model() -> TestResult {
+async fn paths_of_compatible_servers_reach_the_model() -> TestResult {
     let sim = Simulator::start().await?;
 
-    for prefix in ["", "/v1", "/openai/v1", "/api/paas/v4"] {
+    for prefix in ["/v1", "/openai/v1", "/api/paas/v4", "/v1beta/openai"] {
         let url = format!("{}{prefix}/chat/completions", sim.url());
         let request = client()?.post(url).bearer_auth("key").json(&prompt("Hi"));
 

@@ -331,7 +331,7 @@ async fn keys_are_not_printed_with_the_requests() -> TestResult {
 }
 
 #[tokio::test]
-async fn any_prefix_reaches_the_model() -> TestResult {
+async fn paths_of_compatible_servers_reach_the_model() -> TestResult {
     let sim = Simulator::start().await?;
 
     for prefix in ["", "/anthropic", "/api/coding"] {

@@ -114,6 +114,35 @@ async fn unknown_models_paths_and_methods_are_refused() -> TestResult {
     Ok(())
 }
 
+#[tokio::test]
+async fn wrong_base_url_is_404_and_the_right_one_is_named() -> TestResult {
+    let right =
+        "The base URL of a client of OpenAI's is this server's address with `/v1` behind it";
+    let cases = [
+        ("POST", "/chat/completions"),
+        ("POST", "/openai/chat/completions"),
+        ("POST", "/v1/chat/completions/chat/completions"),
+        ("GET", "/models"),
+    ];
+    for (method, path) in cases {
+        let seen = check(method, path, KEY, prompt("Hi").to_string()).await?;
+
+        let error = &seen.json()["error"];
+        let said = error["message"].as_str().unwrap();
+        assert_eq!(seen.status, 404, "{path}");
+        assert_eq!(error["type"], "invalid_request_error");
+        assert_eq!(
+            (&error["param"], &error["code"]),
+            (&Value::Null, &Value::Null)
+        );
+        assert!(
+            said.starts_with(&format!("There is nothing at {method} {path}. {right}")),
+            "{said}"
+        );
+    }
+    Ok(())
+}
+
 /// What Anthropic refuses, as requests that differ from one in order.
 struct Difference {
     method: &'static str,
@@ -221,6 +250,25 @@ async fn anthropics_refusals_have_its_status_and_type() -> TestResult {
             404,
             "not_found_error",
             "There is nothing at POST /v1/messages/batches",
+        ),
+        (
+            Difference {
+                path: "/v1/v1/messages",
+                ..Difference::none()
+            },
+            404,
+            "not_found_error",
+            "There is nothing at POST /v1/v1/messages: the base URL of a client of Anthropic's is \
+             this server's address without `/v1`",
+        ),
+        (
+            Difference {
+                path: "/v1/messages/v1/messages",
+                ..Difference::none()
+            },
+            404,
+            "not_found_error",
+            "There is nothing at POST /v1/messages/v1/messages: the base URL",
         ),
         (
             Difference {
