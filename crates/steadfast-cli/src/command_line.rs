@@ -156,6 +156,7 @@ Faults, one per request; `503*3` three times, `503*` for ever:
   error@text  error@text:overloaded  error@text:rate_limit
 Moments of reset, hang, cut, error and no-end:
   @start  @text  @tool (after complete tool calls)  @end  @N (after N bytes)
+An answer without text or tool calls meets @text or @tool after its first piece.
 
 Examples:
   steadfast sim --limit 20/s --burst 20 --hint exact

@@ -113,9 +113,15 @@ pub enum Moment {
     Request,
     /// `@start`: after the status line and the headers.
     Start,
-    /// `@text`: after the first chunk of text.
+    /// `@text`: after the first chunk of text; in an answer without text, after the first chunk of
+    /// what it has.
     Text,
-    /// `@tool`: after the last tool call is complete, before the answer says why it ended.
+    /// `@tool`: after the last tool call is complete, before the answer says why it ended; in an
+    /// answer that calls no tool, after the first chunk of what it has.
+    ///
+    /// So every request meets the fault of its place in the script, also one without tools. A test
+    /// that is about a tool call makes sure that there is one, with
+    /// [`SimulatorBuilder::answer`](crate::SimulatorBuilder::answer).
     Tool,
     /// `@end`: after all content, before the answer says why it ended.
     End,

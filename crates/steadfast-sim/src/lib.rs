@@ -121,7 +121,9 @@
 //! | the answer's end | `finish_reason` and `[DONE]` | `message_delta` and `message_stop` |
 //!
 //! The moments `@…` are [`Moment`]s: `@start`, `@text` (after the first piece of text), `@tool`
-//! (after complete tool calls), `@end`, `@N` (after so many bytes). A suffix repeats an item:
+//! (after complete tool calls), `@end`, `@N` (after so many bytes). An answer that says no text, or
+//! calls no tool, has no such moment: there the fault strikes after the first piece of what it has,
+//! so `@tool` at a request without tools strikes after a few words. A suffix repeats an item:
 //! `503*3` three times, `503*` for ever.
 
 mod answer;

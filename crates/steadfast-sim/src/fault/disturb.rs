@@ -281,7 +281,7 @@ mod tests {
 
     #[test]
     fn missing_moments_move_to_the_first_content() {
-        let cases: [(&Parts, &str, &str); 4] = [
+        let cases: [(&Parts, &str, &str); 5] = [
             (
                 &[
                     (Part::Frame, "H."),
@@ -295,6 +295,15 @@ mod tests {
                 &[(Part::Frame, "H."), (Part::Text, "T."), (Part::End, "E.")],
                 "cut@tool",
                 "H.T.",
+            ),
+            (
+                &[
+                    (Part::Frame, "H."),
+                    (Part::Reasoning, "R."),
+                    (Part::Text, "T."),
+                ],
+                "cut@tool",
+                "H.R.",
             ),
             (&[(Part::Frame, "H."), (Part::End, "E.")], "cut@text", "H."),
             (
