@@ -5,7 +5,7 @@ use std::process::ExitCode;
 /// The exit statuses, for the end of a help page.
 pub(crate) const EXIT_STATUSES: &str = "\
 Exit status:
-  0    a result
+  0    a result, also one that a limit cut short: the last line says so
   1    force stop: an error ended the run
   2    bad usage or configuration
   130  cancelled with Ctrl-C";

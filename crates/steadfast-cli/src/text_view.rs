@@ -268,7 +268,7 @@ impl TextView {
             _ => Mark::Ended,
         };
         let line = StyledLine::marked(mark)
-            .plain(wording::stop(reason))
+            .plain(&wording::stop(reason))
             .plain(": ");
         output.status.line(&line.dim(&wording::totals(result)));
         Ok(())

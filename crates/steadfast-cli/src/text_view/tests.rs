@@ -67,6 +67,63 @@ fn answer_is_shown_once_wherever_it_goes() {
 }
 
 #[test]
+fn ends_that_are_not_the_models_own_say_so_with_their_names() {
+    let not_done = "before the model was done";
+    for (reason, mark, said) in [
+        ("end_turn", '✓', "done".to_owned()),
+        ("stop_sequence", '✓', "done".to_owned()),
+        ("refusal", '■', "the model declined".to_owned()),
+        (
+            "max_tokens",
+            '■',
+            format!("cut off at the output limit {not_done} (max_tokens)"),
+        ),
+        (
+            "content_filtered",
+            '■',
+            format!("stopped by the provider's content filter {not_done} (content_filtered)"),
+        ),
+        (
+            "guardrail_intervened",
+            '■',
+            format!("stopped by a guardrail {not_done} (guardrail_intervened)"),
+        ),
+        (
+            "limit_turns",
+            '■',
+            format!("stopped at the limit of turns {not_done} (limit_turns)"),
+        ),
+        (
+            "limit_tokens",
+            '■',
+            format!("stopped at the limit of tokens {not_done} (limit_tokens)"),
+        ),
+        (
+            "interrupt",
+            '■',
+            format!("stopped to wait for a person {not_done} (interrupt)"),
+        ),
+        (
+            "cancelled",
+            '■',
+            format!("cancelled {not_done} (cancelled)"),
+        ),
+    ] {
+        let [_, mut result] = answered(1, "Half");
+        result["stop_reason"] = json!(reason);
+
+        for device in [LiveTerminal, DumbTerminal, File] {
+            let (_, status) = check(device, &[result.clone()]);
+
+            assert_eq!(
+                status,
+                format!("{mark} {said}: 1 turn, 1 attempt, 3 tokens, 2.0s\n")
+            );
+        }
+    }
+}
+
+#[test]
 fn answer_cannot_steer_any_terminal() {
     let cases = [
         (LiveTerminal, "\u{FFFD}[2J\u{FFFD}31m\n"),

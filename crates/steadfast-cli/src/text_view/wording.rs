@@ -103,8 +103,23 @@ pub(crate) fn arguments(input: &Value) -> String {
     }
 }
 
-/// Says how a run ended, where it is not simply done.
-pub(crate) const fn stop(reason: StopReason) -> &'static str {
+/// Says how a run ended. Where something else than the model ended it, the text is no whole answer,
+/// and the line says so, with the reason's name for whoever looks it up.
+pub(crate) fn stop(reason: StopReason) -> String {
+    let ended = ending(reason);
+    let is_models_own = matches!(
+        reason,
+        StopReason::EndTurn | StopReason::StopSequence | StopReason::Refusal
+    );
+    if is_models_own {
+        return ended.to_owned();
+    }
+    let name = serde_json::to_value(reason).unwrap_or_default();
+    let name = name.as_str().unwrap_or_default();
+    format!("{ended} before the model was done ({name})")
+}
+
+const fn ending(reason: StopReason) -> &'static str {
     match reason {
         StopReason::EndTurn | StopReason::StopSequence => "done",
         StopReason::MaxTokens => "cut off at the output limit",
@@ -113,7 +128,7 @@ pub(crate) const fn stop(reason: StopReason) -> &'static str {
         StopReason::GuardrailIntervened => "stopped by a guardrail",
         StopReason::LimitTurns => "stopped at the limit of turns",
         StopReason::LimitTokens => "stopped at the limit of tokens",
-        StopReason::Interrupt => "waiting for a person",
+        StopReason::Interrupt => "stopped to wait for a person",
         StopReason::Cancelled => "cancelled",
         _ => "ended",
     }

@@ -158,6 +158,26 @@ fn piped_text_is_the_answer_and_nothing_else() -> TestResult {
 }
 
 #[test]
+fn preface_at_the_limit_of_turns_is_not_passed_off_as_the_answer() -> TestResult {
+    let run = finish(&mut steadfast(&[
+        "run",
+        "--initial-delay",
+        "10ms",
+        "--max-turns",
+        "1",
+        PROMPT,
+    ]))?;
+
+    assert_eq!(run.status, Some(0), "{}", run.stderr);
+    assert_eq!(run.stdout, format!("{PREFACE}\n"));
+    let last = run.stderr.lines().last().unwrap();
+    let expected = "■ stopped at the limit of turns before the model was done (limit_turns): \
+                    1 turn, 4 attempts, ";
+    assert!(last.starts_with(expected), "{last}");
+    Ok(())
+}
+
+#[test]
 fn proxy_in_the_environment_is_not_asked() -> TestResult {
     let proxy = TcpListener::bind("127.0.0.1:0")?;
     proxy.set_nonblocking(true)?;

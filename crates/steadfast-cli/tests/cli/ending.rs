@@ -184,7 +184,7 @@ fn interrupt_ends_a_backoff_at_once_and_shows_the_end() -> TestResult {
         };
         let last = rest.last().map_or("", String::as_str);
         let expected = if format == "text" {
-            "■ cancelled: 1 turn"
+            "■ cancelled before the model was done (cancelled): 1 turn"
         } else {
             "\"stop_reason\":\"cancelled\""
         };

@@ -180,7 +180,11 @@ fn interrupt_in_mid_sentence_keeps_the_text_and_says_that_it_does_not_count() ->
         1
     );
     assert_eq!(
-        beginning_with(last, "■ cancelled: 2 turns, 5 attempts").len(),
+        beginning_with(
+            last,
+            "■ cancelled before the model was done (cancelled): 2 turns"
+        )
+        .len(),
         1,
         "{last:#?}"
     );
