@@ -172,11 +172,8 @@ impl TextView {
             take_back(&text, event, output)?;
         } else if self.unshown > 0 {
             let line = StyledLine::marked(Mark::TakenBack)
-                .plain(&format!("attempt {attempt}: taken back "))
-                .dim(&format!(
-                    "{} characters, which were not printed",
-                    self.unshown
-                ));
+                .plain(&format!("attempt {attempt}: what it said is discarded"))
+                .dim(&format!(" ({} characters, not printed)", self.unshown));
             output.status.line(&line);
         }
         self.unshown = 0;

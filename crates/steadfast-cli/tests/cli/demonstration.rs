@@ -141,7 +141,7 @@ fn piped_text_is_the_answer_and_nothing_else() -> TestResult {
         "demonstration: no --model given, so this talks to the built-in simulator",
         "✗ attempt 1 of 6: throttled (429), next try in 10ms (backoff)",
         "✗ attempt 2 of 6: throttled (429), next try in 1.5s (server hint)",
-        "↶ attempt 3: taken back 48 characters, which were not printed",
+        "↶ attempt 3: what it said is discarded (48 characters, not printed)",
         "✗ attempt 3 of 6: network, ",
         PREFACE,
         "→ get_weather {\"city\":\"Oslo\"}",
