@@ -36,6 +36,8 @@ use crate::{AgentEvent, ConfigError};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` provides no hooks",
     note = "implement `HookProvider` for it, or `RetryStrategy` if it only decides about retries (it must then be `Clone`)",
+    note = "to switch retries off, give `NoopRetryStrategy`",
+    note = "several providers are given one by one: `.hooks(first).hooks(second)`",
     note = "a single closure is registered with `.on(|event: &mut AfterModelCallEvent| ..)`"
 )]
 pub trait HookProvider: Send + Sync + 'static {
