@@ -110,7 +110,7 @@ pub enum AgentEvent {
     AttemptDiscarded(AttemptDiscardedEvent),
     /// The loop is about to wait before it calls the model.
     EventLoopThrottle(EventLoopThrottleEvent),
-    /// A message joined the history.
+    /// A message joins the history; its hooks were asked first, and none of them failed.
     Message(MessageAddedEvent),
     /// A tool begins to run.
     ToolStarted(ToolStartedEvent),

@@ -204,9 +204,12 @@ pub enum DecidedBy {
     Hook,
 }
 
-/// A message joined the history: the prompt, an answer, or the results of tools.
+/// A message for the history: the prompt, an answer, or the results of tools.
 ///
-/// As a hook event it is asked before the message is told and can refuse it only by failing.
+/// Hooks are asked before it joins the history, and can keep it out only by failing, which ends the
+/// run. Once none of them has failed the message joins, and is told as [`AgentEvent::Message`].
+///
+/// [`AgentEvent::Message`]: crate::AgentEvent::Message
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MessageAddedEvent {
     #[serde(flatten)]
