@@ -100,7 +100,7 @@ pub(crate) struct RunOptions {
     #[arg(long, value_name = "N", value_parser = value::count::<u32>, allow_negative_numbers = true, help_heading = "Retries")]
     pub(crate) max_attempts: Option<u32>,
 
-    /// The first wait, which doubles from there [default: 4s]
+    /// The first wait, which doubles from there, cut to --max-delay [default: 4s]
     #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = value::time, help_heading = "Retries")]
     pub(crate) initial_delay: Option<Duration>,
 

@@ -64,7 +64,7 @@ impl ModelRetryStrategy {
         self
     }
 
-    /// Sets the first wait.
+    /// Sets the first wait; one above `max_delay` is cut to it.
     pub const fn initial_delay(mut self, initial_delay: Duration) -> Self {
         self.backoff = self.backoff.initial_delay(initial_delay);
         self
