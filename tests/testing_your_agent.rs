@@ -110,3 +110,21 @@ async fn run_goes_on_after_its_process_died_anywhere() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn wait_goes_on_in_the_next_process() {
+    let model = ScriptedModel::new([Reply::throttled(), Reply::text("Take one.")]);
+    let agent = assistant(model).unwrap();
+    let journal = Journal::new();
+    let dying = JournalRuntime::new(&journal).stop_after(3); // before a wait of four seconds
+    let first = agent.prompt("Umbrella?").on_runtime(&dying).await;
+    assert!(first.is_err());
+
+    tokio::time::sleep(secs(3)).await; // no process runs
+    let began = Instant::now();
+    let next = JournalRuntime::new(&journal);
+    let answer = agent.prompt("Umbrella?").on_runtime(&next).await.unwrap();
+
+    assert_eq!(answer.text(), "Take one.");
+    assert_eq!(began.elapsed(), secs(1)); // what was left
+}
