@@ -342,18 +342,24 @@ fn explanation_is_one_line_with_all_fields_in_order() -> TestResult {
 }
 
 #[test]
-fn readme_shows_what_is_printed() -> TestResult {
-    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md"))?;
-    let (_, shown) = readme.split_once("```json\n").ok_or("no JSON")?;
-    let (shown, _) = shown.split_once("```").ok_or("no end")?;
+fn documents_show_what_is_printed() -> TestResult {
+    for (page, provider, status) in [
+        ("README.md", "anthropic", "529"),
+        ("docs/concepts/retry.md", "openai", "429"),
+    ] {
+        let text = std::fs::read_to_string(format!("{}/../../{page}", env!("CARGO_MANIFEST_DIR")))?;
+        let (before, shown) = text.split_once("```json\n").ok_or("no JSON")?;
+        let (shown, _) = shown.split_once("```").ok_or("no end")?;
 
-    let hinted = ["--status", "529", "--header", "retry-after: 7"];
-    let explained = explain("anthropic", &hinted, "")?;
+        let hinted = ["--status", status, "--header", "retry-after: 7"];
+        let explained = explain(provider, &hinted, "")?;
 
-    assert_eq!(
-        explanation(&explained)?,
-        serde_json::from_str::<Value>(shown)?
-    );
+        assert!(before.contains(&format!("explain --provider {provider} --status {status} ")));
+        assert_eq!(
+            explanation(&explained)?,
+            serde_json::from_str::<Value>(shown)?
+        );
+    }
     Ok(())
 }
 
