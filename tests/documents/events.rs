@@ -7,10 +7,10 @@ use std::{
 
 use serde_json::{Value, json};
 use steadfast::{
-    Agent, AgentEvent, ContentBlock, DecidedBy, DiscardReason, FunctionTool, MediaSource, Message,
-    Model, ModelDelta, ModelError, ModelErrorKind, ModelRequest, ModelRetryStrategy, ModelStream,
-    Reasoning, StopReason, TokioRuntime, ToolError, ToolResult, ToolUse, Usage, async_trait,
-    millis, secs,
+    Agent, AgentEvent, ContentBlock, DecidedBy, DiscardReason, Fallback, FunctionTool, MediaSource,
+    Message, Model, ModelDelta, ModelError, ModelErrorKind, ModelRequest, ModelRetryStrategy,
+    ModelStream, Reasoning, StopReason, TokioRuntime, ToolError, ToolResult, ToolUse, Usage,
+    async_trait, millis, secs,
     testing::{Reply, ScriptedModel},
 };
 
@@ -20,23 +20,27 @@ const PAGE: &str = "docs/events.md";
 const COMMON: [&str; 5] = ["type", "run", "turn", "attempt", "at_ms"];
 
 /// A script with the name of a model.
-struct Named(ScriptedModel);
+struct Named(&'static str, ScriptedModel);
 
 #[async_trait]
 impl Model for Named {
     fn name(&self) -> &str {
-        "openai:gpt-5-mini"
+        self.0
     }
 
     async fn stream(&self, request: ModelRequest) -> Result<ModelStream, ModelError> {
-        self.0.stream(request).await
+        self.1.stream(request).await
     }
+}
+
+fn first(replies: impl IntoIterator<Item = Reply>) -> Named {
+    Named("openai:gpt-5-mini", ScriptedModel::new(replies))
 }
 
 /// The events of a run as observers are told them, in their stored form.
 ///
 /// Time is paused and chance is seeded, so they are the same each time.
-async fn stored(replies: impl IntoIterator<Item = Reply>) -> Vec<String> {
+async fn stored(model: impl Model) -> Vec<String> {
     let events = Arc::new(Mutex::new(Vec::new()));
     let told = Arc::clone(&events);
     let get_weather = FunctionTool::new("get_weather", "", |_: Value| async {
@@ -44,7 +48,7 @@ async fn stored(replies: impl IntoIterator<Item = Reply>) -> Vec<String> {
         Ok::<_, ToolError>("6 °C, light rain")
     });
     let agent = Agent::builder()
-        .model(Named(ScriptedModel::new(replies)))
+        .model(model)
         .tool(get_weather)
         .observe(move |event: &AgentEvent| {
             told.lock()
@@ -81,9 +85,15 @@ async fn every_event() -> Vec<String> {
             .with_usage(Usage::new(120, 18)),
         Reply::text("Take one.").with_usage(Usage::new(150, 5)),
     ];
-    let mut events = stored(ends_well).await;
-    events.extend(stored([Reply::error(refused)]).await);
-    events.extend(stored([Reply::hang()]).await);
+    let second = Named(
+        "anthropic:claude-haiku-4-5",
+        ScriptedModel::new([Reply::text("Yes.")]),
+    );
+    let exhausted = first([Reply::fail(ModelErrorKind::QuotaExhausted)]);
+    let mut events = stored(first(ends_well)).await;
+    events.extend(stored(first([Reply::error(refused)])).await);
+    events.extend(stored(first([Reply::hang()])).await);
+    events.extend(stored(Fallback::new(exhausted).then(second)).await);
     events
 }
 

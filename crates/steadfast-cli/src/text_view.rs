@@ -54,6 +54,12 @@ impl TextView {
         self.at = event.scope().at;
         match event {
             AgentEvent::AttemptStarted(_) => self.attempt_started(output)?,
+            AgentEvent::ModelSwitched(event) => {
+                self.settle(output)?;
+                let line = StyledLine::marked(Mark::Noted).plain(&format!("asking {}", event.to()));
+                let before = format!(" instead of {}", event.from());
+                output.status.line(&line.dim(&before));
+            }
             AgentEvent::TextDelta(event) => self.text(event, output)?,
             AgentEvent::ReasoningDelta(_) => self.reasoning(output)?,
             AgentEvent::AttemptDiscarded(event) => self.attempt_discarded(event, output)?,

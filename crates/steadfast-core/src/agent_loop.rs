@@ -6,7 +6,7 @@ mod added_message;
 mod invocation;
 mod tool_round;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use crate::{
     agent::AgentParts,
@@ -75,6 +75,7 @@ pub(crate) async fn answer(
         started: run.started(),
         deadline: run.deadline(),
         grace: Grace::default(),
+        last_model: Mutex::default(),
         progress: Progress::default(),
     };
     if resumed || refusal.is_some() {

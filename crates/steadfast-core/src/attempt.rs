@@ -17,12 +17,15 @@ use crate::{
     agent_loop::answer_of_hook,
     event::{
         AgentEvent, AttemptDiscardedEvent, AttemptStartedEvent, DiscardReason,
-        EventLoopThrottleEvent, EventScope, MessageAddedEvent, ReasoningDeltaEvent, TextDeltaEvent,
+        EventLoopThrottleEvent, EventScope, MessageAddedEvent, ModelSwitchedEvent,
+        ReasoningDeltaEvent, TextDeltaEvent,
     },
     hook_event::{AfterModelCallEvent, AttemptFacts, BeforeModelCallEvent, DeclaredWait, WaitPlan},
     interrupt::{Interrupt, Watch},
     message::Message,
-    model::{Assembly, ModelDelta, ModelError, ModelErrorKind, ModelRequest, ModelResponse},
+    model::{
+        Assembly, CalledModel, ModelDelta, ModelError, ModelErrorKind, ModelRequest, ModelResponse,
+    },
     run::{AttemptOutcome, AttemptVerdict, RecordedWait, Run},
     run_context::{RunContext, Unanswered},
     run_error::{Failure, RunErrorKind},
@@ -35,6 +38,7 @@ pub(crate) async fn attempt(cx: &RunContext<'_>, run: &Run) -> AttemptOutcome {
         cx,
         run,
         number: run.attempts_in_turn().saturating_add(1),
+        model: CalledModel(Arc::clone(&cx.agent.model)),
         started: cx.runtime.now(),
         watch: cx.watch(),
         assembly: Assembly::default(),
@@ -59,6 +63,7 @@ struct Attempt<'a> {
     cx: &'a RunContext<'a>,
     run: &'a Run,
     number: u32,
+    model: CalledModel,
     started: SystemTime,
     watch: Watch,
     assembly: Assembly,
@@ -141,10 +146,12 @@ impl Attempt<'_> {
         let mut event = BeforeModelCallEvent {
             scope: self.scope(),
             history: self.run.history().clone(),
+            model: self.model.clone(),
             waits: Vec::new(),
             cancel: None,
         };
         self.cx.ask_opening(&mut self.watch, &mut event).await?;
+        self.model.clone_from(&event.model);
         if event.cancel.is_none()
             && let Some(delay) = event.delay()
         {
@@ -190,6 +197,13 @@ impl Attempt<'_> {
     }
 
     async fn call_model(&mut self) -> Outcome {
+        if let Some(from) = self.cx.switch_model(&self.model) {
+            self.cx.tell(AgentEvent::ModelSwitched(ModelSwitchedEvent {
+                scope: self.scope(),
+                from,
+                to: self.model.0.name().to_owned(),
+            }));
+        }
         let timeouts = self.cx.agent.timeouts;
         self.watch.limit_silence(timeouts.first_byte);
         let outcome = match self.stream_deltas(timeouts.idle).await {
@@ -209,7 +223,7 @@ impl Attempt<'_> {
             run: self.cx.run,
             attempt: self.number,
         };
-        let called = self.watch.race(self.cx.agent.model.stream(request)).await?;
+        let called = self.watch.race(self.model.0.stream(request)).await?;
         let mut stream = match called {
             Ok(stream) => stream,
             Err(error) => return Ok(Err(error)),
@@ -275,6 +289,7 @@ impl Attempt<'_> {
     ) -> AfterModelCallEvent {
         AfterModelCallEvent {
             scope: self.scope(),
+            model: self.model.clone(),
             facts: self.facts(outcome.as_ref().is_some_and(Result::is_err)),
             outcome,
             retry: false,

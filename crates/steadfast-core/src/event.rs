@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 pub use payload::{
     AttemptDiscardedEvent, AttemptStartedEvent, DecidedBy, DiscardReason, EventLoopThrottleEvent,
-    ForceStopEvent, MessageAddedEvent, ReasoningDeltaEvent, ResultEvent, RunDroppedEvent,
-    RunStartedEvent, TextDeltaEvent, ToolFinishedEvent, ToolStartedEvent,
+    ForceStopEvent, MessageAddedEvent, ModelSwitchedEvent, ReasoningDeltaEvent, ResultEvent,
+    RunDroppedEvent, RunStartedEvent, TextDeltaEvent, ToolFinishedEvent, ToolStartedEvent,
 };
 
 use crate::run_id::RunId;
@@ -102,6 +102,8 @@ pub enum AgentEvent {
     RunStarted(RunStartedEvent),
     /// The model is called.
     AttemptStarted(AttemptStartedEvent),
+    /// Another model is called than before, since a hook or a [`Fallback`](crate::Fallback) chose it.
+    ModelSwitched(ModelSwitchedEvent),
     /// The model said a piece of text; a refusal too is text.
     TextDelta(TextDeltaEvent),
     /// The model thought a piece of reasoning.
@@ -131,6 +133,7 @@ impl AgentEvent {
         match self {
             Self::RunStarted(event) => &event.scope,
             Self::AttemptStarted(event) => &event.scope,
+            Self::ModelSwitched(event) => &event.scope,
             Self::TextDelta(event) => &event.scope,
             Self::ReasoningDelta(event) => &event.scope,
             Self::AttemptDiscarded(event) => &event.scope,

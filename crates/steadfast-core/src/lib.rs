@@ -44,9 +44,9 @@ pub use async_trait::async_trait;
 pub use conversation::Conversation;
 pub use event::{
     AgentEvent, AttemptDiscardedEvent, AttemptStartedEvent, DecidedBy, DiscardReason, EVENT_SCHEMA,
-    EventLoopThrottleEvent, EventScope, ForceStopEvent, MessageAddedEvent, ReasoningDeltaEvent,
-    ResultEvent, RunDroppedEvent, RunStartedEvent, TextDeltaEvent, ToolFinishedEvent,
-    ToolStartedEvent,
+    EventLoopThrottleEvent, EventScope, ForceStopEvent, MessageAddedEvent, ModelSwitchedEvent,
+    ReasoningDeltaEvent, ResultEvent, RunDroppedEvent, RunStartedEvent, TextDeltaEvent,
+    ToolFinishedEvent, ToolStartedEvent,
 };
 pub use history::History;
 pub use hook::{
@@ -61,8 +61,8 @@ pub use hook_event::{
 pub use input::Input;
 pub use message::{ContentBlock, MediaSource, Message, Reasoning, Role, ToolResult, ToolUse};
 pub use model::{
-    Model, ModelDelta, ModelError, ModelErrorKind, ModelRequest, ModelResponse, ModelSettings,
-    ModelStream, ToolChoice,
+    Fallback, Model, ModelDelta, ModelError, ModelErrorKind, ModelRequest, ModelResponse,
+    ModelSettings, ModelStream, ToolChoice,
 };
 pub use prompt::{Prompt, RunFuture, RunHandle, RunStream};
 pub use retry::{

@@ -2,6 +2,7 @@
 
 mod assembly;
 mod error;
+mod fallback;
 mod settings;
 
 use std::{
@@ -20,11 +21,13 @@ use serde_json::Value;
 
 pub(crate) use assembly::Assembly;
 pub use error::{ModelError, ModelErrorKind};
+pub use fallback::Fallback;
 pub use settings::{ModelSettings, ToolChoice};
 
 use crate::{
     ConfigError,
     history::History,
+    hook::HookRegistry,
     message::Message,
     run_id::RunId,
     tool::ToolSpec,
@@ -165,6 +168,32 @@ pub trait Model: Send + Sync + 'static {
     ///
     /// Everything that fails before the answer begins. What fails later is an item of the stream.
     async fn stream(&self, request: ModelRequest) -> Result<ModelStream, ModelError>;
+
+    /// Registers hooks that the model brings along, when an agent is built with it.
+    ///
+    /// They are registered first: asked before all others at `Before` events, and at `After` events
+    /// after all others, the retry strategy too, so that they see what was decided. Most models bring
+    /// none. A model around another one calls the other's.
+    fn register_hooks(&self, hooks: &mut HookRegistry) {
+        let _ = hooks;
+    }
+}
+
+/// The model that an attempt calls.
+#[derive(Clone)]
+pub(crate) struct CalledModel(pub(crate) Arc<dyn Model>);
+
+impl CalledModel {
+    /// Whether it is this very model; several may have one name.
+    pub(crate) fn is(&self, other: &Arc<dyn Model>) -> bool {
+        std::ptr::addr_eq(Arc::as_ptr(&self.0), Arc::as_ptr(other))
+    }
+}
+
+impl fmt::Debug for CalledModel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.name())
+    }
 }
 
 #[async_trait]
@@ -176,6 +205,10 @@ impl<M: Model + ?Sized> Model for Arc<M> {
     async fn stream(&self, request: ModelRequest) -> Result<ModelStream, ModelError> {
         (**self).stream(request).await
     }
+
+    fn register_hooks(&self, hooks: &mut HookRegistry) {
+        (**self).register_hooks(hooks);
+    }
 }
 
 #[async_trait]
@@ -186,6 +219,10 @@ impl<M: Model + ?Sized> Model for Box<M> {
 
     async fn stream(&self, request: ModelRequest) -> Result<ModelStream, ModelError> {
         (**self).stream(request).await
+    }
+
+    fn register_hooks(&self, hooks: &mut HookRegistry) {
+        (**self).register_hooks(hooks);
     }
 }
 

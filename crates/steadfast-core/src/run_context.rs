@@ -3,7 +3,7 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::{Duration, SystemTime},
@@ -20,7 +20,7 @@ use crate::{
     hook::{HookError, HookEvent},
     interrupt::{Grace, Interrupt, Watch},
     millis,
-    model::RequestFrame,
+    model::{CalledModel, RequestFrame},
     run::{RecordedWait, StepName, StepOutcome, Unit},
     run_error::{Failure, RunErrorKind},
     run_id::RunId,
@@ -39,6 +39,8 @@ pub(crate) struct RunContext<'a> {
     pub(crate) started: SystemTime,
     pub(crate) deadline: Option<SystemTime>,
     pub(crate) grace: Grace,
+    /// The model that was called last; none until another than the agent's was.
+    pub(crate) last_model: Mutex<Option<CalledModel>>,
     pub(crate) progress: Progress,
 }
 
@@ -103,6 +105,24 @@ impl RunContext<'_> {
             attempt,
             at,
         }
+    }
+
+    /// Notes which model is called. Returns the name of the one before, if this is another.
+    pub(crate) fn switch_model(&self, called: &CalledModel) -> Option<String> {
+        let mut last = self
+            .last_model
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let before = match &*last {
+            Some(model) => model.0.name(),
+            None => self.agent.model.name(),
+        };
+        if before == called.0.name() {
+            return None;
+        }
+        let before = before.to_owned();
+        *last = Some(called.clone());
+        Some(before)
     }
 
     fn elapsed(&self) -> Duration {

@@ -235,6 +235,16 @@ fn force_stop_says_where_and_when() {
 }
 
 #[test]
+fn another_model_is_named() {
+    let switched =
+        json!({"type": "model_switched", "attempt": 2, "from": "openai:a", "to": "openai:b"});
+
+    let (_, status) = check(LiveTerminal, &[started(2), switched]);
+
+    assert_eq!(status, "· asking openai:b instead of openai:a\n");
+}
+
+#[test]
 fn wait_of_a_pacer_is_no_failure() {
     let wait = json!({"type": "event_loop_throttle", "attempt": 1, "delay_ms": 3000,
                       "max_attempts": null, "error": null, "decided_by": "pacer"});

@@ -253,7 +253,8 @@ impl AgentBuilder {
         };
         frame.validate()?;
         let mut hooks = HookRegistry::new();
-        // Registered first, so that with `After` events reversed it is asked last.
+        model.register_hooks(&mut hooks);
+        // Registered before the others, so that with `After` events reversed it is asked behind them.
         for provider in std::iter::once(&self.retry).chain(&self.providers) {
             provider.validate()?;
             provider.register_hooks(&mut hooks);

@@ -17,6 +17,7 @@ use crate::{
 scoped!(
     RunStartedEvent,
     AttemptStartedEvent,
+    ModelSwitchedEvent,
     TextDeltaEvent,
     ReasoningDeltaEvent,
     AttemptDiscardedEvent,
@@ -57,6 +58,29 @@ impl RunStartedEvent {
 pub struct AttemptStartedEvent {
     #[serde(flatten)]
     pub(crate) scope: EventScope,
+}
+
+/// Another model is called than before in the run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelSwitchedEvent {
+    #[serde(flatten)]
+    pub(crate) scope: EventScope,
+    pub(crate) from: String,
+    pub(crate) to: String,
+}
+
+impl ModelSwitchedEvent {
+    /// Returns the name of the model that was called before, or is the agent's.
+    #[must_use]
+    pub fn from(&self) -> &str {
+        &self.from
+    }
+
+    /// Returns the name of the model that is called now.
+    #[must_use]
+    pub fn to(&self) -> &str {
+        &self.to
+    }
 }
 
 /// The model said a piece of text; a refusal too is text.

@@ -4,7 +4,7 @@ use std::{
     any::Any,
     borrow::Cow,
     fmt,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -13,7 +13,7 @@ use futures_core::future::BoxFuture;
 use crate::{
     event::{DecidedBy, EventScope, scoped},
     history::History,
-    model::{ModelError, ModelResponse},
+    model::{CalledModel, Model, ModelError, ModelResponse},
     retry::{FailedAttempt, RetryDecision},
 };
 
@@ -27,6 +27,7 @@ scoped!(BeforeModelCallEvent, AfterModelCallEvent);
 pub struct BeforeModelCallEvent {
     pub(crate) scope: EventScope,
     pub(crate) history: History,
+    pub(crate) model: CalledModel,
     pub(crate) waits: Vec<DeclaredWait>,
     /// Set to a text to answer with it instead of calling the model.
     pub cancel: Option<String>,
@@ -62,6 +63,41 @@ impl BeforeModelCallEvent {
     #[must_use]
     pub const fn history(&self) -> &History {
         &self.history
+    }
+
+    /// Returns the name of the model that will be called.
+    #[must_use]
+    pub fn model(&self) -> &str {
+        self.model.0.name()
+    }
+
+    /// Has this attempt call another model than the agent's.
+    ///
+    /// Observers are told of the change, as [`AgentEvent::ModelSwitched`](crate::AgentEvent). The next
+    /// attempt begins with the agent's model again. The last writer wins; for models that stand in
+    /// for each other there is [`Fallback`](crate::Fallback).
+    ///
+    /// ```
+    /// use steadfast_core::{Agent, BeforeModelCallEvent, testing::{Reply, ScriptedModel}};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let thorough = ScriptedModel::new([Reply::text("A long answer.")]);
+    /// let agent = Agent::builder()
+    ///     .model(ScriptedModel::new([Reply::text("Short.")]))
+    ///     .on(move |event: &mut BeforeModelCallEvent| {
+    ///         if event.history().last().is_some_and(|message| message.text().len() > 100) {
+    ///             event.use_model(thorough.clone());
+    ///         }
+    ///     })
+    ///     .build()?;
+    /// assert_eq!(agent.prompt("Why?").await?.text(), "Short.");
+    /// assert_eq!(agent.prompt("Why? ".repeat(30)).await?.text(), "A long answer.");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn use_model(&mut self, model: impl Model) {
+        self.model = CalledModel(Arc::new(model));
     }
 
     /// Has the loop wait before it calls the model, until the future is done.
@@ -141,6 +177,7 @@ impl BeforeModelCallEvent {
 #[derive(Debug)]
 pub struct AfterModelCallEvent {
     pub(crate) scope: EventScope,
+    pub(crate) model: CalledModel,
     pub(crate) outcome: Option<Result<ModelResponse, ModelError>>,
     pub(crate) facts: AttemptFacts,
     /// Whether the model is called again.
@@ -183,6 +220,12 @@ impl WaitPlan {
 }
 
 impl AfterModelCallEvent {
+    /// Returns the name of the model that was called.
+    #[must_use]
+    pub fn model(&self) -> &str {
+        self.model.0.name()
+    }
+
     /// Returns the answer, if the model gave a complete one.
     #[must_use]
     pub const fn response(&self) -> Option<&ModelResponse> {

@@ -138,6 +138,9 @@ fn line(event: &AgentEvent) -> String {
     match event {
         AgentEvent::RunStarted(_) => "run".to_owned(),
         AgentEvent::AttemptStarted(_) => format!("attempt {place}"),
+        AgentEvent::ModelSwitched(event) => {
+            format!("{place} from {} to {}", event.from(), event.to())
+        }
         AgentEvent::TextDelta(delta) => format!("{place} says {}", delta.text()),
         AgentEvent::ReasoningDelta(delta) => format!("{place} thinks {}", delta.text()),
         AgentEvent::AttemptDiscarded(event) => format!("{place} discarded {:?}", event.reason()),
