@@ -127,7 +127,8 @@ pub(crate) fn classify_if_error(
     ErrorObject::is_in(&body).then(|| classify_json(head, &body, judge))
 }
 
-fn classify_json(
+/// Classifies an error object, in a body that was parsed.
+pub(crate) fn classify_json(
     head: &Head,
     body: &Value,
     judge: fn(&ErrorObject<'_>, u16) -> Verdict,

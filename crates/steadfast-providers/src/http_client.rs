@@ -70,40 +70,14 @@ pub(crate) struct HttpClient {
 }
 
 impl HttpClient {
-    /// Builds the client. It has no timeout over the whole call and follows no redirect: a POST that
-    /// is redirected has the wrong address.
-    ///
-    /// Without `https` no certificates are loaded: a machine that has none can still talk to itself.
+    /// Builds the client with the headers of every call.
     pub(crate) fn build(
         config: HttpConfig,
         base_url: &BaseUrl,
         vendor_headers: &[(&'static str, &'static str)],
         credential: Option<Credential>,
     ) -> Result<Self, ConfigError> {
-        if config.connect_timeout.is_zero() {
-            return Err(ConfigError::new(
-                "connect_timeout",
-                "must be longer than zero",
-            ));
-        }
-        let mut builder = Client::builder()
-            .connect_timeout(config.connect_timeout)
-            .redirect(redirect::Policy::none())
-            .user_agent(concat!("steadfast/", env!("CARGO_PKG_VERSION")));
-        builder = match &config.proxy {
-            ProxyChoice::Environment => builder,
-            ProxyChoice::None => builder.no_proxy(),
-            ProxyChoice::Address(address) => builder.proxy(parse_proxy(address)?),
-        };
-        if !base_url.is_https() && !matches!(config.proxy, ProxyChoice::Address(_)) {
-            builder = builder.tls_certs_only([]);
-        }
-        let client = builder.build().map_err(|error| {
-            let problem = format!("client cannot be built: {}", deepest(&error));
-            ConfigError::new("http", problem).with_hint(
-                "`https` needs the system's certificates, such as the package `ca-certificates`",
-            )
-        })?;
+        let client = build_client(&config, base_url.is_https())?;
         let values = config.headers.iter().map(|(_, value)| value.as_str());
         let key = credential.as_ref().map(|credential| &*credential.value);
         let query = base_url.query_values();
@@ -161,6 +135,37 @@ impl HttpClient {
     pub(crate) fn head(&self, response: &Response) -> Head {
         Head::new(response, self.secrets.clone())
     }
+}
+
+/// Builds a client. It has no timeout over the whole call and follows no redirect: a POST that is
+/// redirected has the wrong address.
+///
+/// Without `https` no certificates are loaded: a machine that has none can still talk to itself.
+pub(crate) fn build_client(config: &HttpConfig, is_https: bool) -> Result<Client, ConfigError> {
+    if config.connect_timeout.is_zero() {
+        return Err(ConfigError::new(
+            "connect_timeout",
+            "must be longer than zero",
+        ));
+    }
+    let mut builder = Client::builder()
+        .connect_timeout(config.connect_timeout)
+        .redirect(redirect::Policy::none())
+        .user_agent(concat!("steadfast/", env!("CARGO_PKG_VERSION")));
+    builder = match &config.proxy {
+        ProxyChoice::Environment => builder,
+        ProxyChoice::None => builder.no_proxy(),
+        ProxyChoice::Address(address) => builder.proxy(parse_proxy(address)?),
+    };
+    if !is_https && !matches!(config.proxy, ProxyChoice::Address(_)) {
+        builder = builder.tls_certs_only([]);
+    }
+    builder.build().map_err(|error| {
+        let problem = format!("client cannot be built: {}", deepest(&error));
+        ConfigError::new("http", problem).with_hint(
+            "`https` needs the system's certificates, such as the package `ca-certificates`",
+        )
+    })
 }
 
 /// Reads a proxy's address. The client takes any scheme, and goes past a proxy that it cannot speak
@@ -244,6 +249,7 @@ impl Head {
             "request-id",
             "mistral-correlation-id",
             "apim-request-id",
+            "x-amzn-requestid",
         ]
         .iter()
         .find_map(|name| self.headers.get(*name)?.to_str().ok())

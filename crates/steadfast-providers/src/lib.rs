@@ -8,7 +8,7 @@
 //! Programs use these types through the crate `steadfast`.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // Without a provider there is nothing here.
-#![cfg(any(feature = "openai", feature = "anthropic"))]
+#![cfg(any(feature = "openai", feature = "anthropic", feature = "bedrock"))]
 
 mod answer;
 mod answer_deltas;
@@ -28,11 +28,15 @@ mod wire;
 
 #[cfg(feature = "anthropic")]
 mod anthropic;
+#[cfg(feature = "bedrock")]
+mod bedrock;
 #[cfg(feature = "openai")]
 mod openai_chat;
 
 #[cfg(feature = "anthropic")]
 pub use anthropic::{Anthropic, AnthropicBuilder};
+#[cfg(feature = "bedrock")]
+pub use bedrock::{Bedrock, BedrockBuilder};
 #[cfg(feature = "openai")]
 pub use openai_chat::{OpenAiChat, OpenAiChatBuilder};
 pub use wire::Wire;

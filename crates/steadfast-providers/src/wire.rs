@@ -35,6 +35,9 @@ pub enum Wire {
     /// Anthropic messages.
     #[cfg(feature = "anthropic")]
     Anthropic,
+    /// Amazon Bedrock's Converse and ConverseStream.
+    #[cfg(feature = "bedrock")]
+    Bedrock,
     /// OpenAI chat completions.
     #[cfg(feature = "openai")]
     OpenAiChat,
@@ -61,6 +64,8 @@ impl Wire {
             Self::Anthropic => {
                 read_answer::<crate::anthropic::StreamDecoder>(head, response).await?
             }
+            #[cfg(feature = "bedrock")]
+            Self::Bedrock => crate::bedrock::Bedrock::read(response).await?,
             #[cfg(feature = "openai")]
             Self::OpenAiChat => {
                 read_answer::<crate::openai_chat::StreamDecoder>(head, response).await?

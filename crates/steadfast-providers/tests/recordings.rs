@@ -5,6 +5,9 @@
 
 #[path = "recordings/anthropic.rs"]
 mod anthropic;
+#[cfg(feature = "bedrock")]
+#[path = "recordings/bedrock.rs"]
+mod bedrock;
 #[path = "recordings/chat.rs"]
 mod chat;
 #[path = "recordings/wire.rs"]
@@ -30,6 +33,13 @@ async fn recorded_chat_answers_decode_whatever_the_chunk_boundaries() -> TestRes
 #[tokio::test]
 async fn recorded_anthropic_answers_decode_whatever_the_chunk_boundaries() -> TestResult {
     check_wire(&anthropic::ANTHROPIC).await
+}
+
+#[cfg(feature = "bedrock")]
+#[tokio::test]
+async fn recorded_bedrock_answers_decode_whatever_the_chunk_boundaries() -> TestResult {
+    check_wire(&bedrock::STREAMED).await?;
+    check_wire(&bedrock::WHOLE).await
 }
 
 async fn check_wire(wire: &RecordedWire) -> TestResult {

@@ -44,7 +44,7 @@
 //! | steer what happens next | [`HookProvider`], [`HookRegistry`], [`AfterModelCallEvent`] |
 //! | decide about retries | [`ModelRetryStrategy`], [`NoopRetryStrategy`], [`RetryStrategy`] |
 //! | see all that happens | [`Prompt::stream`], [`AgentEvent`], [`EventLoopThrottleEvent`] |
-//! | talk to a provider | `OpenAiChat`, `Anthropic`, or your own [`Model`] |
+//! | talk to a provider | `OpenAiChat`, `Anthropic`, `Bedrock`, or your own [`Model`] |
 //! | stop in good order | [`Prompt::cancel_on`], [`AgentBuilder::deadline`] |
 //! | go on after a failure | [`RunError::into_run`], [`Agent::resume`] |
 //! | test without a network | [`testing`] |
@@ -70,16 +70,19 @@
 //! |---|---|
 //! | `openai` (default) | `OpenAiChat`: OpenAI chat completions and compatible servers |
 //! | `anthropic` | `Anthropic`: Anthropic messages and compatible servers |
+//! | `bedrock` | `Bedrock`: Amazon Bedrock, on the official SDK, which is large to compile |
 //!
 //! With any of them comes `Wire`: how an answer is classified, asked without a network.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub use steadfast_core::*;
 
-#[cfg(any(feature = "anthropic", feature = "openai"))]
+#[cfg(any(feature = "anthropic", feature = "bedrock", feature = "openai"))]
 pub use steadfast_providers::Wire;
 #[cfg(feature = "anthropic")]
 pub use steadfast_providers::{Anthropic, AnthropicBuilder};
+#[cfg(feature = "bedrock")]
+pub use steadfast_providers::{Bedrock, BedrockBuilder};
 #[cfg(feature = "openai")]
 pub use steadfast_providers::{OpenAiChat, OpenAiChatBuilder};
 

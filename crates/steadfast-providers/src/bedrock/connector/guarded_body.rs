@@ -1,0 +1,166 @@
+//! A body on its way to the SDK, with limits that the SDK does not have. It decodes no event.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use steadfast_core::{ModelError, ModelErrorKind};
+
+use crate::http_client::connection_error;
+
+/// The longest event that is read, in bytes: the format's own limit is 16 MB of payload and 128 KB
+/// of headers. The SDK waits for as much as an event says it has, up to 4 GB.
+const MAX_EVENT_BYTES: u32 = 16 * 1024 * 1024 + 128 * 1024 + 16;
+
+/// The shortest event: its own length, that of its headers, and two checksums.
+const MIN_EVENT_BYTES: u32 = 16;
+
+/// The longest body that is not a stream, in bytes.
+const MAX_WHOLE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// A body whose events or whole length are checked as they pass.
+pub(super) struct GuardedBody<B> {
+    body: B,
+    guard: Guard,
+}
+
+impl<B> GuardedBody<B> {
+    pub(super) const fn new(body: B, is_stream: bool) -> Self {
+        let guard = if is_stream {
+            Guard::Events(Events::NEW)
+        } else {
+            Guard::Whole(0)
+        };
+        Self { body, guard }
+    }
+}
+
+impl<B> Body for GuardedBody<B>
+where
+    B: Body<Data = Bytes, Error = reqwest::Error> + Unpin,
+{
+    type Data = Bytes;
+    type Error = ModelError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ModelError>>> {
+        let frame = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+            None => return Poll::Ready(None),
+            Some(frame) => frame.map_err(connection_error),
+        };
+        let checked = frame.and_then(|frame| match frame.data_ref() {
+            Some(data) => self.guard.pass(data).map(|()| frame),
+            None => Ok(frame),
+        });
+        Poll::Ready(Some(checked))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+enum Guard {
+    Events(Events),
+    /// So many bytes have passed.
+    Whole(u64),
+}
+
+impl Guard {
+    fn pass(&mut self, data: &[u8]) -> Result<(), ModelError> {
+        match self {
+            Self::Events(events) => events.pass(data),
+            Self::Whole(passed) => {
+                *passed += data.len() as u64;
+                if *passed <= MAX_WHOLE_BYTES {
+                    return Ok(());
+                }
+                let message = format!("the body is longer than {MAX_WHOLE_BYTES} bytes");
+                Err(ModelError::new(ModelErrorKind::Protocol, message))
+            }
+        }
+    }
+}
+
+/// Where in its events a stream is.
+struct Events {
+    /// The first four bytes of an event: its length.
+    length: u32,
+    /// How many of them have come.
+    read: u8,
+    /// How much of the event is still to come.
+    left: usize,
+}
+
+impl Events {
+    const NEW: Self = Self {
+        length: 0,
+        read: 0,
+        left: 0,
+    };
+
+    fn pass(&mut self, mut data: &[u8]) -> Result<(), ModelError> {
+        loop {
+            let skipped = self.left.min(data.len());
+            self.left -= skipped;
+            let (_, rest) = data.split_at(skipped);
+            let Some((byte, rest)) = rest.split_first() else {
+                return Ok(());
+            };
+            data = rest;
+            self.length = self.length << 8 | u32::from(*byte);
+            self.read += 1;
+            if self.read == 4 {
+                if !(MIN_EVENT_BYTES..=MAX_EVENT_BYTES).contains(&self.length) {
+                    let message = "an event of the stream has a length that is not accepted";
+                    return Err(ModelError::new(ModelErrorKind::Protocol, message));
+                }
+                *self = Self {
+                    left: self.length as usize - 4,
+                    ..Self::NEW
+                };
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(length: u32) -> Vec<u8> {
+        let mut event = length.to_be_bytes().to_vec();
+        event.resize(length as usize, 0xFF);
+        event
+    }
+
+    #[test]
+    fn events_pass_however_they_are_cut() {
+        let stream = [event(16), event(300), event(17)].concat();
+        for size in 1..40 {
+            let mut events = Events::NEW;
+            for piece in stream.chunks(size) {
+                assert_eq!(events.pass(piece), Ok(()), "{size}");
+            }
+        }
+    }
+
+    #[test]
+    fn event_of_4_gb_is_refused_before_it_comes() {
+        for length in [0, 15, MAX_EVENT_BYTES + 1, u32::MAX] {
+            let mut events = Events::NEW;
+            assert_eq!(events.pass(&event(16)), Ok(()));
+            let error = events.pass(&length.to_be_bytes()).unwrap_err();
+            assert_eq!(error.kind(), ModelErrorKind::Protocol, "{length}");
+        }
+    }
+}

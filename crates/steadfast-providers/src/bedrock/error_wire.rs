@@ -1,0 +1,197 @@
+//! The errors of Bedrock, classified from code, documented sentence and status, whether they come as
+//! an answer or as an exception in a stream. Source: the error reference of Converse and
+//! ConverseStream; each rule by sentence quotes it.
+
+use std::borrow::Cow;
+
+use serde_json::{Map, Value};
+use steadfast_core::{ModelError, ModelErrorKind as Kind};
+
+use crate::{
+    answer::without_mark,
+    error_wire::{self, ErrorObject, Verdict},
+    http_client::Head,
+};
+
+/// The header in which the vendor says its code, such as
+/// `ValidationException:http://internal.amazon.com/coral/com.amazon.bedrock/`.
+const CODE_HEADER: &str = "x-amzn-errortype";
+
+/// Classifies an answer that is an error by its status.
+pub(super) fn classify(head: &Head, body: &[u8]) -> ModelError {
+    let parsed = serde_json::from_slice(without_mark(body)).ok();
+    let header = head.headers.get(CODE_HEADER);
+    let header = header.and_then(|code| code.to_str().ok());
+    match (parsed, header) {
+        (Some(body), header) => classify_object(head, header, body),
+        (None, Some(code)) => classify_object(head, Some(code), Value::Null),
+        (None, None) => error_wire::classify(head, body, judge),
+    }
+}
+
+/// Classifies an exception of a stream: its code, and its payload.
+pub(super) fn classify_exception(head: &Head, code: &str, payload: &[u8]) -> ModelError {
+    let payload = serde_json::from_slice(payload).unwrap_or_default();
+    classify_object(head, Some(code), payload)
+}
+
+/// Classifies a body of success, if it is an error.
+pub(super) fn classify_if_error(head: &Head, body: &[u8]) -> Option<ModelError> {
+    let parsed: Value = serde_json::from_slice(without_mark(body)).ok()?;
+    let says = |field: &str| parsed.get(field).is_some_and(|value| !value.is_null());
+    let is_error = !says("output")
+        && ["message", "Message", "__type", "error"]
+            .into_iter()
+            .any(says);
+    is_error.then(|| classify(head, body))
+}
+
+fn classify_object(head: &Head, code: Option<&str>, body: Value) -> ModelError {
+    let body = in_usual_form(code, body);
+    error_wire::classify_json(head, &body, judge)
+}
+
+/// Puts the code where other vendors have it: it stands in a header, or in the body under one of two
+/// names. The services before the model spell `message` with a capital.
+fn in_usual_form(code: Option<&str>, body: Value) -> Value {
+    let Value::Object(mut body) = body else {
+        return Value::Object(Map::from_iter(
+            code.map(|code| ("code".to_owned(), bare(code).into())),
+        ));
+    };
+    let text = |field: &str| body.get(field).and_then(Value::as_str);
+    let code = code.or_else(|| text("__type")).or_else(|| text("code"));
+    let code = code.map(|code| Value::from(bare(code)));
+    if let Some(message) = body.remove("Message").filter(Value::is_string) {
+        body.entry("message").or_insert(message);
+    }
+    // The model's own words are more exact than those around them.
+    if let Some(original) = body.get("originalMessage").and_then(Value::as_str) {
+        let said = body.get("message").and_then(Value::as_str);
+        let said = said.unwrap_or_default();
+        if !said.contains(original) {
+            let both = if said.is_empty() {
+                original.to_owned()
+            } else {
+                format!("{said}: {original}")
+            };
+            body.insert("message".to_owned(), both.into());
+        }
+    }
+    body.extend(code.map(|code| ("code".to_owned(), code)));
+    Value::Object(body)
+}
+
+/// Takes the namespace and the address away from a code.
+fn bare(code: &str) -> &str {
+    let code = code.split(':').next().unwrap_or_default();
+    code.rsplit('#').next().unwrap_or_default().trim()
+}
+
+/// Decides what an error is.
+fn judge(error: &ErrorObject<'_>, status: u16) -> Verdict {
+    let code = error.code.as_deref().map(in_capitals).unwrap_or_default();
+    by_sentence(error, &code)
+        .or_else(|| by_code(&code))
+        .or_else(|| error_wire::by_code("error code", &code))
+        .unwrap_or_else(|| error.by_status(status))
+}
+
+/// In a stream, codes begin with a small letter: `throttlingException`.
+fn in_capitals(code: &str) -> Cow<'_, str> {
+    match code.chars().next() {
+        Some(first) if first.is_ascii_lowercase() => {
+            let mut code = code.to_owned();
+            if let Some(first) = code.get_mut(..1) {
+                first.make_ascii_uppercase();
+            }
+            Cow::Owned(code)
+        }
+        _ => Cow::Borrowed(code),
+    }
+}
+
+fn by_code(code: &str) -> Option<Verdict> {
+    let kind = match code {
+        "ThrottlingException"
+        | "Throttling"
+        | "ThrottledException"
+        | "TooManyRequestsException"
+        | "RequestThrottled"
+        | "RequestThrottledException"
+        | "RequestLimitExceeded"
+        | "LimitExceededException"
+        | "BandwidthLimitExceeded"
+        | "ProvisionedThroughputExceededException"
+        | "TransactionInProgressException"
+        | "PriorRequestNotComplete"
+        | "EC2ThrottledException"
+        | "SlowDown" => Kind::Throttled,
+        "ServiceUnavailableException" | "ServiceUnavailable" => Kind::Overloaded,
+        "InternalServerException" | "InternalFailure" | "InternalServerError"
+        // The model is being loaded; a 429 that no quota speaks of.
+        | "ModelNotReadyException"
+        // "An error occurred while streaming the response. Retry your request."
+        | "ModelStreamErrorException"
+        // "The request failed due to an error while processing the model."
+        | "ModelErrorException"
+        | "ConflictException" => Kind::Server,
+        "ModelTimeoutException" | "RequestTimeout" | "RequestTimeoutException" => Kind::Timeout,
+        "ServiceQuotaExceededException" | "ServiceQuotaExceeded" => Kind::QuotaExhausted,
+        "AccessDeniedException"
+        | "AccessDenied"
+        | "ExpiredToken"
+        | "ExpiredTokenException"
+        | "IncompleteSignature"
+        | "InvalidClientTokenId"
+        | "InvalidSignatureException"
+        | "MissingAuthenticationToken"
+        | "MissingAuthenticationTokenException"
+        | "NotAuthorized"
+        | "OptInRequired"
+        | "RequestExpired"
+        | "SignatureDoesNotMatch"
+        | "UnauthorizedException"
+        | "UnrecognizedClientException" => Kind::Auth,
+        "ResourceNotFoundException" | "UnknownOperationException" => Kind::NotFound,
+        "RequestEntityTooLargeException" => Kind::TooLarge,
+        "ValidationException" | "ValidationError" => Kind::InvalidRequest,
+        _ => return None,
+    };
+    Some(Verdict::by("error code", code, kind))
+}
+
+fn by_sentence(error: &ErrorObject<'_>, code: &str) -> Option<Verdict> {
+    // The sentences of one code mean nothing under another.
+    let sentences: &[(&str, Kind)] = match code {
+        // "Too many tokens per day, please wait before trying again."
+        "ThrottlingException" => &[("per day", Kind::QuotaExhausted)],
+        "ValidationException" => &[
+            // "Input is too long for requested model."
+            (
+                "Input is too long for requested model",
+                Kind::ContextOverflow,
+            ),
+            // "input length and `max_tokens` exceed context limit: 199000 + 8192 > 200000, …"
+            (
+                "input length and `max_tokens` exceed context limit",
+                Kind::ContextOverflow,
+            ),
+            // "too many total text bytes: 4000000 > 3500000"
+            ("too many total text bytes", Kind::ContextOverflow),
+            // "The model returned the following errors: prompt is too long: 210000 tokens > …"
+            ("prompt is too long", Kind::ContextOverflow),
+            // "Input Tokens Exceeded: … exceed model maximum of …"
+            ("exceed model maximum", Kind::ContextOverflow),
+        ],
+        // "The security token included in the request is expired": the code says nothing of it here.
+        "AccessDeniedException" | "" => &[],
+        _ => return None,
+    };
+    let found = sentences
+        .iter()
+        .find(|(part, _)| error.message.contains(part));
+    found
+        .map(|(part, kind)| Verdict::by_sentence(part, *kind))
+        .or_else(|| error_wire::by_sentence(error))
+}
