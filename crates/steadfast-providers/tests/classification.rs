@@ -3,6 +3,9 @@
 
 #[path = "classification/anthropic.rs"]
 mod anthropic;
+#[cfg(feature = "bedrock")]
+#[path = "classification/bedrock.rs"]
+mod bedrock;
 #[path = "classification/compatible.rs"]
 mod compatible;
 #[path = "classification/openai.rs"]

@@ -1,5 +1,6 @@
 //! The HTTP client of the SDK: ours, so that proxies, certificates, limits and what a broken
-//! connection is are the same for all providers. It signs nothing and classifies no vendor's error.
+//! connection is are the same for all providers. It signs nothing, and what an error is the error
+//! wire decides.
 
 mod guarded_body;
 
@@ -19,7 +20,7 @@ use steadfast_core::{ModelError, ModelErrorKind};
 
 use super::error_wire;
 use crate::{
-    http_client::{Head, body_stream, connection_error, read_body},
+    http_client::{Head, body_stream, connection_error, read_body, read_error_body},
     secrets::Secrets,
 };
 use guarded_body::GuardedBody;
@@ -101,8 +102,13 @@ async fn call(
     let request = reqwest::Request::try_from(http::Request::from_parts(parts, body));
     let response = transport.send(request.map_err(unusable)?).await?;
     let head = Head::new(&response, secrets);
-    let asked = asked.filter(|_| head.status.is_success());
     if let Some(asked) = asked {
+        if !head.status.is_success() {
+            // Read here, with the limits that all error bodies have. The SDK would only look for
+            // what it may retry, and stumbles over a wait beside a code that it does not know.
+            let body = read_error_body(body_stream(response)).await;
+            return Err(error_wire::classify(&head, &body));
+        }
         refuse_unreadable(&head)?;
         if head.media_type().ends_with("json") {
             let body = read_body(body_stream(response)).await?;
@@ -114,7 +120,7 @@ async fn call(
     let body = http::Response::<reqwest::Body>::from(response).into_body();
     respond(
         &head,
-        SdkBody::from_body_1_x(GuardedBody::new(body, is_stream)),
+        SdkBody::from_body_1_x(GuardedBody::new(body, head.clone(), is_stream)),
     )
 }
 

@@ -201,7 +201,7 @@ fn events(mut stream: &[u8]) -> Vec<(String, Value)> {
     let number = |bytes: &[u8]| {
         bytes
             .iter()
-            .fold(0_usize, |number, byte| number << 8 | usize::from(*byte))
+            .fold(0_usize, |number, byte| (number << 8) | usize::from(*byte))
     };
     let mut events = Vec::new();
     while !stream.is_empty() {

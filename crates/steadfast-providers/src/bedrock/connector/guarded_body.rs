@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use steadfast_core::{ModelError, ModelErrorKind};
 
-use crate::http_client::connection_error;
+use crate::http_client::{Head, connection_error};
 
 /// The longest event that is read, in bytes: the format's own limit is 16 MB of payload and 128 KB
 /// of headers. The SDK waits for as much as an event says it has, up to 4 GB.
@@ -24,17 +24,25 @@ const MAX_WHOLE_BYTES: u64 = 64 * 1024 * 1024;
 /// A body whose events or whole length are checked as they pass.
 pub(super) struct GuardedBody<B> {
     body: B,
+    head: Head,
     guard: Guard,
+    /// What is wrong behind the bytes that were passed on.
+    failure: Option<ModelError>,
 }
 
 impl<B> GuardedBody<B> {
-    pub(super) const fn new(body: B, is_stream: bool) -> Self {
+    pub(super) const fn new(body: B, head: Head, is_stream: bool) -> Self {
         let guard = if is_stream {
             Guard::Events(Events::NEW)
         } else {
             Guard::Whole(0)
         };
-        Self { body, guard }
+        Self {
+            body,
+            head,
+            guard,
+            failure: None,
+        }
     }
 }
 
@@ -49,25 +57,45 @@ where
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ModelError>>> {
-        let frame = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
-            None => return Poll::Ready(None),
-            Some(frame) => frame.map_err(connection_error),
+        let this = &mut *self;
+        if let Some(failure) = this.failure.take() {
+            return Poll::Ready(Some(Err(this.head.locate(failure))));
+        }
+        let data = match ready!(Pin::new(&mut this.body).poll_frame(cx)) {
+            None => {
+                let failure = this.guard.end().err();
+                return Poll::Ready(failure.map(|failure| Err(this.head.locate(failure))));
+            }
+            Some(Err(error)) => {
+                let error = this.head.locate(connection_error(error));
+                return Poll::Ready(Some(Err(error)));
+            }
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(data) => data,
+                Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+            },
         };
-        let checked = frame.and_then(|frame| match frame.data_ref() {
-            Some(data) => self.guard.pass(data).map(|()| frame),
-            None => Ok(frame),
-        });
-        Poll::Ready(Some(checked))
+        let passed = match this.guard.pass(&data) {
+            Ok(()) => data,
+            Err((sound, failure)) => {
+                this.failure = Some(failure);
+                data.slice(..sound)
+            }
+        };
+        Poll::Ready(Some(Ok(Frame::data(passed))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.failure.is_none() && self.guard.end().is_ok() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
     }
 }
+
+/// How many bytes of a piece may be passed on, and what is wrong behind them.
+type Broken = (usize, ModelError);
 
 enum Guard {
     Events(Events),
@@ -76,7 +104,17 @@ enum Guard {
 }
 
 impl Guard {
-    fn pass(&mut self, data: &[u8]) -> Result<(), ModelError> {
+    fn end(&self) -> Result<(), ModelError> {
+        match self {
+            Self::Events(events) if events.is_within_one() => {
+                let message = "the stream ended in the middle of an event";
+                Err(ModelError::new(ModelErrorKind::Truncated, message))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn pass(&mut self, data: &[u8]) -> Result<(), Broken> {
         match self {
             Self::Events(events) => events.pass(data),
             Self::Whole(passed) => {
@@ -85,7 +123,7 @@ impl Guard {
                     return Ok(());
                 }
                 let message = format!("the body is longer than {MAX_WHOLE_BYTES} bytes");
-                Err(ModelError::new(ModelErrorKind::Protocol, message))
+                Err((0, ModelError::new(ModelErrorKind::Protocol, message)))
             }
         }
     }
@@ -108,7 +146,12 @@ impl Events {
         left: 0,
     };
 
-    fn pass(&mut self, mut data: &[u8]) -> Result<(), ModelError> {
+    const fn is_within_one(&self) -> bool {
+        self.left > 0 || self.read > 0
+    }
+
+    fn pass(&mut self, piece: &[u8]) -> Result<(), Broken> {
+        let mut data = piece;
         loop {
             let skipped = self.left.min(data.len());
             self.left -= skipped;
@@ -122,7 +165,8 @@ impl Events {
             if self.read == 4 {
                 if !(MIN_EVENT_BYTES..=MAX_EVENT_BYTES).contains(&self.length) {
                     let message = "an event of the stream has a length that is not accepted";
-                    return Err(ModelError::new(ModelErrorKind::Protocol, message));
+                    let sound = piece.len().saturating_sub(data.len() + 4);
+                    return Err((sound, ModelError::new(ModelErrorKind::Protocol, message)));
                 }
                 *self = Self {
                     left: self.length as usize - 4,
@@ -159,8 +203,13 @@ mod tests {
         for length in [0, 15, MAX_EVENT_BYTES + 1, u32::MAX] {
             let mut events = Events::NEW;
             assert_eq!(events.pass(&event(16)), Ok(()));
-            let error = events.pass(&length.to_be_bytes()).unwrap_err();
-            assert_eq!(error.kind(), ModelErrorKind::Protocol, "{length}");
+            let next = [event(17), length.to_be_bytes().to_vec(), vec![0; 9]].concat();
+            let (sound, error) = events.pass(&next).unwrap_err();
+            assert_eq!(
+                (sound, error.kind()),
+                (17, ModelErrorKind::Protocol),
+                "{length}"
+            );
         }
     }
 }
