@@ -236,7 +236,7 @@ async fn ask(model: &impl Model, request: ModelRequest) -> Result<(), ModelError
 }
 
 #[tokio::test]
-async fn every_history_is_accepted_by_both_wires() -> TestResult {
+async fn every_history_is_accepted_by_every_wire() -> TestResult {
     let sim = Simulator::builder()
         .answer(|_| Answer::reasoning("Hm").then_text("Yes."))
         .start()
@@ -248,6 +248,12 @@ async fn every_history_is_accepted_by_both_wires() -> TestResult {
     let chat = OpenAiChat::builder("gpt-test")
         .base_url(sim.base_url())
         .api_key("sk-test")
+        .build()?;
+    #[cfg(feature = "bedrock")]
+    let bedrock = steadfast_providers::Bedrock::builder("anthropic.claude-test-v1:0")
+        .region("us-east-1")
+        .credentials("AKIDTEST", "a secret of a test", None)
+        .endpoint_url(sim.url())
         .build()?;
     let thinking = ModelSettings::new().max_tokens(9_000).extra(
         "thinking",
@@ -269,11 +275,16 @@ async fn every_history_is_accepted_by_both_wires() -> TestResult {
         let history = generator.history();
         let request = ModelRequest::new(history.clone());
         let thoughtful = request.clone().with_settings(thinking.clone());
-        let answers = [
+        let mut answers = vec![
             ask(&messages, request.clone()).await,
-            ask(&messages, thoughtful).await,
-            ask(&chat, request).await,
+            ask(&messages, thoughtful.clone()).await,
+            ask(&chat, request.clone()).await,
         ];
+        #[cfg(feature = "bedrock")]
+        answers.extend([
+            ask(&bedrock, request.clone()).await,
+            ask(&bedrock, thoughtful).await,
+        ]);
         for answer in answers {
             if let Err(error) = answer {
                 let history = serde_json::to_string_pretty(&history)?;

@@ -13,7 +13,7 @@ use http::{HeaderMap, Method, StatusCode};
 
 use crate::Error;
 
-pub(crate) use player::Player;
+pub(crate) use player::{Player, decoded};
 
 /// Holds recorded exchanges, to be answered instead of the simulator's own answers.
 ///

@@ -49,6 +49,15 @@ use crate::conversation::{Item, OfferedTool, ToolChoice, list, string};
 pub struct ChatRequest {
     wire: Wire,
     body: Value,
+    /// What the path says, of wires whose bodies do not say it.
+    asked_by_path: Option<AskedByPath>,
+}
+
+/// What some wires say in the path of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AskedByPath {
+    pub(crate) model: String,
+    pub(crate) is_stream: bool,
 }
 
 /// Holds one tool result that the model is to answer.
@@ -88,7 +97,19 @@ impl ChatRequest {
     /// Wraps a body in any wire; any JSON will do, what is missing reads as empty.
     #[must_use]
     pub fn for_wire(wire: Wire, body: Value) -> Self {
-        Self { wire, body }
+        Self {
+            wire,
+            body,
+            asked_by_path: None,
+        }
+    }
+
+    /// Wraps a body that came at a path.
+    pub(crate) fn at_path(wire: Wire, path: &str, body: Value) -> Self {
+        Self {
+            asked_by_path: wire.dialect().asked_by_path(path),
+            ..Self::for_wire(wire, body)
+        }
     }
 
     /// Returns the wire in which the request came.
@@ -110,7 +131,10 @@ impl ChatRequest {
     /// Returns the name of the model.
     #[must_use]
     pub fn model(&self) -> &str {
-        string(&self.body, "model")
+        match &self.asked_by_path {
+            Some(asked) => &asked.model,
+            None => string(&self.body, "model"),
+        }
     }
 
     /// Returns the instructions for the whole conversation; empty if there are none.
@@ -128,7 +152,10 @@ impl ChatRequest {
     /// Returns the tools as they were sent.
     #[must_use]
     pub fn tools(&self) -> &[Value] {
-        list(&self.body, "tools")
+        match self.body.get("toolConfig") {
+            Some(config) => list(config, "tools"),
+            None => list(&self.body, "tools"),
+        }
     }
 
     /// Returns the names of the tools, in the order in which they are offered.
@@ -149,7 +176,10 @@ impl ChatRequest {
     /// Returns whether the answer is to be streamed.
     #[must_use]
     pub fn is_stream(&self) -> bool {
-        self.body.get("stream") == Some(&Value::Bool(true))
+        match &self.asked_by_path {
+            Some(asked) => asked.is_stream,
+            None => self.body.get("stream") == Some(&Value::Bool(true)),
+        }
     }
 
     /// Returns whether a stream is to end with a chunk that says what it cost, which only OpenAI's

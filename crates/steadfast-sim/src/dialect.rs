@@ -11,6 +11,7 @@ use http::header::{ALLOW, AUTHORIZATION, HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
 use serde_json::Value;
 
+use crate::chat_request::AskedByPath;
 use crate::conversation::{Item, OfferedTool, ToolChoice};
 use crate::fault::{RetryHint, StreamError};
 use crate::rate_limit::Bucket;
@@ -28,6 +29,11 @@ pub(crate) trait Dialect: Sync {
     /// Says whether a path that the vendor has comes of a wrong base URL: there the vendor answers
     /// that it has nothing.
     fn has_wrong_base(&self, path: &str) -> bool;
+
+    /// Returns what a path says about the answer, where the body does not.
+    fn asked_by_path(&self, _path: &str) -> Option<AskedByPath> {
+        None
+    }
 
     /// Says whether a request has headers that only this vendor's clients send.
     fn has_own_headers(&self, headers: &HeaderMap) -> bool;
@@ -60,6 +66,16 @@ pub(crate) trait Dialect: Sync {
 
     /// Returns an event of a stream whose data is not JSON.
     fn malformed_event(&self) -> &'static [u8];
+
+    /// Returns what must stand between half an event and the next one.
+    fn event_break(&self) -> &'static [u8] {
+        b"\n\n"
+    }
+
+    /// Makes an event valid again whose content was changed.
+    fn resealed(&self, event: Bytes) -> Bytes {
+        event
+    }
 
     /// Returns what the vendor sends in a stream so that it does not look dead.
     fn keep_alive(&self) -> &'static [u8];

@@ -1,8 +1,8 @@
 //! A model provider on your own machine: it throttles like the real one, and it fails on demand.
 //!
-//! [`Simulator`] is a local HTTP server that speaks two [`Wire`]s on one port, streaming and not:
-//! OpenAI chat completions and Anthropic messages. Point any client of theirs at it, with any key:
-//! OpenAI's at [`Simulator::base_url`], Anthropic's at [`Simulator::url`]. There it meets what real
+//! [`Simulator`] is a local HTTP server that speaks several [`Wire`]s on one port, streaming and not:
+//! OpenAI chat completions, Anthropic messages and Amazon Bedrock's Converse. Point any client of
+//! theirs at it, with any key: OpenAI's at [`Simulator::base_url`], the others at [`Simulator::url`]. There it meets what real
 //! providers do to their clients:
 //!
 //! - **It answers.** Without being told what: it calls the first tool that it is offered, repeats
@@ -77,6 +77,15 @@
 //! words for Anthropic (`/anthropic/v1/…`). The path of a wrong base URL, such as
 //! `/chat/completions` or `/v1/v1/messages`, gets the vendor's 404, whose message names the right one.
 //!
+//! Bedrock's wire refuses with 400 and `ValidationException`: conversations that do not begin with
+//! the user or whose roles do not alternate, blank texts, calls and results that do not match,
+//! `toolUseId`s and names of tools that are not of 1 to 64 letters, digits, `_` and `-`, tool blocks
+//! without `toolConfig`, documents without a proper name of their own or without a text beside them,
+//! thinking that is not the simulator's own or is missing before results, fields out of range, and
+//! models whose name starts with `nonexistent`. Without a signature or a bearer key it is 403. The
+//! model and whether to stream stand in the path: any that ends in `/model/MODEL/converse` or
+//! `/model/MODEL/converse-stream`.
+//!
 //! So a client whose history it takes has kept calls and results together, under identifiers and
 //! names that the vendor takes as well. It says nothing about what is not in this table.
 //! Anthropic's versions 2023-06-01 and 2026-10-21 are told apart by what they refuse; messages of
@@ -120,6 +129,12 @@
 //! | without a stream | 500, 429, 503 | 500, 429, 529 |
 //! | the answer's end | `finish_reason` and `[DONE]` | `message_delta` and `message_stop` |
 //!
+//! Bedrock says them with its codes in `x-amzn-errortype`, in a stream as exceptions:
+//! `internalServerException`, `throttlingException`, `serviceUnavailableException` (without a stream
+//! 500, 429, 503). `429:quota` is a `ThrottlingException` of tokens per day. `malformed` is an event
+//! with wrong checksums, `keepalive` repeats an event of a type that nobody knows, and the answer's
+//! end is `messageStop` and `metadata`. It tells nothing of its limits in headers.
+//!
 //! The moments `@…` are [`Moment`]s: `@start`, `@text` (after the first piece of text), `@tool`
 //! (after complete tool calls), `@end`, `@N` (after so many bytes). An answer that says no text, or
 //! calls no tool, has no such moment: there the fault strikes after the first piece of what it has,
@@ -128,6 +143,7 @@
 
 mod answer;
 mod anthropic;
+mod bedrock;
 mod built_in_answer;
 mod cassette;
 mod chat_request;

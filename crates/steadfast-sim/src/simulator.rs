@@ -82,7 +82,7 @@ impl Simulator {
     }
 
     /// Returns what the vendor's own client takes as base URL: with `/v1` for OpenAI, without a
-    /// path for Anthropic.
+    /// path for Anthropic and Bedrock.
     #[must_use]
     pub fn base_url_for(&self, wire: Wire) -> String {
         format!("{}{}", self.url(), wire.dialect().base_path())

@@ -1,12 +1,12 @@
 //! The wires that the simulator speaks, and which of them a request is in.
 //!
-//! What a wire says is in its own folder (`openai/`, `anthropic/`), behind `dialect.rs`; a further
+//! What a wire says is in its own folder (`openai/`, `anthropic/`, `bedrock/`), behind `dialect.rs`; a further
 //! wire is a variant here and a folder there.
 
 use http::request::Parts;
 
 use crate::dialect::{Dialect, Wanted};
-use crate::{anthropic, openai};
+use crate::{anthropic, bedrock, openai};
 
 /// Names a wire: the HTTP interface of one vendor, which others may speak as well.
 ///
@@ -35,13 +35,19 @@ pub enum Wire {
     OpenAiChat,
     /// Anthropic messages: `POST …/v1/messages`.
     AnthropicMessages,
+    /// Amazon Bedrock: `POST …/model/MODEL/converse` and `…/converse-stream`.
+    BedrockConverse,
 }
 
 impl Wire {
     /// Returns all wires that this version of the simulator speaks.
     #[must_use]
     pub fn all() -> &'static [Self] {
-        &[Self::OpenAiChat, Self::AnthropicMessages]
+        &[
+            Self::OpenAiChat,
+            Self::AnthropicMessages,
+            Self::BedrockConverse,
+        ]
     }
 
     /// Finds the wire of a request; what nobody recognises is answered in OpenAI's.
@@ -58,6 +64,7 @@ impl Wire {
         match self {
             Self::OpenAiChat => &openai::Chat,
             Self::AnthropicMessages => &anthropic::Messages,
+            Self::BedrockConverse => &bedrock::Converse,
         }
     }
 }
@@ -90,6 +97,9 @@ mod tests {
         check("/v1/messages", None, Wire::AnthropicMessages);
         check("/anthropic/v1/messages/", None, Wire::AnthropicMessages);
         check("/v1/messages?beta=true", None, Wire::AnthropicMessages);
+        check("/model/a.b-v1%3A0/converse", None, Wire::BedrockConverse);
+        check("/x/model/m/converse-stream", version, Wire::BedrockConverse);
+        check("/model/m/invoke", None, Wire::OpenAiChat);
     }
 
     #[test]

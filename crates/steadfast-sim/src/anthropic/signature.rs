@@ -11,7 +11,7 @@ use crate::pieces::mix;
 const LENGTH: u64 = 12;
 
 /// Signs a thought.
-pub(super) fn signature(thinking: &str) -> String {
+pub(crate) fn signature(thinking: &str) -> String {
     let seed = thinking
         .bytes()
         .fold(mix(thinking.len() as u64), |state, byte| {

@@ -126,7 +126,7 @@ fn tail(path: &str) -> Option<&str> {
 }
 
 /// Undoes percent encoding: vendors disagree whether a colon in a path needs it.
-fn decoded(path: &str) -> String {
+pub(crate) fn decoded(path: &str) -> String {
     let mut bytes = Vec::with_capacity(path.len());
     let mut rest = path.as_bytes();
     while let Some((first, after)) = rest.split_first() {

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 
 use super::{Fault, Moment, StreamError};
-use crate::dialect::{Caller, Failure};
+use crate::dialect::{Caller, Dialect, Failure};
 use crate::reply::{Chunk, Draft, Framing, Part};
 use crate::sent_body::Ending;
 
@@ -36,7 +36,7 @@ pub(crate) fn disturb(fault: &Fault, mut draft: Draft, caller: &Caller<'_>) -> D
         }
         Fault::Error(_, error) if !draft.is_stream() => caller.refuse(&Failure::Stream(error)),
         Fault::Error(moment, error) => {
-            interrupt(draft, moment, dialect.stream_error(error, caller))
+            interrupt(draft, moment, dialect.stream_error(error, caller), dialect)
         }
         Fault::Empty => {
             draft.chunks.clear();
@@ -45,13 +45,10 @@ pub(crate) fn disturb(fault: &Fault, mut draft: Draft, caller: &Caller<'_>) -> D
         Fault::Html => Draft::whole(StatusCode::OK, "text/html; charset=utf-8", HTML.into()),
         Fault::Malformed => break_json(draft, dialect.malformed_event()),
         Fault::GarbageUtf8 => {
-            let garbage = Bytes::from_static(b"caf\xC3\x28 \xFF");
-            insert_into_content(draft, dialect.content_keys(), garbage)
+            let garbage = *b"caf\xC3\x28 \xFF";
+            insert_into_content(draft, dialect, &garbage)
         }
-        Fault::HugeLine => {
-            let padding = vec![b'x'; HUGE].into();
-            insert_into_content(draft, dialect.content_keys(), padding)
-        }
+        Fault::HugeLine => insert_into_content(draft, dialect, &vec![b'x'; HUGE]),
         Fault::Error200 => {
             let mut error = caller.refuse(&Failure::Stream(StreamError::Server));
             error.status = StatusCode::OK;
@@ -83,7 +80,7 @@ fn end_at(mut draft: Draft, moment: Moment, ending: Ending) -> Draft {
 }
 
 /// Ends a stream with an error.
-fn interrupt(mut draft: Draft, moment: Moment, error: Bytes) -> Draft {
+fn interrupt(mut draft: Draft, moment: Moment, error: Bytes, dialect: &dyn Dialect) -> Draft {
     let length = offset(&draft, moment);
     truncate(&mut draft.chunks, length);
     let mut bytes = BytesMut::new();
@@ -93,7 +90,7 @@ fn interrupt(mut draft: Draft, moment: Moment, error: Bytes) -> Draft {
         .is_some_and(|chunk| !chunk.bytes.ends_with(b"\n"))
     {
         // Half a line and the error would otherwise be one line.
-        bytes.extend_from_slice(b"\n\n");
+        bytes.extend_from_slice(dialect.event_break());
     }
     bytes.extend_from_slice(&error);
     draft.chunks.push(Chunk {
@@ -119,7 +116,9 @@ fn break_json(mut draft: Draft, line: &'static [u8]) -> Draft {
     draft
 }
 
-fn insert_into_content(mut draft: Draft, keys: &[&str], addition: Bytes) -> Draft {
+fn insert_into_content(mut draft: Draft, dialect: &dyn Dialect, addition: &[u8]) -> Draft {
+    let keys = dialect.content_keys();
+    let is_stream = draft.is_stream();
     let content = draft
         .chunks
         .iter()
@@ -129,9 +128,12 @@ fn insert_into_content(mut draft: Draft, keys: &[&str], addition: Bytes) -> Draf
     };
     let start = content_start(keys, &chunk.bytes).unwrap_or(chunk.bytes.len() / 2);
     let mut bytes = BytesMut::from(chunk.bytes.get(..start).unwrap_or_default());
-    bytes.extend_from_slice(&addition);
+    bytes.extend_from_slice(addition);
     bytes.extend_from_slice(chunk.bytes.get(start..).unwrap_or_default());
-    chunk.bytes = bytes.freeze();
+    chunk.bytes = match bytes.freeze() {
+        event if is_stream => dialect.resealed(event),
+        body => body,
+    };
     declare_actual_length(draft)
 }
 

@@ -16,6 +16,16 @@ use crate::environment::{python, succeeded};
 
 type TestResult = Result<(), Box<dyn Error>>;
 
+/// What AWS's client reads besides the address; nothing of a machine's own configuration.
+const AWS_ENVIRONMENT: [(&str, &str); 6] = [
+    ("AWS_REGION", "us-east-1"),
+    ("AWS_DEFAULT_REGION", "us-east-1"),
+    ("AWS_ACCESS_KEY_ID", "any key"),
+    ("AWS_SECRET_ACCESS_KEY", "any secret"),
+    ("AWS_CONFIG_FILE", "/dev/null"),
+    ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null"),
+];
+
 /// Runs a script against a simulator and checks the statuses of the requests that it sent.
 async fn check(
     script: &str,
@@ -33,6 +43,8 @@ async fn check(
         .arg(folder.join(script))
         .env(format!("{variable}_BASE_URL"), sim.base_url_for(wire))
         .env(format!("{variable}_API_KEY"), "any key")
+        .envs(AWS_ENVIRONMENT)
+        .env("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", sim.url())
         .env("NO_PROXY", "127.0.0.1")
         .env("no_proxy", "127.0.0.1")
         .output()
@@ -92,6 +104,22 @@ async fn anthropics_client_works_unchanged() -> TestResult {
         "anthropic_client.py",
         "ANTHROPIC",
         Wire::AnthropicMessages,
+        sim,
+        &statuses,
+    )
+    .await
+}
+
+#[tokio::test]
+async fn bedrocks_client_works_unchanged() -> TestResult {
+    let faults = "ok*2, 429, 429, ok, 503, 408, error@text:rate_limit";
+    let sim = Simulator::builder().faults(faults.parse()?).start().await?;
+
+    let statuses = [200, 200, 429, 429, 200, 503, 408, 400, 400, 200];
+    check(
+        "bedrock_client.py",
+        "BEDROCK",
+        Wire::BedrockConverse,
         sim,
         &statuses,
     )

@@ -53,8 +53,12 @@ impl Seen {
             .unwrap_or_default()
     }
 
-    /// The `data` lines of a stream; those that are not JSON are strings.
+    /// The `data` lines of a stream, or the payloads of its frames; those that are not JSON are
+    /// strings.
     pub(crate) fn data(&self) -> Vec<Value> {
+        if self.header("content-type") == "application/vnd.amazon.eventstream" {
+            return frames(&self.bytes);
+        }
         self.text()
             .lines()
             .filter_map(|line| line.strip_prefix("data: "))
@@ -91,17 +95,22 @@ impl Seen {
     pub(crate) fn arguments(&self) -> String {
         self.all("/choices/0/delta/tool_calls/0/function/arguments")
             + &self.all("/delta/partial_json")
+            + &self.all("/delta/toolUse/input")
     }
 
     pub(crate) fn finish_reason(&self) -> Option<String> {
-        let reason = self.all("/choices/0/finish_reason") + &self.all("/delta/stop_reason");
+        let reason = self.all("/choices/0/finish_reason")
+            + &self.all("/delta/stop_reason")
+            + &self.all("/stopReason");
         Some(reason).filter(|reason| !reason.is_empty())
     }
 
     /// Whether a stream came to its end, in either wire.
     pub(crate) fn is_done(&self) -> bool {
         let last = self.data().pop().unwrap_or_default();
-        last == "[DONE]" || last.get("type") == Some(&json!("message_stop"))
+        last == "[DONE]"
+            || last.get("type") == Some(&json!("message_stop"))
+            || last.get("metrics").is_some()
     }
 
     /// What kind of error it is: the type, and the code in OpenAI's wire.
@@ -115,6 +124,38 @@ impl Seen {
     }
 }
 
+/// Takes a binary stream apart. An exception is read as an error of its type.
+fn frames(mut stream: &[u8]) -> Vec<Value> {
+    let number = |bytes: &[u8]| {
+        let add = |number: usize, byte: &u8| (number << 8) | usize::from(*byte);
+        bytes.iter().fold(0, add)
+    };
+    let mut data = Vec::new();
+    while let Some((lengths, _)) = stream.split_at_checked(12) {
+        let (length, headers) = (number(&lengths[..4]), number(&lengths[4..8]));
+        let Some((frame, rest)) = stream.split_at_checked(length) else {
+            break;
+        };
+        stream = rest;
+        let (headers, payload) = frame[12..length - 4].split_at(headers);
+        let payload: Value = serde_json::from_slice(payload)
+            .unwrap_or_else(|_| json!(String::from_utf8_lossy(payload)));
+        let headers = String::from_utf8_lossy(headers);
+        data.push(match headers.split_once(":exception-type\u{7}") {
+            Some((_, value)) => {
+                let kind: String = value
+                    .chars()
+                    .skip(2)
+                    .take_while(|c| c.is_alphabetic())
+                    .collect();
+                json!({"error": {"type": kind, "message": payload["message"]}})
+            }
+            None => payload,
+        });
+    }
+    data
+}
+
 /// A request without tools.
 pub(crate) fn prompt(text: &str) -> Value {
     json!({"model": "gpt-test", "messages": [{"role": "user", "content": text}]})
@@ -124,6 +165,9 @@ pub(crate) fn prompt(text: &str) -> Value {
 pub(crate) fn prompt_on(wire: Wire, text: &str) -> Value {
     match wire {
         Wire::AnthropicMessages => with(prompt(text), "max_tokens", json!(1000)),
+        Wire::BedrockConverse => {
+            json!({"messages": [{"role": "user", "content": [{"text": text}]}]})
+        }
         _ => prompt(text),
     }
 }
@@ -150,13 +194,19 @@ pub(crate) fn weather_on(wire: Wire) -> Value {
     });
     let tool = match wire {
         Wire::AnthropicMessages => json!({"name": "get_weather", "input_schema": schema}),
+        Wire::BedrockConverse => {
+            json!({"toolSpec": {"name": "get_weather", "inputSchema": {"json": schema}}})
+        }
         _ => json!({
             "type": "function",
             "function": {"name": "get_weather", "parameters": schema},
         }),
     };
     let question = prompt_on(wire, "Should I take an umbrella to Oslo?");
-    with(question, "tools", json!([tool]))
+    match wire {
+        Wire::BedrockConverse => with(question, "toolConfig", json!({"tools": [tool]})),
+        _ => with(question, "tools", json!([tool])),
+    }
 }
 
 pub(crate) async fn ask(sim: &Simulator, body: &Value) -> Seen {
@@ -175,6 +225,11 @@ pub(crate) async fn ask_for(
     body: &Value,
 ) -> Seen {
     match client() {
+        // What Bedrock is asked for stands in the path.
+        Ok(client) if wire == Wire::BedrockConverse && body["stream"] == true => {
+            let url = format!("{}/model/amazon.test-v1%3A0/converse-stream", sim.url());
+            see_for(patience, client.post(url).bearer_auth("key").json(body)).await
+        }
         Ok(client) => see_for(patience, request_on(wire, &client, sim).json(body)).await,
         Err(error) => failed(&error),
     }
@@ -198,6 +253,9 @@ pub(crate) fn request_on(wire: Wire, client: &Client, sim: &Simulator) -> Reques
             .post(format!("{base}/v1/messages"))
             .header("x-api-key", "key")
             .header("anthropic-version", "2023-06-01"),
+        Wire::BedrockConverse => client
+            .post(format!("{base}/model/amazon.test-v1%3A0/converse"))
+            .bearer_auth("key"),
         _ => client
             .post(format!("{base}/chat/completions"))
             .bearer_auth("key"),

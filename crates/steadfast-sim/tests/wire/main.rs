@@ -1,6 +1,7 @@
 //! What a client sees of the simulator, over real HTTP on this machine.
 
 mod answers;
+mod bedrock;
 mod cassettes;
 mod client;
 mod faults;
