@@ -17,6 +17,7 @@ use aws_config::SdkConfig;
 use aws_sdk_bedrockruntime::{Client, config::http::HttpRequest, operation::RequestId as _};
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
+use http::{HeaderValue, header};
 use reqwest::Response;
 use steadfast_core::{ConfigError, Model, ModelError, ModelRequest, ModelStream};
 
@@ -87,11 +88,18 @@ impl Bedrock {
     }
 
     /// Reads an answer as a call would.
-    pub(crate) async fn read(answer: Response) -> Result<ModelStream, ModelError> {
-        let form = if Head::new(&answer, Secrets::default())
-            .media_type()
-            .ends_with("json")
-        {
+    pub(crate) async fn read(
+        mut answer: http::Response<Vec<u8>>,
+    ) -> Result<ModelStream, ModelError> {
+        // An event begins with its length, so with a zero.
+        let is_json = answer.body().trim_ascii_start().starts_with(b"{");
+        if is_json && !answer.headers().contains_key(header::CONTENT_TYPE) {
+            let json = HeaderValue::from_static("application/json");
+            answer.headers_mut().insert(header::CONTENT_TYPE, json);
+        }
+        let answer = Response::from(answer);
+        let head = Head::new(&answer, Secrets::default());
+        let form = if head.media_type().ends_with("json") {
             AnswerForm::Whole
         } else {
             AnswerForm::Streamed

@@ -9,6 +9,15 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // Without a provider there is nothing here.
 #![cfg(any(feature = "openai", feature = "anthropic", feature = "bedrock"))]
+#![cfg_attr(
+    not(any(feature = "openai", feature = "anthropic")),
+    expect(
+        dead_code,
+        unused_imports,
+        unused_macros,
+        reason = "the SDK does for Bedrock what the other providers share"
+    )
+)]
 
 mod answer;
 mod answer_deltas;

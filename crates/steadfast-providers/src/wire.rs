@@ -1,9 +1,6 @@
 //! How an answer is classified, asked without a network: the same code path as in a call.
 
-use reqwest::Response;
 use steadfast_core::{ModelError, ModelResponse};
-
-use crate::{answer::read_answer, http_client::Head, secrets::Secrets};
 
 /// A wire format whose answers can be read without a network.
 ///
@@ -57,20 +54,25 @@ impl Wire {
     ///
     /// A future that is dropped leaves nothing behind.
     pub async fn read(self, answer: http::Response<Vec<u8>>) -> Result<ModelResponse, ModelError> {
-        let response = Response::from(answer);
-        let head = Head::new(&response, Secrets::default());
         let stream = match self {
             #[cfg(feature = "anthropic")]
-            Self::Anthropic => {
-                read_answer::<crate::anthropic::StreamDecoder>(head, response).await?
-            }
+            Self::Anthropic => read::<crate::anthropic::StreamDecoder>(answer).await?,
             #[cfg(feature = "bedrock")]
-            Self::Bedrock => crate::bedrock::Bedrock::read(response).await?,
+            Self::Bedrock => crate::bedrock::Bedrock::read(answer).await?,
             #[cfg(feature = "openai")]
-            Self::OpenAiChat => {
-                read_answer::<crate::openai_chat::StreamDecoder>(head, response).await?
-            }
+            Self::OpenAiChat => read::<crate::openai_chat::StreamDecoder>(answer).await?,
         };
         stream.response().await
     }
+}
+
+/// Reads an answer of a wire whose streams are server-sent events.
+#[cfg(any(feature = "anthropic", feature = "openai"))]
+async fn read<D: crate::answer::AnswerDecoder>(
+    answer: http::Response<Vec<u8>>,
+) -> Result<steadfast_core::ModelStream, ModelError> {
+    let response = reqwest::Response::from(answer);
+    let secrets = crate::secrets::Secrets::default();
+    let head = crate::http_client::Head::new(&response, secrets);
+    crate::answer::read_answer::<D>(head, response).await
 }

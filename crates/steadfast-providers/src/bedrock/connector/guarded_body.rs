@@ -11,9 +11,9 @@ use steadfast_core::{ModelError, ModelErrorKind};
 
 use crate::http_client::{Head, connection_error};
 
-/// The longest event that is read, in bytes: the format's own limit is 16 MB of payload and 128 KB
-/// of headers. The SDK waits for as much as an event says it has, up to 4 GB.
-const MAX_EVENT_BYTES: u32 = 16 * 1024 * 1024 + 128 * 1024 + 16;
+/// The longest event that is accepted, in bytes, as on the other wires. The SDK waits for as much as
+/// an event says it has, up to 4 GB.
+const MAX_EVENT_BYTES: u32 = 8 * 1024 * 1024;
 
 /// The shortest event: its own length, that of its headers, and two checksums.
 const MIN_EVENT_BYTES: u32 = 16;
