@@ -21,6 +21,7 @@ use crate::{
     command_line::ExplainOptions,
     ending::Ending,
     json_lines,
+    model_choice::left_out,
     output::Output,
     provider::{Known, Provider, listed},
     refusal::Refusal,
@@ -158,6 +159,7 @@ fn provider(name: &str) -> Result<&'static Provider, Refusal> {
             }
             problem
         }
+        Known::LeftOut => return Err(left_out(name)),
         Known::Unknown => format!("unknown provider `{name}`"),
     };
     Err(Refusal::new(problem, works_now()))

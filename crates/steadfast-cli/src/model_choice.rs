@@ -65,6 +65,7 @@ impl ModelChoice {
                     provider.name, provider.example_model
                 ),
             )),
+            (Known::LeftOut, _) => Err(left_out(provider)),
             (Known::NotBuiltYet(as_openai), _) => Err(not_built_yet(provider, name, as_openai)),
             (Known::Unknown, None) if looks_like_a_model(provider) => Err(Refusal::new(
                 format!("`--model {model}` does not say whose model it is"),
@@ -120,7 +121,7 @@ fn refused(provider: &Provider, error: ConfigError, base_url: Option<&str>) -> R
             "set this environment variable to the key, give `--base-url` for a server that needs \
              none, or leave out `--model` to see the built-in demonstration",
         ),
-        ("base_url", given) => {
+        ("base_url" | "endpoint_url", given) => {
             let name = given.map_or(provider.base_url_variable, |_| "--base-url");
             let hint = error.hint().unwrap_or_default();
             Refusal::new(without_query(by_name(name)), hint)
@@ -135,6 +136,14 @@ fn without_query(problem: String) -> String {
         Some(start) => format!("{start}…`"),
         None => problem,
     }
+}
+
+/// Says that this program lacks a provider that others have.
+pub(crate) fn left_out(provider: &str) -> Refusal {
+    Refusal::new(
+        format!("this program was built without the provider `{provider}`"),
+        format!("build it with the feature `{provider}`, which is on unless it is turned off"),
+    )
 }
 
 fn not_built_yet(provider: &str, name: Option<&str>, as_openai: Option<&str>) -> Refusal {

@@ -16,6 +16,10 @@ pub(crate) struct Provider {
     pub(crate) key_variable: &'static str,
     /// The environment variable that its address comes from, unless `--base-url` gives it.
     pub(crate) base_url_variable: &'static str,
+    /// Other environment variables that it reads, a line each.
+    pub(crate) more_variables: &'static [&'static str],
+    /// Whether keys may come from other places than the environment.
+    pub(crate) has_keys_elsewhere: bool,
     /// A model of its own, for hints.
     pub(crate) example_model: &'static str,
     /// Builds a model by its name and `--base-url`.
@@ -33,6 +37,8 @@ macro_rules! provider {
             wire: Wire::$wire,
             key_variable: concat!($variables, "_API_KEY"),
             base_url_variable: concat!($variables, "_BASE_URL"),
+            more_variables: &[],
+            has_keys_elsewhere: false,
             example_model: $example_model,
             build: |model, base_url| {
                 let mut builder = $provider::builder(model);
@@ -46,7 +52,7 @@ macro_rules! provider {
 }
 
 /// The providers that work now.
-pub(crate) static PROVIDERS: [Provider; 2] = [
+pub(crate) static PROVIDERS: &[Provider] = &[
     provider!("openai", OpenAiChat, OpenAiChat, "OPENAI", "gpt-5"),
     provider!(
         "anthropic",
@@ -55,13 +61,35 @@ pub(crate) static PROVIDERS: [Provider; 2] = [
         "ANTHROPIC",
         "claude-sonnet-4-5"
     ),
+    #[cfg(feature = "bedrock")]
+    Provider {
+        name: "bedrock",
+        wire: Wire::Bedrock,
+        key_variable: "AWS_ACCESS_KEY_ID",
+        base_url_variable: "AWS_ENDPOINT_URL_BEDROCK_RUNTIME",
+        more_variables: &["AWS_REGION, AWS_PROFILE", "AWS_BEARER_TOKEN_BEDROCK"],
+        has_keys_elsewhere: true,
+        example_model: "amazon.nova-lite-v1:0",
+        build: |model, base_url| {
+            let mut builder = steadfast::Bedrock::builder(model);
+            if let Some(base_url) = base_url {
+                builder = builder.endpoint_url(base_url);
+            }
+            Ok(Box::new(builder.build()?))
+        },
+    },
 ];
+
+/// Providers that this program was built without.
+#[cfg(not(feature = "bedrock"))]
+const LEFT_OUT: &[&str] = &["bedrock"];
+#[cfg(feature = "bedrock")]
+const LEFT_OUT: &[&str] = &[];
 
 /// Providers that are known and not built yet, with the base URL under which they speak the wire of
 /// `openai` themselves, where they do.
-const NOT_BUILT_YET: [(&str, Option<&str>); 13] = [
+const NOT_BUILT_YET: [(&str, Option<&str>); 12] = [
     ("openai-responses", None),
-    ("bedrock", None),
     ("gemini", None),
     ("azure", None),
     ("ollama", Some("http://127.0.0.1:11434/v1")),
@@ -82,6 +110,8 @@ pub(crate) enum Known {
     Built(&'static Provider),
     /// It is to come; until then it can be reached as `openai` where it has a base URL for that.
     NotBuiltYet(Option<&'static str>),
+    /// It works, and this program was built without it.
+    LeftOut,
     /// Nothing.
     Unknown,
 }
@@ -91,6 +121,9 @@ impl Known {
     pub(crate) fn of(name: &str) -> Self {
         if let Some(provider) = PROVIDERS.iter().find(|provider| provider.name == name) {
             return Self::Built(provider);
+        }
+        if LEFT_OUT.contains(&name) {
+            return Self::LeftOut;
         }
         NOT_BUILT_YET
             .iter()
@@ -102,7 +135,8 @@ impl Known {
 impl Provider {
     /// Returns whether the environment, where keys come from, has none for it.
     pub(crate) fn has_no_key(&self) -> bool {
-        std::env::var(self.key_variable).map_or(true, |key| key.trim().is_empty())
+        let has_none = std::env::var(self.key_variable).map_or(true, |key| key.trim().is_empty());
+        has_none && !self.has_keys_elsewhere
     }
 }
 
@@ -122,10 +156,13 @@ pub(crate) fn listed(behind: &str) -> String {
 /// Lists the environment variables, for the end of a help page.
 pub(crate) fn environment() -> String {
     let mut list = "Environment:".to_owned();
-    for provider in &PROVIDERS {
+    for provider in PROVIDERS {
         let variables = format!("{}, {}", provider.key_variable, provider.base_url_variable);
-        // Writing to a string does not fail.
-        let _ = write!(list, "\n  {variables:38}  for {}:MODEL", provider.name);
+        let more = provider.more_variables.iter().copied();
+        for variables in [variables.as_str()].into_iter().chain(more) {
+            // Writing to a string does not fail.
+            let _ = write!(list, "\n  {variables:38}  for {}:MODEL", provider.name);
+        }
     }
     list
 }

@@ -106,3 +106,8 @@ mod pages {
         OwnStrategy: "docs/guides/own-strategy.md",
     }
 }
+
+/// The page of a provider that the default build does not have.
+#[cfg(all(doctest, feature = "bedrock"))]
+#[doc = include_str!("../../../docs/providers/bedrock.md")]
+struct BedrockPage;

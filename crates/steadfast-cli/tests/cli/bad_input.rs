@@ -59,7 +59,6 @@ fn wrong_models_are_refused_with_a_hint() -> TestResult {
             "openai-responses:gpt-5",
             "the provider `openai-responses` is not built yet",
         ),
-        ("bedrock:nova", "the provider `bedrock` is not built yet"),
         ("gemini:flash", "the provider `gemini` is not built yet"),
         ("ollama:qwen3", "the provider `ollama` is not built yet"),
         ("azure:gpt-5", "the provider `azure` is not built yet"),

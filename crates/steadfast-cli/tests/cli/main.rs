@@ -2,6 +2,7 @@
 
 mod anthropic;
 mod bad_input;
+mod bedrock;
 mod conversation;
 mod demonstration;
 mod ending;

@@ -127,6 +127,14 @@ fn with_model(
             let model = Anthropic::builder("any").base_url(base_url);
             builder.model(model.api_key("any").no_proxy().build()?)
         }
+        #[cfg(feature = "bedrock")]
+        Wire::BedrockConverse => {
+            let model = steadfast::Bedrock::builder("any").endpoint_url(base_url);
+            let model = model
+                .region("us-east-1")
+                .credentials("AKIDTEST", "a secret", None);
+            builder.model(model.no_proxy().build()?)
+        }
         other => return Err(format!("no provider speaks {other:?} yet").into()),
     })
 }

@@ -86,8 +86,12 @@ fn every_fault_of_the_simulator_has_its_cells() -> TestResult {
 
 #[test]
 fn every_cell_comes_to_what_the_contract_says() -> TestResult {
-    let cells = axes::cells(Wire::all(), &Strategy::ALL, &Strikes::ALL)?;
-    assert_eq!(cells.len(), axes::faults()?.len() * 2 * 5 * 4);
+    // The provider of Bedrock is not in every program, and its wire is in every simulator.
+    let is_built = |wire: &Wire| cfg!(feature = "bedrock") || *wire != Wire::BedrockConverse;
+    let wires: Vec<Wire> = Wire::all().iter().copied().filter(is_built).collect();
+    let cells = axes::cells(&wires, &Strategy::ALL, &Strikes::ALL)?;
+    assert!(wires.len() >= 2);
+    assert_eq!(cells.len(), axes::faults()?.len() * wires.len() * 5 * 4);
     assert!(axes::faults()?.len() >= 70, "the axes were made shorter");
     let machine = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
     let runtime = Runtime::new()?;
@@ -108,7 +112,8 @@ fn program_comes_to_what_the_contract_says() -> TestResult {
     let strategies = [Strategy::Default, Strategy::None];
     let wires = program::wires();
     let cells = axes::cells(&wires, &strategies, &Strikes::ALL)?;
-    assert_eq!(cells.len(), axes::faults()?.len() * 2 * 2 * 4);
+    assert!(wires.len() >= 2);
+    assert_eq!(cells.len(), axes::faults()?.len() * wires.len() * 2 * 4);
     let machine = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
     let runtime = Runtime::new()?;
 

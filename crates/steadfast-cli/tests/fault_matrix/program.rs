@@ -28,6 +28,8 @@ const PROVIDERS: &[(Wire, &str, &str)] = &[
         "anthropic:any",
         "ANTHROPIC_API_KEY",
     ),
+    #[cfg(feature = "bedrock")]
+    (Wire::BedrockConverse, "bedrock:any", "AWS_ACCESS_KEY_ID"),
 ];
 
 /// How long a run may take in cells of silence. The program has no flag for a model's silence, and
@@ -118,6 +120,11 @@ fn command(cell: &Cell, simulator: &Simulator) -> TestResult<Command> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_steadfast"));
     // What stands in the environment would change what the program does.
     command.env_clear().env(key, "any");
+    if cell.wire == Wire::BedrockConverse {
+        command
+            .env("AWS_SECRET_ACCESS_KEY", "any")
+            .env("AWS_REGION", "us-east-1");
+    }
     if let Some(root) = std::env::var_os("SystemRoot") {
         command.env("SystemRoot", root);
     }
