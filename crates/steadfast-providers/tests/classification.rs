@@ -6,6 +6,9 @@ mod anthropic;
 #[cfg(feature = "bedrock")]
 #[path = "classification/bedrock.rs"]
 mod bedrock;
+#[cfg(feature = "bedrock")]
+#[path = "classification/bedrock_stream.rs"]
+mod bedrock_stream;
 #[path = "classification/compatible.rs"]
 mod compatible;
 #[path = "classification/openai.rs"]
