@@ -1,6 +1,7 @@
 //! Amazon Bedrock's Converse and ConverseStream, on the official SDK.
 
 mod answer_stream;
+mod attempt_identity;
 mod connector;
 mod document;
 mod error_wire;
@@ -26,6 +27,7 @@ use crate::{
     secrets::Secrets,
 };
 use answer_stream::AnswerStream;
+use attempt_identity::AttemptIdentity;
 use setup::{Given, Keys, Setup};
 
 /// A model behind Amazon Bedrock's Converse wire, on the official SDK.
@@ -105,7 +107,13 @@ impl Bedrock {
             AnswerForm::Streamed
         };
         let client = setup::client_that_is_told(answer);
-        call(&client, "told", form, Bytes::new(), &Secrets::default()).await
+        let asked = Asked {
+            model: "told",
+            form,
+            body: Bytes::new(),
+            identity: None,
+        };
+        call(&client, asked, &Secrets::default()).await
     }
 }
 
@@ -116,10 +124,15 @@ impl Model for Bedrock {
     }
 
     async fn stream(&self, request: ModelRequest) -> Result<ModelStream, ModelError> {
-        let body = Bytes::from(request_wire::body(&request)?);
+        let asked = Asked {
+            model: &self.model,
+            form: self.form,
+            body: Bytes::from(request_wire::body(&request)?),
+            identity: AttemptIdentity::of(&request),
+        };
         drop(request);
         let client = self.setup.client().await;
-        call(client, &self.model, self.form, body, self.setup.secrets()).await
+        call(client, asked, self.setup.secrets()).await
     }
 }
 
@@ -131,20 +144,35 @@ impl fmt::Debug for Bedrock {
     }
 }
 
+/// What is asked in one call.
+struct Asked<'a> {
+    model: &'a str,
+    form: AnswerForm,
+    body: Bytes,
+    identity: Option<AttemptIdentity>,
+}
+
 /// Makes one call.
 async fn call(
     client: &Client,
-    model: &str,
-    form: AnswerForm,
-    body: Bytes,
+    asked: Asked<'_>,
     secrets: &Secrets,
 ) -> Result<ModelStream, ModelError> {
+    let Asked {
+        model,
+        form,
+        body,
+        identity,
+    } = asked;
     // Signed behind this, so that what is signed is what is sent.
     let write = move |request: &mut HttpRequest| {
         request
             .headers_mut()
             .insert("content-length", body.len().to_string());
         *request.body_mut() = SdkBody::from(body.clone());
+        if let Some(identity) = &identity {
+            request.add_extension(identity.clone());
+        }
     };
     match form {
         AnswerForm::Streamed => {

@@ -1,10 +1,13 @@
 //! Amazon Bedrock over real HTTP: how a client is made, what is sent, what is carried back.
 
+use std::time::Duration;
+
 use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig};
 use serde_json::{Value, json};
 use steadfast_core::{
-    ContentBlock, MediaSource, Message, Model, ModelError, ModelErrorKind, ModelRequest,
-    ModelSettings, Reasoning, Role, StopReason, ToolChoice, ToolResult, ToolSpec, ToolUse,
+    Agent, ContentBlock, MediaSource, Message, Model, ModelError, ModelErrorKind, ModelRequest,
+    ModelRetryStrategy, ModelSettings, Reasoning, Role, StopReason, ToolChoice, ToolResult,
+    ToolSpec, ToolUse,
 };
 use steadfast_providers::{Bedrock, BedrockBuilder};
 use steadfast_sim::{Answer, Simulator};
@@ -71,6 +74,43 @@ async fn call_is_signed_and_counted_once() -> TestResult {
         sim.requests()[0].headers["x-amz-security-token"],
         "a session"
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn attempts_of_one_call_share_an_invocation_and_are_numbered() -> TestResult {
+    let sim = Simulator::builder()
+        .faults("503*2".parse()?)
+        .start()
+        .await?;
+    let strategy = ModelRetryStrategy::new().initial_delay(Duration::from_millis(1));
+    let agent = Agent::builder()
+        .model(builder(&sim.url()).build()?)
+        .retry_strategy(strategy)
+        .build()?;
+    let mut conversation = agent.conversation();
+
+    conversation.prompt("Hi").await?;
+    conversation.prompt("And now?").await?;
+
+    let header = |name: &'static str| -> Vec<String> {
+        let requests = sim.requests().into_iter();
+        let values =
+            requests.map(|seen| seen.headers[name].to_str().unwrap_or_default().to_owned());
+        values.collect()
+    };
+    let attempts = header("amz-sdk-request");
+    assert_eq!(
+        attempts,
+        ["attempt=1", "attempt=2", "attempt=3", "attempt=1"]
+    );
+    let invocations = header("amz-sdk-invocation-id");
+    assert!(
+        invocations[..3].iter().all(|one| *one == invocations[0]),
+        "{invocations:?}"
+    );
+    assert_ne!(invocations[3], invocations[0]);
+    assert_eq!(invocations[0].len(), 36);
     Ok(())
 }
 
@@ -415,10 +455,7 @@ fn wrong_values_are_refused_by_name() {
             builder().endpoint_url("https://user:secret@h"),
             "endpoint_url",
         ),
-        (
-            builder().connect_timeout(std::time::Duration::ZERO),
-            "connect_timeout",
-        ),
+        (builder().connect_timeout(Duration::ZERO), "connect_timeout"),
         (builder().proxy("socks5://h:1"), "proxy"),
     ] {
         let error = builder.build().err();

@@ -1,4 +1,4 @@
-//! Any history that an agent can have, whoever answered in it, sent through both request wires: the
+//! Any history that an agent can have, whoever answered in it, sent through every request wire: the
 //! simulator refuses what the vendors refuse, and must refuse none. Answers are not looked at.
 
 use serde_json::{Value, json};
@@ -38,6 +38,7 @@ enum Author {
     OpenAi,
     /// A server of the chat wire that numbers the calls of every turn anew.
     Numbering,
+    Bedrock,
     Foreign,
 }
 
@@ -95,6 +96,7 @@ impl Generator {
             Author::Compatible,
             Author::OpenAi,
             Author::Numbering,
+            Author::Bedrock,
             Author::Foreign,
         ]);
         let mut content = Vec::new();
@@ -152,6 +154,7 @@ impl Generator {
             2 => vec![ContentBlock::Refusal { text: "No.".into() }],
             3 => vec![self.reasoning(author)],
             4 if author == Author::Anthropic => self.server_call(),
+            4 if author == Author::Bedrock => self.bedrock_call(),
             4 => vec![ContentBlock::Opaque {
                 data: json!({"gemini": {"executableCode": {}}}),
             }],
@@ -173,6 +176,20 @@ impl Generator {
             Author::Compatible => json!({"anthropic": {"signature": ""}}),
             Author::OpenAi => json!({"openai_chat": {"text_in": "reasoning_content"}}),
             Author::Numbering => return ContentBlock::Reasoning(thought),
+            Author::Bedrock if self.numbers.below(3) == 0 => {
+                json!({"bedrock": {"redactedContent": "c2VhbGVk"}})
+            }
+            Author::Bedrock => match &self.signed {
+                // The simulator signs a thought the same way on both wires.
+                ContentBlock::Reasoning(Reasoning { text, opaque, .. }) => {
+                    let signature = opaque
+                        .as_ref()
+                        .and_then(|own| own.pointer("/anthropic/signature"));
+                    let own = json!({"bedrock": {"signature": signature}});
+                    return ContentBlock::Reasoning(Reasoning::new(text).with_opaque(own));
+                }
+                _ => Value::Null,
+            },
             Author::Foreign => json!({"gemini": {"thoughtSignature": "x"}}),
         };
         ContentBlock::Reasoning(thought.with_opaque(own))
@@ -192,6 +209,24 @@ impl Generator {
         blocks
     }
 
+    /// The same of Bedrock.
+    fn bedrock_call(&mut self) -> Vec<ContentBlock> {
+        self.calls += 1;
+        let own = |block: Value| ContentBlock::Opaque {
+            data: json!({ "bedrock": block }),
+        };
+        let id = format!("tooluse_{}", self.calls);
+        let call =
+            json!({"toolUseId": id, "name": "search", "input": {}, "type": "server_tool_use"});
+        let result = json!({"toolUseId": id, "content": [{"text": "x"}], "type": "result"});
+        let mut blocks = vec![
+            own(json!({"toolUse": call})),
+            own(json!({"toolResult": result})),
+        ];
+        blocks.truncate(1 + self.numbers.below(2));
+        blocks
+    }
+
     fn call(&mut self, author: Author, place: usize) -> ToolUse {
         self.calls += 1;
         let number = self.calls;
@@ -200,6 +235,7 @@ impl Generator {
             Author::Compatible => self.numbers.one_of(&["", "f.1", "f:1", "f 1"]).to_owned(),
             Author::OpenAi => format!("call_{number}"),
             Author::Numbering => format!("call_{place}"),
+            Author::Bedrock => format!("tooluse_{number}"),
             Author::Foreign => format!("functions/{number}#{}", "x".repeat(60)),
         };
         let long = "é".repeat(70);

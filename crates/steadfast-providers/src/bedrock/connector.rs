@@ -18,7 +18,7 @@ use aws_smithy_types::body::SdkBody;
 use reqwest::{Client, Response};
 use steadfast_core::{ModelError, ModelErrorKind};
 
-use super::error_wire;
+use super::{attempt_identity::AttemptIdentity, error_wire};
 use crate::{
     http_client::{Head, body_stream, connection_error, read_body, read_error_body},
     secrets::Secrets,
@@ -93,8 +93,11 @@ async fn call(
     request: HttpRequest,
     secrets: Secrets,
 ) -> Result<HttpResponse, ModelError> {
-    let (parts, body) = request.try_into_http1x().map_err(unusable)?.into_parts();
+    let (mut parts, body) = request.try_into_http1x().map_err(unusable)?.into_parts();
     let asked = Asked::by(parts.uri.path());
+    if let Some(identity) = parts.extensions.remove::<AttemptIdentity>() {
+        identity.tell(&mut parts.headers);
+    }
     let body = match body.bytes() {
         Some(bytes) => reqwest::Body::from(bytes.to_vec()),
         None => reqwest::Body::wrap(body),

@@ -1,7 +1,7 @@
 //! Messages and their blocks, as Bedrock takes them: the user begins, roles alternate, nothing is
 //! blank, results come first. Settings are written next door.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashSet};
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -19,6 +19,10 @@ use media::{DocumentNames, Media};
 
 /// The longest identity of a call that the vendor takes.
 const LONGEST_IDENTITY: usize = 64;
+
+/// Where a block of the vendor's own has the identity of a call, or of a result.
+const CALL_IDENTITY: &str = "/toolUse/toolUseId";
+const RESULT_IDENTITY: &str = "/toolResult/toolUseId";
 
 /// What stands for a prompt where a history begins with an answer: the vendor wants the user to
 /// begin.
@@ -131,6 +135,7 @@ impl<'a> Conversation<'a> {
     /// nothing.
     fn push(&mut self, role: &'static str, mut content: Vec<Block<'a>>) {
         if role == "assistant" {
+            drop_half_calls(&mut content);
             // The vendor refuses an answer that ends in thinking.
             while content.last().is_some_and(Block::is_thinking) {
                 content.pop();
@@ -261,6 +266,28 @@ impl<'a> WireTool<'a> {
     const fn name(&self) -> &str {
         self.tool_spec.name
     }
+}
+
+/// Takes away the vendor's own calls whose results are not there, and such results: the answer was cut
+/// between them, and a call without its result is refused.
+fn drop_half_calls(content: &mut Vec<Block<'_>>) {
+    let ids = |content: &[Block<'_>], place: &str| -> HashSet<String> {
+        let own = content.iter().filter_map(|block| match block {
+            Block::Own(own) => own.pointer(place)?.as_str().map(str::to_owned),
+            _ => None,
+        });
+        own.collect()
+    };
+    let calls = ids(content, CALL_IDENTITY);
+    let results = ids(content, RESULT_IDENTITY);
+    let is_whole = |own: &Value| {
+        let id = own
+            .pointer(CALL_IDENTITY)
+            .or_else(|| own.pointer(RESULT_IDENTITY));
+        let id = id.and_then(Value::as_str);
+        id.is_none_or(|id| calls.contains(id) && results.contains(id))
+    };
+    content.retain(|block| !matches!(block, Block::Own(own) if !is_whole(own)));
 }
 
 /// The vendor refuses texts that are empty, or white space alone.

@@ -1,0 +1,55 @@
+//! Which call an attempt belongs to, as AWS's own clients tell it: one identity for all attempts of a
+//! call, and the attempt's number. How many there will be at most, nobody here knows.
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use steadfast_core::ModelRequest;
+
+/// The identity of the call that all its attempts share.
+const INVOCATION: HeaderName = HeaderName::from_static("amz-sdk-invocation-id");
+
+/// Which attempt this is.
+const ATTEMPT: HeaderName = HeaderName::from_static("amz-sdk-request");
+
+/// What is told of an attempt. It travels with the request to the connector, behind the signature:
+/// these headers are not signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct AttemptIdentity {
+    invocation: String,
+    attempt: u32,
+}
+
+impl AttemptIdentity {
+    /// Reads it from a request. One that no run asks has none of its own, and keeps the SDK's.
+    ///
+    /// The attempts of a call see one history, and each call of a run a longer one.
+    pub(super) fn of(request: &ModelRequest) -> Option<Self> {
+        let run = u128::from_str_radix(&request.run().to_string(), 16).ok()?;
+        if run == 0 {
+            return None;
+        }
+        let length = u128::try_from(request.history().iter().count()).ok()?;
+        let bits = format!("{:032x}", run.wrapping_add(length));
+        let part = |from: usize, to: usize| bits.get(from..to).unwrap_or_default();
+        let parts = [
+            part(0, 8),
+            part(8, 12),
+            part(12, 16),
+            part(16, 20),
+            part(20, 32),
+        ];
+        Some(Self {
+            invocation: parts.join("-"),
+            attempt: request.attempt(),
+        })
+    }
+
+    /// Replaces what the SDK says, which knows of one attempt only.
+    pub(super) fn tell(&self, headers: &mut HeaderMap) {
+        if let Ok(invocation) = HeaderValue::try_from(&self.invocation) {
+            headers.insert(INVOCATION, invocation);
+        }
+        if let Ok(attempt) = HeaderValue::try_from(format!("attempt={}", self.attempt)) {
+            headers.insert(ATTEMPT, attempt);
+        }
+    }
+}
