@@ -86,7 +86,8 @@ pub(crate) struct RunOptions {
     #[arg(long, value_name = "N", value_parser = value::count::<u32>, allow_negative_numbers = true, help_heading = "Model")]
     pub(crate) max_tokens: Option<u32>,
 
-    /// The retry strategy: `default` or `none` [planned: aws-legacy, aws-standard, aws-adaptive, fleet]
+    /// The retry strategy: `default`, `none`, or AWS's: `aws-legacy`, `aws-standard`, `aws-adaptive`
+    /// [planned: fleet]
     #[arg(
         long,
         value_name = "STRATEGY",
@@ -96,7 +97,8 @@ pub(crate) struct RunOptions {
     )]
     pub(crate) retry: String,
 
-    /// The most calls for one answer, the first included [default: 6]
+    /// The most calls for one answer, the first included [default: 6; with AWS's strategies
+    /// AWS_MAX_ATTEMPTS, or else 3, or 5 with `aws-legacy`]
     #[arg(long, value_name = "N", value_parser = value::count::<u32>, allow_negative_numbers = true, help_heading = "Retries")]
     pub(crate) max_attempts: Option<u32>,
 

@@ -127,5 +127,10 @@ pub(crate) fn environment() -> String {
         // Writing to a string does not fail.
         let _ = write!(list, "\n  {variables:38}  for {}:MODEL", provider.name);
     }
+    let attempts = "AWS_MAX_ATTEMPTS";
+    let _ = write!(
+        list,
+        "\n  {attempts:38}  for --retry aws-standard and its like"
+    );
     list
 }

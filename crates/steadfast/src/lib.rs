@@ -42,7 +42,7 @@
 //! |---|---|
 //! | build an agent | [`Agent::builder`], [`FunctionTool`], [`Conversation`] |
 //! | steer what happens next | [`HookProvider`], [`HookRegistry`], [`AfterModelCallEvent`] |
-//! | decide about retries | [`ModelRetryStrategy`], [`NoopRetryStrategy`], [`RetryStrategy`] |
+//! | decide about retries | [`ModelRetryStrategy`], [`AwsRetryStrategy`], [`NoopRetryStrategy`], [`RetryStrategy`] |
 //! | see all that happens | [`Prompt::stream`], [`AgentEvent`], [`EventLoopThrottleEvent`] |
 //! | talk to a provider | `OpenAiChat`, `Anthropic`, or your own [`Model`] |
 //! | stop in good order | [`Prompt::cancel_on`], [`AgentBuilder::deadline`] |
@@ -51,7 +51,7 @@
 //!
 //! Pages that explain instead of listing: [your first agent], [the agent loop], [hooks], [retry],
 //! [cancellation], [events], [your own strategy], [your own provider], [testing your agent], and
-//! [coming from Strands].
+//! [coming from Strands] or [from AG2].
 //!
 //! [your first agent]: https://github.com/steadfast-rs/steadfast/blob/main/docs/guides/first-agent.md
 //! [the agent loop]: https://github.com/steadfast-rs/steadfast/blob/main/docs/concepts/loop.md
@@ -63,6 +63,7 @@
 //! [your own provider]: https://github.com/steadfast-rs/steadfast/blob/main/docs/guides/own-provider.md
 //! [testing your agent]: https://github.com/steadfast-rs/steadfast/blob/main/docs/guides/testing-your-agent.md
 //! [coming from Strands]: https://github.com/steadfast-rs/steadfast/blob/main/docs/coming-from-strands.md
+//! [from AG2]: https://github.com/steadfast-rs/steadfast/blob/main/docs/coming-from-ag2.md
 //!
 //! # Features
 //!
@@ -98,6 +99,7 @@ mod pages {
         Hooks: "docs/concepts/hooks.md",
         Retry: "docs/concepts/retry.md",
         Cancellation: "docs/concepts/cancellation.md",
+        ComingFromAg2: "docs/coming-from-ag2.md",
         ComingFromStrands: "docs/coming-from-strands.md",
         FirstAgent: "docs/guides/first-agent.md",
         OwnStrategy: "docs/guides/own-strategy.md",

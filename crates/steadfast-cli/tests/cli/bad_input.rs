@@ -177,21 +177,6 @@ fn wrong_values_are_refused_by_the_name_of_the_flag() -> TestResult {
         ("--events", "xml", "`--events` cannot be `xml`"),
         (
             "--retry",
-            "aws-legacy",
-            "the retry strategy `aws-legacy` is not built yet",
-        ),
-        (
-            "--retry",
-            "aws-standard",
-            "the retry strategy `aws-standard` is not built yet",
-        ),
-        (
-            "--retry",
-            "aws-adaptive",
-            "the retry strategy `aws-adaptive` is not built yet",
-        ),
-        (
-            "--retry",
             "fleet",
             "the retry strategy `fleet` is not built yet",
         ),
@@ -215,10 +200,28 @@ fn contradictions_are_refused() -> TestResult {
         let expected = format!("`{flag}` has no meaning with `--retry none`");
         check(&["run", "--retry", "none", flag, value, "Hi"], &expected)?;
     }
+    for (flag, value) in &flags[1..] {
+        let expected = format!("`{flag}` has no meaning with `--retry aws-adaptive`");
+        check(
+            &["run", "--retry", "aws-adaptive", flag, value, "Hi"],
+            &expected,
+        )?;
+    }
     check(
         &["sim", "--burst", "3"],
         "`--burst` has no meaning without `--limit`",
     )
+}
+
+#[test]
+fn attempts_in_the_environment_are_refused_by_its_name() -> TestResult {
+    let mut command = steadfast(&["run", "--retry", "aws-standard", "Hi"]);
+
+    let refused = finish(command.env("AWS_MAX_ATTEMPTS", "x"))?;
+
+    let expected = "AWS_MAX_ATTEMPTS must be a whole number of at least 1, got `x`";
+    check_refusal(&refused, "AWS_MAX_ATTEMPTS=x", expected);
+    Ok(())
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The program as people and programs meet it: real processes, real HTTP, real terminals.
 
 mod anthropic;
+mod aws_retry;
 mod bad_input;
 mod conversation;
 mod demonstration;
