@@ -33,9 +33,8 @@ use super::aws_retry_strategy::{
 /// ```
 /// use steadfast_core::{AwsRetryConfig, AwsRetryMode, SetBy};
 ///
-/// let environment = |name: &str| std::env::var(name).ok();
 /// let config = AwsRetryConfig::ag2().total_max_attempts(7).max_attempts(3).mode(AwsRetryMode::Adaptive);
-/// let retries = config.build(environment)?;
+/// let retries = config.build(|_| None)?;
 /// assert_eq!(retries.settings().total_max_attempts, 7);
 /// assert_eq!(config.max_attempts, Some(3)); // given, and overruled
 ///
@@ -161,7 +160,8 @@ impl AwsRetryConfig {
     /// Builds a strategy: reads what is set, and fixes it.
     ///
     /// `environment` is asked for variables by name; an empty one counts as unset. Usually it is
-    /// `|name| std::env::var(name).ok()`; `|_| None` leaves the environment out.
+    /// `|name| env::var(name).ok()`, with the `env` of the standard library; `|_| None` leaves the
+    /// environment out.
     ///
     /// # Errors
     ///
