@@ -74,6 +74,31 @@ impl Answered {
     }
 }
 
+#[tokio::test]
+async fn hint_of_aws_is_kept_apart_from_others() -> TestResult {
+    let refused = openai(429, r#"{"error":{"message":"slow down"}}"#);
+    for (answered, hint, hint_of_aws) in [
+        (
+            refused.with(&[("x-amz-retry-after", "1500")]),
+            Some(1_500),
+            Some(1_500),
+        ),
+        (
+            refused.with(&[("x-amz-retry-after", "1500.5")]),
+            Some(1_500),
+            None,
+        ),
+        (refused.with(&[("retry-after", "7")]), Some(7_000), None),
+    ] {
+        let error = answered.read().await?.err().ok_or(answered.body)?;
+
+        let millis = |hint: Duration| hint.as_millis();
+        assert_eq!(error.retry_after().map(millis), hint);
+        assert_eq!(error.aws_retry_after().map(millis), hint_of_aws);
+    }
+    Ok(())
+}
+
 async fn check(rows: &[Row]) -> TestResult {
     for (answered, kind, hint, why) in rows {
         let error = answered.read().await?.err().ok_or(answered.body)?;

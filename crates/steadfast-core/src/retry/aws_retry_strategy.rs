@@ -246,18 +246,24 @@ impl AwsRetryStrategy {
 
     /// Learns from every answer, whoever decides about it.
     fn learn(&self, event: &AfterModelCallEvent) {
-        match (event.response(), event.error()) {
-            (Some(_), _) => {
-                self.limiter.answered();
-                self.quota.give_back(event.drawn().unwrap_or(REWARD));
-            }
-            (None, Some(error)) => match FailureClass::of(error, &self.settings) {
-                Some(FailureClass::Throttle) => self.limiter.throttled(),
-                _ => self.limiter.answered(),
-            },
-            // Cut short by cancellation or by the deadline: nobody answered.
-            (None, None) => {}
+        if self.settings.mode == AwsRetryMode::Legacy {
+            return;
         }
+        if event.response().is_some() {
+            self.quota.give_back(event.drawn().unwrap_or(REWARD));
+        }
+        if self.settings.mode == AwsRetryMode::Adaptive {
+            match (event.error(), event.response()) {
+                (Some(error), _) if self.is_throttle(error) => self.limiter.throttled(),
+                (Some(_), _) | (_, Some(_)) => self.limiter.answered(),
+                // Cut short by cancellation or by the deadline: nobody answered.
+                (None, None) => {}
+            }
+        }
+    }
+
+    fn is_throttle(&self, error: &ModelError) -> bool {
+        FailureClass::of(error, &self.settings) == Some(FailureClass::Throttle)
     }
 }
 

@@ -1,7 +1,8 @@
 //! AWS's retry modes: botocore's own numbers, and what the modes do in an agent.
 //!
 //! A few numbers stand here. All 254 vectors are read from `botocore_vectors.json` and
-//! `botocore_vectors_pre2026.json`, beside the folder that `STEADFAST_RECORDINGS` names, if it is set.
+//! `botocore_vectors_pre2026.json`, beside the folder that `STEADFAST_RECORDINGS` names, where they are
+//! there.
 
 mod adaptive;
 mod config;

@@ -5,6 +5,7 @@ use steadfast_core::{
     ModelError, ModelErrorKind, RunErrorKind, StopReason, millis, secs,
     testing::{Journal, JournalRuntime, Reply, ScriptedModel},
 };
+use tokio::time::Instant;
 
 use crate::{
     FixedChance, agent, delay, run, seconds,
@@ -350,6 +351,42 @@ async fn cancelled_wait_makes_no_further_call() {
 
     assert_eq!(result.stop_reason(), StopReason::Cancelled);
     assert_eq!(model.calls(), 1);
+}
+
+/// AG2-15: a timeout is one attempt's, and the waits are not in it.
+#[tokio::test(start_paused = true)]
+async fn timeout_is_of_each_attempt() {
+    let model = ScriptedModel::always(Reply::hang());
+    let chance = FixedChance::new(0.5);
+    let retries = AwsRetryStrategy::standard().total_max_attempts(2);
+    let agent = agent(&model, &retries)
+        .first_byte_timeout(secs(1))
+        .build()
+        .unwrap();
+    let began = Instant::now();
+
+    let error = agent.prompt("?").on_runtime(&chance).await.unwrap_err();
+
+    assert_eq!(error.kind(), RunErrorKind::Model(ModelErrorKind::Timeout));
+    assert_eq!(began.elapsed(), secs(2) + millis(25));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_drawn_before_a_crash_is_given_back_after_it() {
+    let retries = AwsRetryStrategy::standard();
+    let model = ScriptedModel::new(replies("503 ok"));
+    let agent = agent(&model, &retries).build().unwrap();
+    let journal = Journal::new();
+    // The start, the beginning and the first attempt are recorded, then the process dies in the wait.
+    let dying = JournalRuntime::new(&journal).stop_after(3);
+    agent.prompt("?").on_runtime(&dying).await.unwrap_err();
+    let drawn = 500 - retries.quota().left();
+
+    let again = JournalRuntime::new(&journal);
+    agent.prompt("?").on_runtime(&again).await.unwrap();
+
+    assert_eq!((drawn, retries.quota().left()), (14, 500));
+    assert_eq!(model.calls(), 2);
 }
 
 #[tokio::test(start_paused = true)]
