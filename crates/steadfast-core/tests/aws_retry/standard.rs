@@ -221,6 +221,21 @@ async fn exponent_counts_all_attempts_whatever_failed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn exponent_counts_the_attempts_of_hooks_too() {
+    let model = ScriptedModel::new(replies("503 503 ok"));
+    let agent = agent(&model, &AwsRetryStrategy::standard())
+        .on(|event: &mut AfterModelCallEvent| event.retry = event.attempt() == 1)
+        .build()
+        .unwrap();
+    let chance = FixedChance::new(0.5);
+
+    let made = crate::told(agent.prompt("?").on_runtime(&chance)).await;
+
+    assert_eq!(made.delays(), [millis(50)]);
+    assert_eq!(made.calls, 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn only_the_hint_of_aws_counts() {
     let heeded = run(&AwsRetryStrategy::standard(), replies("throttle_ra ok"))
         .await
