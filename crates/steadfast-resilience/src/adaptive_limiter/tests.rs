@@ -130,6 +130,14 @@ fn shortfall_below_a_nanosecond_is_no_wait() {
 }
 
 #[test]
+fn token_is_there_when_less_than_a_clock_shows_is_missing() {
+    let mut bucket = TokenBucket::new(1.0, 0.0);
+
+    assert_eq!(bucket.take(1.0 - 1e-12), Ok(()));
+    assert_eq!(bucket.capacity(), 0.0);
+}
+
+#[test]
 fn clock_that_goes_back_takes_no_token_away() {
     let mut bucket = TokenBucket::new(10.0, 5.0);
     bucket.refill(6.0);
@@ -154,9 +162,10 @@ fn trace(events: &[(f64, bool)]) -> Vec<Rates> {
 
 #[test]
 fn throttle_turns_the_limiter_on_at_seven_tenths_of_the_rate() {
-    // The beginning of `adaptive_limiter#0` of botocore: an answer every .2 s, a throttle at 2.0.
-    let mut events: Vec<_> = (1..=11).map(|n| (f64::from(2 * n) / 10.0, false)).collect();
+    // `adaptive_limiter#0` of botocore: an answer every .2 s, throttles at 2.0 and 4.0.
+    let mut events: Vec<_> = (1..=22).map(|n| (f64::from(2 * n) / 10.0, false)).collect();
     events[9].1 = true;
+    events[19].1 = true;
 
     let rates = trace(&events);
 
@@ -167,6 +176,8 @@ fn throttle_turns_the_limiter_on_at_seven_tenths_of_the_rate() {
     assert_close(rates[9].measured, &4.3264.into());
     assert_close(rates[9].bucket.fill_rate(), &3.02848.into());
     assert_close(rates[10].bucket.fill_rate(), &3.486639173.into());
+    // The second falls from the rate that was allowed, which is below the one that is measured.
+    assert_close(rates[19].bucket.fill_rate(), &3.033325568.into());
 }
 
 #[test]
