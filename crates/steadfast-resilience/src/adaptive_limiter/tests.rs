@@ -176,8 +176,20 @@ fn throttle_turns_the_limiter_on_at_seven_tenths_of_the_rate() {
     assert_close(rates[9].measured, &4.3264.into());
     assert_close(rates[9].bucket.fill_rate(), &3.02848.into());
     assert_close(rates[10].bucket.fill_rate(), &3.486639173.into());
-    // The second falls from the rate that was allowed, which is below the one that is measured.
     assert_close(rates[19].bucket.fill_rate(), &3.033325568.into());
+}
+
+#[test]
+fn throttle_below_the_measured_rate_falls_from_the_rate_that_was_allowed() {
+    let mut events: Vec<_> = (1..=20).map(|n| (f64::from(n) / 10.0, false)).collect();
+    events.extend([(2.1, true), (2.2, true)]);
+
+    let rates = trace(&events);
+
+    let (first, second) = (rates[20], rates[21]);
+    assert_eq!(first.measured, second.measured);
+    assert_close(first.bucket.fill_rate(), &(first.measured * 0.7).into());
+    assert_close(second.bucket.fill_rate(), &(first.measured * 0.49).into());
 }
 
 #[test]
