@@ -38,6 +38,9 @@ pub enum Wire {
     /// OpenAI chat completions.
     #[cfg(feature = "openai")]
     OpenAiChat,
+    /// OpenAI responses.
+    #[cfg(feature = "openai")]
+    OpenAiResponses,
 }
 
 impl Wire {
@@ -64,6 +67,10 @@ impl Wire {
             #[cfg(feature = "openai")]
             Self::OpenAiChat => {
                 read_answer::<crate::openai_chat::StreamDecoder>(head, response).await?
+            }
+            #[cfg(feature = "openai")]
+            Self::OpenAiResponses => {
+                read_answer::<crate::openai_responses::StreamDecoder>(head, response).await?
             }
         };
         stream.response().await

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use http::Response;
 use steadfast_core::{ModelError, ModelErrorKind as Kind, StopReason};
-use steadfast_providers::Wire::{self, Anthropic, OpenAiChat};
+use steadfast_providers::Wire::{self, Anthropic, OpenAiChat, OpenAiResponses};
 
 type TestResult<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
@@ -42,6 +42,13 @@ const fn openai(status: u16, body: &'static str) -> Answered {
 const fn anthropic(status: u16, body: &'static str) -> Answered {
     Answered {
         wire: Anthropic,
+        ..openai(status, body)
+    }
+}
+
+const fn responses(status: u16, body: &'static str) -> Answered {
+    Answered {
+        wire: OpenAiResponses,
         ..openai(status, body)
     }
 }
@@ -117,7 +124,7 @@ async fn check(rows: &[Row]) -> TestResult {
 
 #[tokio::test]
 async fn rows_of_any_server_hold_for_every_wire() -> TestResult {
-    for answered in [openai, anthropic] {
+    for answered in [openai, anthropic, responses] {
         check(&[
             (answered(425, ""), Kind::Server, None, "status 425"),
             (answered(408, ""), Kind::Timeout, None, "status 408"),
@@ -221,6 +228,20 @@ async fn answers_are_told_by_their_stop_reason() -> TestResult {
             StopReason::ContentFiltered,
         ),
         (
+            responses(
+                200,
+                r#"{"status":"incomplete","incomplete_details":{"reason":"content_filter"},"output":[]}"#,
+            ),
+            StopReason::ContentFiltered,
+        ),
+        (
+            responses(
+                200,
+                "data: {\"type\":\"response.incomplete\",\"response\":{\"incomplete_details\":{\"reason\":\"max_output_tokens\"}}}\n\n",
+            ),
+            StopReason::MaxTokens,
+        ),
+        (
             anthropic(
                 200,
                 r#"{"type":"message","content":[{"type":"text","text":"No."}],"stop_reason":"refusal"}"#,
@@ -301,7 +322,7 @@ async fn redirection_names_no_address_that_is_none_or_holds_a_password() -> Test
 
 #[tokio::test]
 async fn codes_of_compatible_servers_hold_for_every_wire() -> TestResult {
-    for answered in [openai, anthropic] {
+    for answered in [openai, anthropic, responses] {
         check(&[
             // Z.ai
             (answered(429, r#"{"error":{"type":"rate_limit_error","code":"1113","message":""}}"#), Kind::QuotaExhausted, None, "error code `1113`"),

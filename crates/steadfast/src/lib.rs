@@ -44,7 +44,7 @@
 //! | steer what happens next | [`HookProvider`], [`HookRegistry`], [`AfterModelCallEvent`] |
 //! | decide about retries | [`ModelRetryStrategy`], [`AwsRetryStrategy`], [`NoopRetryStrategy`], [`RetryStrategy`] |
 //! | see all that happens | [`Prompt::stream`], [`AgentEvent`], [`EventLoopThrottleEvent`] |
-//! | talk to a provider | `OpenAiChat`, `Anthropic`, or your own [`Model`] |
+//! | talk to a provider | `OpenAiChat`, `OpenAiResponses`, `Anthropic`, or your own [`Model`] |
 //! | stop in good order | [`Prompt::cancel_on`], [`AgentBuilder::deadline`] |
 //! | go on after a failure | [`RunError::into_run`], [`Agent::resume`] |
 //! | test without a network | [`testing`] |
@@ -69,7 +69,7 @@
 //!
 //! | feature | gives |
 //! |---|---|
-//! | `openai` (default) | `OpenAiChat`: OpenAI chat completions and compatible servers |
+//! | `openai` (default) | `OpenAiChat` and `OpenAiResponses`: OpenAI's two wires, and compatible servers |
 //! | `anthropic` | `Anthropic`: Anthropic messages and compatible servers |
 //!
 //! With any of them comes `Wire`: how an answer is classified, asked without a network.
@@ -83,6 +83,8 @@ pub use steadfast_providers::Wire;
 pub use steadfast_providers::{Anthropic, AnthropicBuilder};
 #[cfg(feature = "openai")]
 pub use steadfast_providers::{OpenAiChat, OpenAiChatBuilder};
+#[cfg(feature = "openai")]
+pub use steadfast_providers::{OpenAiResponses, OpenAiResponsesBuilder};
 
 /// The code of the README and of the pages below `docs` compiles and runs.
 #[cfg(all(doctest, feature = "openai"))]
