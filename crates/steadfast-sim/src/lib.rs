@@ -1,7 +1,7 @@
 //! A model provider on your own machine: it throttles like the real one, and it fails on demand.
 //!
-//! [`Simulator`] is a local HTTP server that speaks two [`Wire`]s on one port, streaming and not:
-//! OpenAI chat completions and Anthropic messages. Point any client of theirs at it, with any key:
+//! [`Simulator`] is a local HTTP server that speaks three [`Wire`]s on one port, streaming and
+//! not: OpenAI chat completions, OpenAI responses and Anthropic messages. Point any client of theirs at it, with any key:
 //! OpenAI's at [`Simulator::base_url`], Anthropic's at [`Simulator::url`]. There it meets what real
 //! providers do to their clients:
 //!
@@ -77,6 +77,12 @@
 //! words for Anthropic (`/anthropic/v1/…`). The path of a wrong base URL, such as
 //! `/chat/completions` or `/v1/v1/messages`, gets the vendor's 404, whose message names the right one.
 //!
+//! At `/v1/responses` OpenAI's other wire refuses the same as its chat wire, and: fields of the chat
+//! wire, fewer than 16 `max_output_tokens`, identifiers of calls that come twice in the conversation or
+//! have more than 64 characters, items and parts of unknown types, and reasoning that is not the
+//! simulator's own, that nothing follows that came of it, or that is neither stored nor encrypted.
+//! Images may stand in results there.
+//!
 //! So a client whose history it takes has kept calls and results together, under identifiers and
 //! names that the vendor takes as well. It says nothing about what is not in this table.
 //! Anthropic's versions 2023-06-01 and 2026-10-21 are told apart by what they refuse; messages of
@@ -120,6 +126,9 @@
 //! | without a stream | 500, 429, 503 | 500, 429, 529 |
 //! | the answer's end | `finish_reason` and `[DONE]` | `message_delta` and `message_stop` |
 //!
+//! OpenAI's responses have the words of its chat wire, behind `event: error` in a stream; their end is
+//! `response.completed`.
+//!
 //! The moments `@…` are [`Moment`]s: `@start`, `@text` (after the first piece of text), `@tool`
 //! (after complete tool calls), `@end`, `@N` (after so many bytes). An answer that says no text, or
 //! calls no tool, has no such moment: there the fault strikes after the first piece of what it has,
@@ -138,6 +147,7 @@ mod fault;
 mod headers;
 mod identifier;
 mod openai;
+mod openai_responses;
 mod pieces;
 mod rate_limit;
 mod reception;

@@ -6,7 +6,7 @@
 use http::request::Parts;
 
 use crate::dialect::{Dialect, Wanted};
-use crate::{anthropic, openai};
+use crate::{anthropic, openai, openai_responses};
 
 /// Names a wire: the HTTP interface of one vendor, which others may speak as well.
 ///
@@ -35,13 +35,19 @@ pub enum Wire {
     OpenAiChat,
     /// Anthropic messages: `POST …/v1/messages`.
     AnthropicMessages,
+    /// OpenAI responses: `POST …/v1/responses`.
+    OpenAiResponses,
 }
 
 impl Wire {
     /// Returns all wires that this version of the simulator speaks.
     #[must_use]
     pub fn all() -> &'static [Self] {
-        &[Self::OpenAiChat, Self::AnthropicMessages]
+        &[
+            Self::OpenAiChat,
+            Self::AnthropicMessages,
+            Self::OpenAiResponses,
+        ]
     }
 
     /// Finds the wire of a request; what nobody recognises is answered in OpenAI's.
@@ -58,6 +64,7 @@ impl Wire {
         match self {
             Self::OpenAiChat => &openai::Chat,
             Self::AnthropicMessages => &anthropic::Messages,
+            Self::OpenAiResponses => &openai_responses::Responses,
         }
     }
 }
@@ -87,6 +94,8 @@ mod tests {
 
         check("/v1/chat/completions", version, Wire::OpenAiChat);
         check("/chat/completions/", None, Wire::OpenAiChat);
+        check("/v1/responses", version, Wire::OpenAiResponses);
+        check("/codex/responses/", None, Wire::OpenAiResponses);
         check("/v1/messages", None, Wire::AnthropicMessages);
         check("/anthropic/v1/messages/", None, Wire::AnthropicMessages);
         check("/v1/messages?beta=true", None, Wire::AnthropicMessages);

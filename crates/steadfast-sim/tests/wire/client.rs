@@ -82,26 +82,41 @@ impl Seen {
         strings.collect()
     }
 
-    /// The text of a streamed answer, in either wire.
-    pub(crate) fn words(&self) -> String {
-        self.said("content") + &self.all("/delta/text")
+    /// All deltas of one kind of event, in OpenAI's responses.
+    fn deltas(&self, kind: &str) -> String {
+        let data = self.data();
+        let is_meant = |data: &&Value| data.get("type") == Some(&json!(kind));
+        let deltas = data.iter().filter(is_meant);
+        deltas
+            .filter_map(|data| data.get("delta")?.as_str())
+            .collect()
     }
 
-    /// The arguments of the tool calls of a streamed answer, in either wire.
+    /// The text of a streamed answer, in any wire.
+    pub(crate) fn words(&self) -> String {
+        self.said("content") + &self.all("/delta/text") + &self.deltas("response.output_text.delta")
+    }
+
+    /// The arguments of the tool calls of a streamed answer, in any wire.
     pub(crate) fn arguments(&self) -> String {
         self.all("/choices/0/delta/tool_calls/0/function/arguments")
             + &self.all("/delta/partial_json")
+            + &self.deltas("response.function_call_arguments.delta")
     }
 
     pub(crate) fn finish_reason(&self) -> Option<String> {
         let reason = self.all("/choices/0/finish_reason") + &self.all("/delta/stop_reason");
+        let last = self.data().pop().unwrap_or_default();
+        let response = last.get("response").unwrap_or(&Value::Null);
+        let reason = reason + ended(response).unwrap_or_default();
         Some(reason).filter(|reason| !reason.is_empty())
     }
 
-    /// Whether a stream came to its end, in either wire.
+    /// Whether a stream came to its end, in any wire.
     pub(crate) fn is_done(&self) -> bool {
         let last = self.data().pop().unwrap_or_default();
-        last == "[DONE]" || last.get("type") == Some(&json!("message_stop"))
+        let ends = ["message_stop", "response.completed", "response.incomplete"];
+        last == "[DONE]" || ends.iter().any(|end| last.get("type") == Some(&json!(end)))
     }
 
     /// What kind of error it is: the type, and the code in OpenAI's wire.
@@ -115,6 +130,15 @@ impl Seen {
     }
 }
 
+/// How an answer of OpenAI's responses ended: why it is not complete, or that it is.
+pub(crate) fn ended(response: &Value) -> Option<&str> {
+    let reason = response.pointer("/incomplete_details/reason");
+    let status = response
+        .get("status")
+        .filter(|status| *status != "in_progress");
+    reason.or(status)?.as_str()
+}
+
 /// A request without tools.
 pub(crate) fn prompt(text: &str) -> Value {
     json!({"model": "gpt-test", "messages": [{"role": "user", "content": text}]})
@@ -124,6 +148,7 @@ pub(crate) fn prompt(text: &str) -> Value {
 pub(crate) fn prompt_on(wire: Wire, text: &str) -> Value {
     match wire {
         Wire::AnthropicMessages => with(prompt(text), "max_tokens", json!(1000)),
+        Wire::OpenAiResponses => json!({"model": "gpt-test", "input": text}),
         _ => prompt(text),
     }
 }
@@ -150,6 +175,9 @@ pub(crate) fn weather_on(wire: Wire) -> Value {
     });
     let tool = match wire {
         Wire::AnthropicMessages => json!({"name": "get_weather", "input_schema": schema}),
+        Wire::OpenAiResponses => {
+            json!({"type": "function", "name": "get_weather", "parameters": schema})
+        }
         _ => json!({
             "type": "function",
             "function": {"name": "get_weather", "parameters": schema},
@@ -198,6 +226,7 @@ pub(crate) fn request_on(wire: Wire, client: &Client, sim: &Simulator) -> Reques
             .post(format!("{base}/v1/messages"))
             .header("x-api-key", "key")
             .header("anthropic-version", "2023-06-01"),
+        Wire::OpenAiResponses => client.post(format!("{base}/responses")).bearer_auth("key"),
         _ => client
             .post(format!("{base}/chat/completions"))
             .bearer_auth("key"),

@@ -8,3 +8,4 @@ mod lifecycle;
 mod limits;
 mod messages;
 mod refusals;
+mod responses;
