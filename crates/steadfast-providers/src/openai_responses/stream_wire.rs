@@ -156,8 +156,22 @@ impl StreamDecoder {
         }
     }
 
+    /// Finds the item that a text belongs to. Where its beginning was not said, it begins here.
+    fn find_spoken(&mut self, event: &Event<'_>) -> Option<&mut OpenItem> {
+        if self.find(event).is_none() {
+            let index = event.output_index.unwrap_or(self.begun);
+            let id = event.item_id.as_ref().map(|Text(id)| id.to_string());
+            self.begun += 1;
+            self.open.push(OpenItem {
+                id,
+                ..OpenItem::new(index)
+            });
+        }
+        self.find(event)
+    }
+
     fn say(&mut self, event: Event<'_>, kind: fn(String) -> ModelDelta, deltas: &mut AnswerDeltas) {
-        if let Some(item) = self.find(&event) {
+        if let Some(item) = self.find_spoken(&event) {
             item.said = true;
         }
         self.push_text(event.delta, kind, deltas);
@@ -179,7 +193,7 @@ impl StreamDecoder {
     fn think(&mut self, event: Event<'_>, form: &'static str, deltas: &mut AnswerDeltas) {
         let part = event.summary_index.or(event.content_index);
         let mut is_next_part = false;
-        if let Some(item) = self.find(&event) {
+        if let Some(item) = self.find_spoken(&event) {
             if *item.thoughts.get_or_insert(form) != form {
                 return;
             }

@@ -125,6 +125,15 @@ async fn responses_that_fail_in_mid_stream_are_told_by_their_code() -> TestResul
         (responses(200, "data: {\"type\":\"response.failed\",\"response\":{\"error\":{\"code\":\"image_content_policy_violation\",\"message\":\"\"}}}\n\n").streamed(), Kind::ContentFiltered, None, "`image_content_policy_violation`"),
         (responses(200, "data: {\"type\":\"response.failed\",\"response\":{\"status\":\"failed\",\"error\":null}}\n\n").streamed(), Kind::Server, None, "an error without a known code"),
         (responses(200, "data: {\"type\":\"response.output_text.delta\",\"delta\":\"x\"}\n\ndata: [DONE]\n\n").streamed(), Kind::Truncated, None, "end marker"),
+        // Azure
+        (
+            responses(429, r#"{"error":{"code":"429","message":"…"}}"#)
+                .with(&[("x-ratelimit-remaining-requests", "-1"), ("x-ratelimit-reset-requests", "0")]),
+            Kind::Throttled,
+            None,
+            "status 429",
+        ),
+        (responses(200, "data: {\"type\":\"response.failed\",\"response\":{\"error\":{\"code\":\"content_filter\",\"message\":\"\"}}}\n\n").streamed(), Kind::ContentFiltered, None, "error code `content_filter`"),
         (responses(200, "{\"id\":\"resp_1\",\"status\":\"failed\",\"output\":[],\"error\":{\"code\":\"server_error\",\"message\":\"..\"}}"), Kind::Server, None, "error code `server_error`"),
         (responses(200, "{\"id\":\"resp_1\",\"status\":\"queued\",\"output\":[],\"error\":null}"), Kind::Unsupported, None, "status `queued`"),
     ])

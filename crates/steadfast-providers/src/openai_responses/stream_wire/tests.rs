@@ -129,6 +129,29 @@ fn what_came_in_pieces_is_not_said_again() {
 }
 
 #[test]
+fn beginnings_may_be_missing() {
+    let thought = json!({"type": "reasoning", "id": "rs_1", "summary": [{"text": "Hm"}]});
+    check(
+        &[
+            event("reasoning_summary_text", 0, "Hm"),
+            done(0, thought.clone()),
+            event("output_text", 1, "x"),
+            done(1, message(json!([{"type": "output_text", "text": "x"}]))),
+            done(2, call("a", "{}")),
+            completed(),
+        ],
+        &[
+            reasoning("Hm"),
+            ModelDelta::ReasoningOpaque(json!({ OPAQUE_KEY: thought })),
+            text("x"),
+            start(2, "a"),
+            input(2, "{}"),
+            END,
+        ],
+    );
+}
+
+#[test]
 fn interleaved_calls_keep_their_pieces() {
     check(
         &[
