@@ -59,6 +59,8 @@ fn by_code(error: &ErrorObject<'_>, what: &str, code: &str) -> Option<Verdict> {
         | "content_policy_violation"
         | "invalid_prompt"
         | "image_content_policy_violation"
+        | "misalignment_policy_violation"
+        | "bio_policy"
         | "ResponsibleAIPolicyViolation" => Kind::ContentFiltered,
         "invalid_api_key" | "authentication_error" | "permission_error" | "API_KEY_INVALID" => {
             Kind::Auth
@@ -67,6 +69,8 @@ fn by_code(error: &ErrorObject<'_>, what: &str, code: &str) -> Option<Verdict> {
         "not_supported_error" => Kind::Unsupported,
         // OpenAI's file search did not answer in time.
         "vector_store_timeout" => Kind::Timeout,
+        // The key's region may not answer this.
+        "data_residency_mismatch" => Kind::InvalidRequest,
         // What is wrong with an image, which is noticed in mid-stream too.
         "invalid_image"
         | "invalid_image_format"

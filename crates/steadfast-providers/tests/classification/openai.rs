@@ -123,6 +123,8 @@ async fn responses_that_fail_in_mid_stream_are_told_by_their_code() -> TestResul
         (responses(200, "data: {\"type\":\"response.failed\",\"response\":{\"error\":{\"code\":\"vector_store_timeout\",\"message\":\"\"}}}\n\n").streamed(), Kind::Timeout, None, "`vector_store_timeout`"),
         (responses(200, "data: {\"type\":\"response.failed\",\"response\":{\"error\":{\"code\":\"failed_to_download_image\",\"message\":\"\"}}}\n\n").streamed(), Kind::InvalidRequest, None, "`failed_to_download_image`"),
         (responses(200, "data: {\"type\":\"response.failed\",\"response\":{\"error\":{\"code\":\"image_content_policy_violation\",\"message\":\"\"}}}\n\n").streamed(), Kind::ContentFiltered, None, "`image_content_policy_violation`"),
+        (responses(200, "data: {\"type\":\"response.failed\",\"response\":{\"error\":{\"code\":\"bio_policy\",\"message\":\"\"}}}\n\n").streamed(), Kind::ContentFiltered, None, "`bio_policy`"),
+        (responses(200, "data: {\"type\":\"response.failed\",\"response\":{\"error\":{\"code\":\"data_residency_mismatch\",\"message\":\"\"}}}\n\n").streamed(), Kind::InvalidRequest, None, "`data_residency_mismatch`"),
         (responses(200, "data: {\"type\":\"response.failed\",\"response\":{\"status\":\"failed\",\"error\":null}}\n\n").streamed(), Kind::Server, None, "an error without a known code"),
         (responses(200, "data: {\"type\":\"response.output_text.delta\",\"delta\":\"x\"}\n\ndata: [DONE]\n\n").streamed(), Kind::Truncated, None, "end marker"),
         // Azure
