@@ -150,7 +150,7 @@ pub(crate) enum EventFormat {
 It speaks OpenAI chat completions and Anthropic messages on one port, and any
 key will do. The first line on standard output is its address: Anthropic's
 clients take it as it is, OpenAI's with `/v1` behind it. Every request is a line
-on standard error. Limit, faults and recorded traffic are shared by both wires.
+on standard error. Limit, faults and recorded traffic are shared by all wires.
 
 Faults, one per request; `503*3` three times, `503*` for ever:
   ok  429  503:retry-after=2  429:quota  reset  hang  cut@text  no-end  empty

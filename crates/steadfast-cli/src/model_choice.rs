@@ -143,9 +143,6 @@ fn not_built_yet(provider: &str, name: Option<&str>, as_openai: Option<&str>) ->
         (_, Some(base_url)) => format!(
             "its server speaks the wire of `openai`: `--model openai:{model} --base-url {base_url}`"
         ),
-        ("openai-responses", None) => {
-            format!("the same models answer at `--model openai:{model}`")
-        }
         (_, None) => works_now(),
     };
     Refusal::new(format!("the provider `{provider}` is not built yet"), hint)

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use steadfast::{Anthropic, ConfigError, Model, OpenAiChat, Wire};
+use steadfast::{Anthropic, ConfigError, Model, OpenAiChat, OpenAiResponses, Wire};
 
 /// A provider that is built.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ macro_rules! provider {
 }
 
 /// The providers that work now.
-pub(crate) static PROVIDERS: [Provider; 2] = [
+pub(crate) static PROVIDERS: [Provider; 3] = [
     provider!("openai", OpenAiChat, OpenAiChat, "OPENAI", "gpt-5"),
     provider!(
         "anthropic",
@@ -55,12 +55,18 @@ pub(crate) static PROVIDERS: [Provider; 2] = [
         "ANTHROPIC",
         "claude-sonnet-4-5"
     ),
+    provider!(
+        "openai-responses",
+        OpenAiResponses,
+        OpenAiResponses,
+        "OPENAI",
+        "gpt-5"
+    ),
 ];
 
 /// Providers that are known and not built yet, with the base URL under which they speak the wire of
 /// `openai` themselves, where they do.
-const NOT_BUILT_YET: [(&str, Option<&str>); 13] = [
-    ("openai-responses", None),
+const NOT_BUILT_YET: [(&str, Option<&str>); 12] = [
     ("bedrock", None),
     ("gemini", None),
     ("azure", None),

@@ -105,5 +105,6 @@ mod pages {
         ComingFromStrands: "docs/coming-from-strands.md",
         FirstAgent: "docs/guides/first-agent.md",
         OwnStrategy: "docs/guides/own-strategy.md",
+        OpenAiResponses: "docs/providers/openai-responses.md",
     }
 }

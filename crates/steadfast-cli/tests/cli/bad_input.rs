@@ -56,8 +56,8 @@ fn wrong_models_are_refused_with_a_hint() -> TestResult {
             "`--model claude-sonnet-5` does not say whose model it is",
         ),
         (
-            "openai-responses:gpt-5",
-            "the provider `openai-responses` is not built yet",
+            "openai-responses",
+            "`--model openai-responses` names a provider and no model",
         ),
         ("bedrock:nova", "the provider `bedrock` is not built yet"),
         ("gemini:flash", "the provider `gemini` is not built yet"),

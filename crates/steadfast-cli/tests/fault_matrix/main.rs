@@ -108,7 +108,7 @@ fn program_comes_to_what_the_contract_says() -> TestResult {
     let strategies = [Strategy::Default, Strategy::None];
     let wires = program::wires();
     let cells = axes::cells(&wires, &strategies, &Strikes::ALL)?;
-    assert_eq!(cells.len(), axes::faults()?.len() * 2 * 2 * 4);
+    assert_eq!(cells.len(), axes::faults()?.len() * 3 * 2 * 4);
     let machine = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
     let runtime = Runtime::new()?;
 

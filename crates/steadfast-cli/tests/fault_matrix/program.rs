@@ -28,6 +28,11 @@ const PROVIDERS: &[(Wire, &str, &str)] = &[
         "anthropic:any",
         "ANTHROPIC_API_KEY",
     ),
+    (
+        Wire::OpenAiResponses,
+        "openai-responses:any",
+        "OPENAI_API_KEY",
+    ),
 ];
 
 /// How long a run may take in cells of silence. The program has no flag for a model's silence, and
