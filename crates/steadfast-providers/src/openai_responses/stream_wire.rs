@@ -132,7 +132,8 @@ fn passes_over(data: &[u8]) -> bool {
         return false;
     };
     let kind = event.get("type").and_then(Value::as_str);
-    kind.is_some_and(|kind| !KNOWN_EVENTS.contains(&kind)) && event.get("error").is_none()
+    let is_error = event.get("error").is_some_and(|error| !error.is_null());
+    kind.is_some_and(|kind| !KNOWN_EVENTS.contains(&kind)) && !is_error
 }
 
 fn read<'a, T: Deserialize<'a>>(
@@ -171,7 +172,10 @@ impl StreamDecoder {
     }
 
     fn say(&mut self, event: Event<'_>, kind: fn(String) -> ModelDelta, deltas: &mut AnswerDeltas) {
-        if let Some(item) = self.find_spoken(&event) {
+        // One that says nothing leaves it to the end of its item to say all.
+        if event.says_something()
+            && let Some(item) = self.find_spoken(&event)
+        {
             item.said = true;
         }
         self.push_text(event.delta, kind, deltas);
@@ -191,6 +195,9 @@ impl StreamDecoder {
 
     /// Takes a piece of thoughts, or of their summary: whichever comes first counts.
     fn think(&mut self, event: Event<'_>, form: &'static str, deltas: &mut AnswerDeltas) {
+        if !event.says_something() {
+            return;
+        }
         let part = event.summary_index.or(event.content_index);
         let mut is_next_part = false;
         if let Some(item) = self.find_spoken(&event) {
@@ -201,7 +208,7 @@ impl StreamDecoder {
             item.said = true;
             item.part = part;
         }
-        if let Some(Text(text)) = event.delta.filter(|Text(text)| !text.is_empty()) {
+        if let Some(Text(text)) = event.delta {
             if is_next_part {
                 deltas.push(ModelDelta::Reasoning(PART_BREAK.to_owned()));
             }
@@ -210,6 +217,9 @@ impl StreamDecoder {
     }
 
     fn take_arguments(&mut self, event: Event<'_>, deltas: &mut AnswerDeltas) {
+        if !event.says_something() {
+            return;
+        }
         let index = match self.find(&event) {
             Some(item) => {
                 item.said = true;
@@ -217,7 +227,7 @@ impl StreamDecoder {
             }
             None => event.output_index.unwrap_or_default(),
         };
-        if let Some(Text(json)) = event.delta.filter(|Text(json)| !json.is_empty()) {
+        if let Some(Text(json)) = event.delta {
             let json = json.into_owned();
             deltas.push(ModelDelta::ToolUseInput { index, json });
         }
@@ -324,10 +334,11 @@ impl StreamDecoder {
     ) -> Result<(), ModelError> {
         let status = response.status.map(|Text(status)| status);
         let status = status.as_deref().filter(|status| !status.is_empty());
-        let status = match said {
+        let status = match (said, status) {
+            ("", status) => status.unwrap_or_default(),
             // The event is what the server means; only what it calls complete may yet be none.
-            "" | "completed" => status.unwrap_or(said),
-            said => said,
+            ("completed", Some(status @ ("incomplete" | "failed" | "cancelled"))) => status,
+            (said, _) => said,
         };
         if status == "failed" || is_error(response.error) {
             let error = response.error.filter(|error| is_error(Some(error)));

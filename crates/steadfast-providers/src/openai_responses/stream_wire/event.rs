@@ -34,6 +34,15 @@ pub(super) struct Event<'a> {
     pub(super) error: Option<&'a RawValue>,
 }
 
+impl Event<'_> {
+    /// Returns whether there is a piece in it, and not an empty one.
+    pub(super) fn says_something(&self) -> bool {
+        self.delta
+            .as_ref()
+            .is_some_and(|Text(text)| !text.is_empty())
+    }
+}
+
 /// The type of an item.
 #[derive(Deserialize)]
 pub(super) struct ItemKind<'a> {

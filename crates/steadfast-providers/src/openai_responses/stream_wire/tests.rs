@@ -152,6 +152,22 @@ fn beginnings_may_be_missing() {
 }
 
 #[test]
+fn empty_pieces_leave_all_to_the_end_of_their_item() {
+    check(
+        &[
+            added(0, message(json!([]))),
+            event("output_text", 0, ""),
+            done(0, message(json!([{"type": "output_text", "text": "x"}]))),
+            added(1, call("a", "")),
+            event("function_call_arguments", 1, ""),
+            done(1, call("a", "{}")),
+            completed(),
+        ],
+        &[text("x"), start(1, "a"), input(1, "{}"), END],
+    );
+}
+
+#[test]
 fn interleaved_calls_keep_their_pieces() {
     check(
         &[
@@ -275,6 +291,7 @@ fn unknown_events_pass_whatever_their_shape() {
     check(
         &[
             json!({"type": "response.of_tomorrow", "delta": {"deep": [1]}, "output_index": "x"}),
+            json!({"type": "response.of_tomorrow", "delta": [1], "error": null}),
             json!({"type": "keepalive", "sequence_number": 3}),
             json!({"type": "response.output_text.annotation.added", "annotation": {}}),
             json!({"message": null}),
@@ -305,6 +322,10 @@ fn end_says_why_and_what_it_cost() {
         (
             end("completed", json!({"status": "incomplete"})),
             StopReason::MaxTokens,
+        ),
+        (
+            end("completed", json!({"status": "in_progress"})),
+            StopReason::EndTurn,
         ),
     ] {
         check(&[event], &[ModelDelta::Stop(stop)]);
