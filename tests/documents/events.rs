@@ -162,6 +162,7 @@ fn first_cells(heading: &str) -> BTreeSet<String> {
 async fn errors_of_a_model_have_the_fields_on_the_page() {
     let error = ModelError::new(ModelErrorKind::Throttled, "")
         .with_request_id("1")
+        .with_aws_retry_after(secs(1))
         .with_should_retry(true)
         .with_why("");
     let agent = Agent::builder()

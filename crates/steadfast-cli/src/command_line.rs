@@ -86,7 +86,8 @@ pub(crate) struct RunOptions {
     #[arg(long, value_name = "N", value_parser = value::count::<u32>, allow_negative_numbers = true, help_heading = "Model")]
     pub(crate) max_tokens: Option<u32>,
 
-    /// The retry strategy: `default` or `none` [planned: aws-legacy, aws-standard, aws-adaptive, fleet]
+    /// The retry strategy: `default`, `none`, or AWS's: `aws-legacy`, `aws-standard`, `aws-adaptive`
+    /// [planned: fleet]
     #[arg(
         long,
         value_name = "STRATEGY",
@@ -96,7 +97,8 @@ pub(crate) struct RunOptions {
     )]
     pub(crate) retry: String,
 
-    /// The most calls for one answer, the first included [default: 6]
+    /// The most calls for one answer, the first included [default: 6; with AWS's strategies
+    /// AWS_MAX_ATTEMPTS, or else 3, or 5 with `aws-legacy`]
     #[arg(long, value_name = "N", value_parser = value::count::<u32>, allow_negative_numbers = true, help_heading = "Retries")]
     pub(crate) max_attempts: Option<u32>,
 
@@ -148,7 +150,7 @@ pub(crate) enum EventFormat {
 It speaks OpenAI chat completions and Anthropic messages on one port, and any
 key will do. The first line on standard output is its address: Anthropic's
 clients take it as it is, OpenAI's with `/v1` behind it. Every request is a line
-on standard error. Limit, faults and recorded traffic are shared by both wires.
+on standard error. Limit, faults and recorded traffic are shared by all wires.
 
 Faults, one per request; `503*3` three times, `503*` for ever:
   ok  429  503:retry-after=2  429:quota  reset  hang  cut@text  no-end  empty

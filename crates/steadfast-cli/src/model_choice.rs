@@ -148,14 +148,11 @@ pub(crate) fn left_out(provider: &str) -> Refusal {
 
 fn not_built_yet(provider: &str, name: Option<&str>, as_openai: Option<&str>) -> Refusal {
     let model = name.unwrap_or("MODEL");
-    let hint = match (provider, as_openai) {
-        (_, Some(base_url)) => format!(
+    let hint = match as_openai {
+        Some(base_url) => format!(
             "its server speaks the wire of `openai`: `--model openai:{model} --base-url {base_url}`"
         ),
-        ("openai-responses", None) => {
-            format!("the same models answer at `--model openai:{model}`")
-        }
-        (_, None) => works_now(),
+        None => works_now(),
     };
     Refusal::new(format!("the provider `{provider}` is not built yet"), hint)
 }

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use steadfast::{Anthropic, ConfigError, Model, OpenAiChat, Wire};
+use steadfast::{Anthropic, ConfigError, Model, OpenAiChat, OpenAiResponses, Wire};
 
 /// A provider that is built.
 #[derive(Debug)]
@@ -78,6 +78,13 @@ pub(crate) static PROVIDERS: &[Provider] = &[
             Ok(Box::new(builder.build()?))
         },
     },
+    provider!(
+        "openai-responses",
+        OpenAiResponses,
+        OpenAiResponses,
+        "OPENAI",
+        "gpt-5"
+    ),
 ];
 
 /// Providers that this program was built without.
@@ -88,8 +95,7 @@ const LEFT_OUT: &[&str] = &[];
 
 /// Providers that are known and not built yet, with the base URL under which they speak the wire of
 /// `openai` themselves, where they do.
-const NOT_BUILT_YET: [(&str, Option<&str>); 12] = [
-    ("openai-responses", None),
+const NOT_BUILT_YET: [(&str, Option<&str>); 11] = [
     ("gemini", None),
     ("azure", None),
     ("ollama", Some("http://127.0.0.1:11434/v1")),
@@ -164,5 +170,10 @@ pub(crate) fn environment() -> String {
             let _ = write!(list, "\n  {variables:38}  for {}:MODEL", provider.name);
         }
     }
+    let attempts = "AWS_MAX_ATTEMPTS";
+    let _ = write!(
+        list,
+        "\n  {attempts:38}  for --retry aws-standard and its like"
+    );
     list
 }

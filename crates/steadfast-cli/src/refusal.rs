@@ -45,12 +45,12 @@ impl Refusal {
 
 /// Calls every field that has a flag by it: `max_attempts` is `--max-attempts`.
 pub(crate) fn with_flags(text: &str) -> String {
-    FIELDS_WITH_A_FLAG
-        .iter()
-        .fold(text.to_owned(), |text, field| {
-            let flag = format!("`--{}`", field.replace('_', "-"));
-            text.replace(&format!("`{field}`"), &flag)
-        })
+    // AWS's word for what is one flag here for all strategies.
+    let text = text.replace("`total_max_attempts`", "`max_attempts`");
+    FIELDS_WITH_A_FLAG.iter().fold(text, |text, field| {
+        let flag = format!("`--{}`", field.replace('_', "-"));
+        text.replace(&format!("`{field}`"), &flag)
+    })
 }
 
 impl fmt::Display for Refusal {

@@ -2,21 +2,25 @@
 
 use std::time::Duration;
 
-use steadfast::{ModelRetryStrategy, NoopRetryStrategy};
+use steadfast::{
+    AwsRetryConfig, AwsRetryMode, AwsRetryStrategy, ModelRetryStrategy, NoopRetryStrategy,
+};
 
 use crate::{command_line::RunOptions, refusal::Refusal};
 
 /// The strategies that are known and not built yet.
-const NOT_BUILT_YET: [&str; 4] = ["aws-legacy", "aws-standard", "aws-adaptive", "fleet"];
+const NOT_BUILT_YET: [&str; 1] = ["fleet"];
 
 /// What works now, for hints.
-const WORKS_NOW: &str = "these work now: `default` and `none`";
+const WORKS_NOW: &str =
+    "these work now: `default`, `none`, `aws-legacy`, `aws-standard` and `aws-adaptive`";
 
 /// The strategy of a run.
 #[derive(Debug)]
 pub(crate) enum RetryChoice {
     Default(ModelRetryStrategy),
     None(NoopRetryStrategy),
+    Aws(AwsRetryStrategy),
 }
 
 impl RetryChoice {
@@ -28,6 +32,9 @@ impl RetryChoice {
         match options.retry.as_str() {
             "default" => Ok(Self::Default(default_strategy(options, initial_delay))),
             "none" => none(options),
+            "aws-legacy" => aws(options, AwsRetryMode::Legacy),
+            "aws-standard" => aws(options, AwsRetryMode::Standard),
+            "aws-adaptive" => aws(options, AwsRetryMode::Adaptive),
             known if NOT_BUILT_YET.contains(&known) => Err(Refusal::new(
                 format!("the retry strategy `{known}` is not built yet"),
                 WORKS_NOW,
@@ -36,6 +43,14 @@ impl RetryChoice {
                 format!("unknown retry strategy `{unknown}`"),
                 WORKS_NOW,
             )),
+        }
+    }
+
+    /// Returns the most calls of one turn, where the user set it.
+    pub(crate) fn max_attempts(&self, options: &RunOptions) -> Option<u32> {
+        match self {
+            Self::Default(_) | Self::None(_) => options.max_attempts,
+            Self::Aws(strategy) => Some(strategy.settings().total_max_attempts),
         }
     }
 }
@@ -58,17 +73,40 @@ fn default_strategy(options: &RunOptions, initial_delay: Option<Duration>) -> Mo
 }
 
 fn none(options: &RunOptions) -> Result<RetryChoice, Refusal> {
-    let given = [
-        ("--max-attempts", options.max_attempts.is_some()),
-        ("--initial-delay", options.initial_delay.is_some()),
-        ("--max-delay", options.max_delay.is_some()),
-        ("--max-hint", options.max_hint.is_some()),
-    ];
-    match given.iter().find(|(_, given)| *given) {
+    let attempts = ("--max-attempts", options.max_attempts.is_some());
+    match delays(options).into_iter().chain([attempts]).find(given) {
         None => Ok(RetryChoice::None(NoopRetryStrategy)),
         Some((flag, _)) => Err(Refusal::new(
             format!("`{flag}` has no meaning with `--retry none`"),
             "leave out one of the two",
         )),
     }
+}
+
+/// The mode is the flag's; the attempts are the flag's, or else those of `AWS_MAX_ATTEMPTS`, as AWS's
+/// own tools have it.
+fn aws(options: &RunOptions, mode: AwsRetryMode) -> Result<RetryChoice, Refusal> {
+    if let Some((flag, _)) = delays(options).into_iter().find(given) {
+        return Err(Refusal::new(
+            format!("`{flag}` has no meaning with `--retry aws-{mode}`"),
+            "AWS's modes have delays of their own: leave out one of the two",
+        ));
+    }
+    let mut config = AwsRetryConfig::new().mode(mode);
+    config.total_max_attempts = options.max_attempts;
+    let strategy = config.build(|name| std::env::var(name).ok())?;
+    Ok(RetryChoice::Aws(strategy))
+}
+
+/// The flags about delays, and whether they were given.
+fn delays(options: &RunOptions) -> [(&'static str, bool); 3] {
+    [
+        ("--initial-delay", options.initial_delay.is_some()),
+        ("--max-delay", options.max_delay.is_some()),
+        ("--max-hint", options.max_hint.is_some()),
+    ]
+}
+
+fn given(flag: &(&'static str, bool)) -> bool {
+    flag.1
 }

@@ -76,9 +76,11 @@ fn builder(options: &RunOptions, retry: RetryChoice) -> AgentBuilder {
         settings = settings.max_tokens(tokens);
     }
     let mut builder = Agent::builder().settings(settings);
+    let max_attempts = retry.max_attempts(options);
     builder = match retry {
         RetryChoice::Default(strategy) => builder.retry_strategy(strategy),
         RetryChoice::None(strategy) => builder.retry_strategy(strategy),
+        RetryChoice::Aws(strategy) => builder.retry_strategy(strategy),
     };
     if let Some(system) = &options.system {
         builder = builder.system(system);
@@ -92,7 +94,7 @@ fn builder(options: &RunOptions, retry: RetryChoice) -> AgentBuilder {
     if let Some(tokens) = options.max_total_tokens {
         builder = builder.max_total_tokens(tokens);
     }
-    if let Some(attempts) = options.max_attempts {
+    if let Some(attempts) = max_attempts {
         // Whoever asks for more attempts than the hard cap allows means it.
         builder = builder.max_attempts_per_turn(attempts.max(100));
     }

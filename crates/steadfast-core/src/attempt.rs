@@ -311,6 +311,7 @@ impl Attempt<'_> {
                 .unwrap_or_default(),
             last_delay: self.run.last_delay(),
             output_started: self.output_started,
+            drawn: self.run.drawn(),
             random: if failed { self.cx.runtime.random() } else { 0 },
         }
     }
@@ -336,7 +337,11 @@ impl Attempt<'_> {
 
     /// Retries, unless the cap or the deadline is in the way.
     fn retry(&self, error: Option<ModelError>, plan: Option<WaitPlan>) -> Box<Discard> {
-        let wait = plan.map(|plan| (plan, self.wait_from_now(plan.delay)));
+        let wait = plan.map(|plan| {
+            let mut wait = self.wait_from_now(plan.delay);
+            wait.drawn = plan.drawn;
+            (plan, wait)
+        });
         let failure = self.over_the_cap().or_else(|| {
             let (plan, _) = wait.filter(|(_, wait)| self.is_too_late(*wait))?;
             Some(too_late(plan.delay))

@@ -66,7 +66,8 @@ pub use model::{
 };
 pub use prompt::{Prompt, RunFuture, RunHandle, RunStream};
 pub use retry::{
-    FailedAttempt, ModelRetryStrategy, NoopRetryStrategy, RetryDecision, RetryStrategy,
+    AwsRetryConfig, AwsRetryMode, AwsRetryRules, AwsRetrySettings, AwsRetryStrategy, FailedAttempt,
+    ModelRetryStrategy, NoopRetryStrategy, RetryDecision, RetryStrategy, SetBy,
 };
 pub use run::{
     AttemptOutcome, AttemptVerdict, Begun, RecordedWait, Run, Step, StepMismatch, StepName,
@@ -75,7 +76,9 @@ pub use run::{
 pub use run_error::{Failure, RunError, RunErrorKind};
 pub use run_id::RunId;
 pub use runtime::{Runtime, Stopped, TokioRuntime};
-pub use steadfast_resilience::{Backoff, ConfigError, Jitter, Wait, millis, secs};
+pub use steadfast_resilience::{
+    AdaptiveLimiter, Backoff, ConfigError, Jitter, RetryQuota, Wait, millis, secs,
+};
 pub use tokio_util::sync::CancellationToken;
 pub use tool::{FunctionTool, Tool, ToolContext, ToolError, ToolOutput, ToolSpec};
 pub use usage::{StopReason, Usage};

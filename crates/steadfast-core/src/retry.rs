@@ -1,5 +1,7 @@
 //! Retry strategies: one question, answered without side effects. The loop counts and waits.
 
+mod aws_retry_config;
+mod aws_retry_strategy;
 mod model_retry_strategy;
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
@@ -14,6 +16,10 @@ use crate::{
     model::ModelError,
 };
 
+pub use aws_retry_config::AwsRetryConfig;
+pub use aws_retry_strategy::{
+    AwsRetryMode, AwsRetryRules, AwsRetrySettings, AwsRetryStrategy, SetBy,
+};
 pub use model_retry_strategy::ModelRetryStrategy;
 
 /// Decides whether a failed model call is tried again, and after how long.
@@ -125,6 +131,8 @@ pub enum RetryDecision {
         delay: Duration,
         /// Who set the delay, for viewers.
         decided_by: DecidedBy,
+        /// What was drawn from a shared quota for it.
+        drawn: Option<u32>,
     },
 }
 
@@ -175,6 +183,7 @@ impl RetryDecision {
         Self::Retry {
             delay,
             decided_by: DecidedBy::Backoff,
+            drawn: None,
         }
     }
 
@@ -183,6 +192,62 @@ impl RetryDecision {
         Self::Retry {
             delay,
             decided_by: DecidedBy::Hint,
+            drawn: None,
+        }
+    }
+
+    /// Notes what this retry drew from a quota that is shared.
+    ///
+    /// It is recorded with the decision and comes back with the attempt that follows, as
+    /// [`AfterModelCallEvent::drawn`](crate::AfterModelCallEvent::drawn), so that a strategy without
+    /// a memory of its own can give it back when that attempt succeeds.
+    ///
+    /// ```
+    /// use steadfast_core::{
+    ///     AfterModelCallEvent, Agent, FailedAttempt, RetryDecision, RetryQuota, RetryStrategy, millis,
+    ///     testing::{Reply, ScriptedModel},
+    /// };
+    ///
+    /// #[derive(Clone)]
+    /// struct Thrifty(RetryQuota);
+    ///
+    /// impl RetryStrategy for Thrifty {
+    ///     fn decide(&self, _: &FailedAttempt<'_>) -> RetryDecision {
+    ///         match self.0.take(5) {
+    ///             true => RetryDecision::after(millis(10)).drawing(5),
+    ///             false => RetryDecision::give_up_because("the `quota` is used up"),
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let quota = RetryQuota::new(100);
+    /// let refund = quota.clone();
+    /// let agent = Agent::builder()
+    ///     .model(ScriptedModel::new([Reply::throttled(), Reply::text("Yes.")]))
+    ///     .retry_strategy(Thrifty(quota.clone()))
+    ///     .on(move |event: &mut AfterModelCallEvent| {
+    ///         if let (Some(_), Some(drawn)) = (event.response(), event.drawn()) {
+    ///             refund.give_back(drawn);
+    ///         }
+    ///     })
+    ///     .build()?;
+    /// agent.prompt("Umbrella?").await?;
+    /// assert_eq!(quota.left(), 100);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn drawing(self, tokens: u32) -> Self {
+        match self {
+            Self::Retry {
+                delay, decided_by, ..
+            } => Self::Retry {
+                delay,
+                decided_by,
+                drawn: Some(tokens),
+            },
+            give_up => give_up,
         }
     }
 }
@@ -211,6 +276,7 @@ impl<'a> FailedAttempt<'a> {
                 last_delay: None,
                 output_started: false,
                 random: 0,
+                drawn: None,
             },
         }
     }
@@ -331,6 +397,15 @@ impl<'a> FailedAttempt<'a> {
     pub const fn random(&self) -> u64 {
         self.facts.random
     }
+}
+
+/// Says that all attempts were made that a field allows.
+fn gave_up_after(attempts: u32, field: &str) -> String {
+    let made = match attempts {
+        1 => "1 attempt".to_owned(),
+        number => format!("{number} attempts"),
+    };
+    format!("gave up after {made}, all that `{field}` allows")
 }
 
 /// Switches retries off: the model is called once, and an error stands.

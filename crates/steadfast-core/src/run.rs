@@ -196,6 +196,7 @@ impl Run {
         self.attempts = self.attempts.saturating_add(1);
         self.turn.attempts = self.turn.attempts.saturating_add(1);
         self.turn.started.get_or_insert(outcome.started);
+        self.turn.drawn = None;
         self.usage += outcome.usage;
         self.waited = self.waited.saturating_add(outcome.waited);
         match outcome.verdict {
@@ -204,6 +205,7 @@ impl Run {
             AttemptVerdict::Retry { wait: Some(wait) } => {
                 self.turn.waits = self.turn.waits.saturating_add(1);
                 self.turn.last_delay = Some(wait.delay);
+                self.turn.drawn = wait.drawn;
                 self.phase = if wait.delay.is_zero() {
                     Phase::Attempt
                 } else {

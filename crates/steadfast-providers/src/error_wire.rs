@@ -9,7 +9,7 @@ use steadfast_core::{ModelError, ModelErrorKind as Kind};
 use crate::{
     answer::without_mark,
     http_client::Head,
-    retry_hint::{retry_after, should_retry},
+    retry_hint::{aws_retry_after, retry_after, should_retry},
 };
 pub(crate) use object::ErrorObject;
 
@@ -167,6 +167,7 @@ fn complete(
         let from = format!("wait from {}", hint.from);
         error = error.with_retry_after(hint.delay).with_why(from);
     }
+    let error = error.with_aws_retry_after(aws_retry_after(&head.headers));
     match should_retry(&head.headers) {
         Some(true) if is_settled(verdict.kind) => error,
         Some(advice) => error

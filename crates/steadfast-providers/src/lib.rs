@@ -41,6 +41,10 @@ mod anthropic;
 mod bedrock;
 #[cfg(feature = "openai")]
 mod openai_chat;
+#[cfg(feature = "openai")]
+mod openai_error_wire;
+#[cfg(feature = "openai")]
+mod openai_responses;
 
 #[cfg(feature = "anthropic")]
 pub use anthropic::{Anthropic, AnthropicBuilder};
@@ -48,4 +52,6 @@ pub use anthropic::{Anthropic, AnthropicBuilder};
 pub use bedrock::{Bedrock, BedrockBuilder};
 #[cfg(feature = "openai")]
 pub use openai_chat::{OpenAiChat, OpenAiChatBuilder};
+#[cfg(feature = "openai")]
+pub use openai_responses::{OpenAiResponses, OpenAiResponsesBuilder};
 pub use wire::Wire;

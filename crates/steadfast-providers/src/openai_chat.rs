@@ -1,6 +1,5 @@
 //! OpenAI chat completions, and every server that is compatible with it.
 
-mod error_wire;
 mod request_wire;
 mod stream_wire;
 

@@ -50,6 +50,24 @@ pub(crate) fn to_json(body: &impl Serialize) -> Result<Vec<u8>, ModelError> {
     })
 }
 
+/// Writes arguments as JSON in a text, as OpenAI's wires have them. It is always valid, and an object
+/// or `null`: some servers parse it when it comes back.
+#[cfg(feature = "openai")]
+pub(crate) fn arguments_text(input: &Value) -> String {
+    match input {
+        // `null` is how some models write "no arguments", and their servers know it.
+        Value::Object(_) | Value::Null => input.to_string(),
+        // What the model wrote instead is told in the result of the call.
+        _ => "{}".to_owned(),
+    }
+}
+
+/// Writes bytes in base64 as an address that holds them.
+#[cfg(feature = "openai")]
+pub(crate) fn data_url(media_type: &str, data: &str) -> String {
+    format!("data:{media_type};base64,{data}")
+}
+
 /// Says that a wire cannot carry something.
 pub(crate) fn unsupported_by(wire: &str, what: &str) -> ModelError {
     let message = format!("the {wire} wire does not take {what}");

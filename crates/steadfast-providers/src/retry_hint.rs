@@ -51,6 +51,12 @@ pub(crate) fn retry_after(head: &Head, body: Option<&Value>, message: &str) -> O
         .or_else(|| from_exhausted_dimension(headers).and_then(left))
 }
 
+/// AWS's own hint, as AWS's retry modes read it: a whole number of milliseconds, or nothing.
+pub(crate) fn aws_retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let value = text(headers, "x-amz-retry-after")?;
+    value.parse().ok().map(Duration::from_millis)
+}
+
 /// The server's word on whether to try again (`x-should-retry`, sent by OpenAI and Anthropic).
 pub(crate) fn should_retry(headers: &HeaderMap) -> Option<bool> {
     match text(headers, "x-should-retry")? {

@@ -12,6 +12,22 @@ use serde_json::value::RawValue;
 #[derive(Deserialize)]
 pub(crate) struct Text<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
 
+/// Arguments of a call on OpenAI's wires: JSON in a string; some servers send the object itself.
+#[cfg(feature = "openai")]
+pub(crate) struct Arguments<'a>(pub(crate) Cow<'a, str>);
+
+#[cfg(feature = "openai")]
+impl<'de: 'a, 'a> Deserialize<'de> for Arguments<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = <&RawValue>::deserialize(deserializer)?.get();
+        if raw.starts_with('"') {
+            let Text(text) = serde_json::from_str(raw).map_err(Error::custom)?;
+            return Ok(Self(text));
+        }
+        Ok(Self(Cow::Borrowed(raw)))
+    }
+}
+
 /// A count of tokens; none where it is no count. What an answer cost is no reason to lose it.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Count(pub(crate) Option<u64>);

@@ -38,6 +38,9 @@ pub enum Wire {
     /// OpenAI chat completions.
     #[cfg(feature = "openai")]
     OpenAiChat,
+    /// OpenAI responses.
+    #[cfg(feature = "openai")]
+    OpenAiResponses,
 }
 
 impl Wire {
@@ -61,6 +64,8 @@ impl Wire {
             Self::Bedrock => crate::bedrock::Bedrock::read(answer).await?,
             #[cfg(feature = "openai")]
             Self::OpenAiChat => read::<crate::openai_chat::StreamDecoder>(answer).await?,
+            #[cfg(feature = "openai")]
+            Self::OpenAiResponses => read::<crate::openai_responses::StreamDecoder>(answer).await?,
         };
         stream.response().await
     }

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use http::Response;
 use steadfast_core::{ModelError, ModelErrorKind as Kind, StopReason};
-use steadfast_providers::Wire::{self, Anthropic, OpenAiChat};
+use steadfast_providers::Wire::{self, Anthropic, OpenAiChat, OpenAiResponses};
 
 type TestResult<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
@@ -52,6 +52,13 @@ const fn anthropic(status: u16, body: &'static str) -> Answered {
     }
 }
 
+const fn responses(status: u16, body: &'static str) -> Answered {
+    Answered {
+        wire: OpenAiResponses,
+        ..openai(status, body)
+    }
+}
+
 impl Answered {
     const fn with(self, headers: &'static [(&'static str, &'static str)]) -> Self {
         Self { headers, ..self }
@@ -80,6 +87,31 @@ impl Answered {
     }
 }
 
+#[tokio::test]
+async fn hint_of_aws_is_kept_apart_from_others() -> TestResult {
+    let refused = openai(429, r#"{"error":{"message":"slow down"}}"#);
+    for (answered, hint, hint_of_aws) in [
+        (
+            refused.with(&[("x-amz-retry-after", "1500")]),
+            Some(1_500),
+            Some(1_500),
+        ),
+        (
+            refused.with(&[("x-amz-retry-after", "1500.5")]),
+            Some(1_500),
+            None,
+        ),
+        (refused.with(&[("retry-after", "7")]), Some(7_000), None),
+    ] {
+        let error = answered.read().await?.err().ok_or(answered.body)?;
+
+        let millis = |hint: Duration| hint.as_millis();
+        assert_eq!(error.retry_after().map(millis), hint);
+        assert_eq!(error.aws_retry_after().map(millis), hint_of_aws);
+    }
+    Ok(())
+}
+
 async fn check(rows: &[Row]) -> TestResult {
     for (answered, kind, hint, why) in rows {
         let error = answered.read().await?.err().ok_or(answered.body)?;
@@ -98,7 +130,7 @@ async fn check(rows: &[Row]) -> TestResult {
 
 #[tokio::test]
 async fn rows_of_any_server_hold_for_every_wire() -> TestResult {
-    for answered in [openai, anthropic] {
+    for answered in [openai, anthropic, responses] {
         check(&[
             (answered(425, ""), Kind::Server, None, "status 425"),
             (answered(408, ""), Kind::Timeout, None, "status 408"),
@@ -202,6 +234,20 @@ async fn answers_are_told_by_their_stop_reason() -> TestResult {
             StopReason::ContentFiltered,
         ),
         (
+            responses(
+                200,
+                r#"{"status":"incomplete","incomplete_details":{"reason":"content_filter"},"output":[]}"#,
+            ),
+            StopReason::ContentFiltered,
+        ),
+        (
+            responses(
+                200,
+                "data: {\"type\":\"response.incomplete\",\"response\":{\"incomplete_details\":{\"reason\":\"max_output_tokens\"}}}\n\n",
+            ),
+            StopReason::MaxTokens,
+        ),
+        (
             anthropic(
                 200,
                 r#"{"type":"message","content":[{"type":"text","text":"No."}],"stop_reason":"refusal"}"#,
@@ -282,7 +328,7 @@ async fn redirection_names_no_address_that_is_none_or_holds_a_password() -> Test
 
 #[tokio::test]
 async fn codes_of_compatible_servers_hold_for_every_wire() -> TestResult {
-    for answered in [openai, anthropic] {
+    for answered in [openai, anthropic, responses] {
         check(&[
             // Z.ai
             (answered(429, r#"{"error":{"type":"rate_limit_error","code":"1113","message":""}}"#), Kind::QuotaExhausted, None, "error code `1113`"),

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use steadfast_core::{Agent, Model, ModelErrorKind, NoopRetryStrategy, RunErrorKind};
-use steadfast_providers::{Anthropic, OpenAiChat};
+use steadfast_providers::{Anthropic, OpenAiChat, OpenAiResponses};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -169,8 +169,12 @@ async fn echoed_key_is_masked_whatever_its_shape() -> TestResult {
     .await?;
     let chat = OpenAiChat::builder("m").base_url(&address).api_key(KEY);
     let anthropic = Anthropic::builder("m").base_url(&address).api_key(KEY);
+    let responses = OpenAiResponses::builder("m")
+        .base_url(&address)
+        .api_key(KEY);
 
     check_key_is_masked(chat.build()?).await?;
+    check_key_is_masked(responses.build()?).await?;
     check_key_is_masked(anthropic.build()?).await
 }
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use steadfast_core::{Agent, ModelErrorKind as Kind, NoopRetryStrategy, RunErrorKind};
-use steadfast_providers::OpenAiChat;
+use steadfast_providers::{OpenAiChat, OpenAiResponses};
 use steadfast_sim::{Answer, Simulator};
 
 type TestResult = Result<(), Box<dyn std::error::Error>>;
@@ -85,6 +85,12 @@ async fn wrong_configuration_is_refused_by_field() {
         Some("connect_timeout")
     );
     assert_eq!(refused(builder()), None);
+    let responses = OpenAiResponses::builder("m").base_url("http://h/v1/responses");
+    let error = responses.api_key("sk-test").build().err();
+    assert_eq!(
+        error.as_ref().and_then(|error| error.hint()),
+        Some("leave out `/responses`: it is added to every call")
+    );
 }
 
 #[tokio::test]

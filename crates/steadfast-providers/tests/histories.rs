@@ -6,8 +6,8 @@ use steadfast_core::{
     ContentBlock, Message, Model, ModelError, ModelRequest, ModelSettings, Reasoning, Role,
     StopReason, ToolResult, ToolUse,
 };
-use steadfast_providers::{Anthropic, OpenAiChat};
-use steadfast_sim::{Answer, Simulator};
+use steadfast_providers::{Anthropic, OpenAiChat, OpenAiResponses};
+use steadfast_sim::{Answer, Simulator, Wire};
 
 type TestResult = Result<(), Box<dyn std::error::Error>>;
 
@@ -36,16 +36,24 @@ enum Author {
     /// A server of the messages wire that never signs, and is careless with identities.
     Compatible,
     OpenAi,
+    /// OpenAI's other wire, whose thoughts go back encrypted.
+    Responses,
     /// A server of the chat wire that numbers the calls of every turn anew.
     Numbering,
     Bedrock,
     Foreign,
 }
 
+/// More thoughts than any history here has.
+const MOST_THOUGHTS: usize = 24;
+
 struct Generator {
     numbers: Numbers,
     /// A thought that the simulator signed.
     signed: ContentBlock,
+    /// Thoughts that the simulator encrypted; the vendor takes none of them twice.
+    encrypted: Vec<ContentBlock>,
+    thoughts: usize,
     calls: usize,
 }
 
@@ -95,6 +103,7 @@ impl Generator {
             Author::Anthropic,
             Author::Compatible,
             Author::OpenAi,
+            Author::Responses,
             Author::Numbering,
             Author::Bedrock,
             Author::Foreign,
@@ -155,6 +164,7 @@ impl Generator {
             3 => vec![self.reasoning(author)],
             4 if author == Author::Anthropic => self.server_call(),
             4 if author == Author::Bedrock => self.bedrock_call(),
+            4 if author == Author::Responses => vec![self.own_item()],
             4 => vec![ContentBlock::Opaque {
                 data: json!({"gemini": {"executableCode": {}}}),
             }],
@@ -175,6 +185,11 @@ impl Generator {
             Author::Anthropic => return self.signed.clone(),
             Author::Compatible => json!({"anthropic": {"signature": ""}}),
             Author::OpenAi => json!({"openai_chat": {"text_in": "reasoning_content"}}),
+            Author::Responses if self.numbers.below(4) == 0 => {
+                // Of a server that encrypts nothing.
+                json!({"openai_responses": {"type": "reasoning", "id": "rs_bare", "summary": []}})
+            }
+            Author::Responses => return self.encrypted_thought(),
             Author::Numbering => return ContentBlock::Reasoning(thought),
             Author::Bedrock if self.numbers.below(3) == 0 => {
                 json!({"bedrock": {"redactedContent": "c2VhbGVk"}})
@@ -193,6 +208,23 @@ impl Generator {
             Author::Foreign => json!({"gemini": {"thoughtSignature": "x"}}),
         };
         ContentBlock::Reasoning(thought.with_opaque(own))
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "the place is below the length")]
+    fn encrypted_thought(&mut self) -> ContentBlock {
+        self.thoughts += 1;
+        self.encrypted[self.thoughts % self.encrypted.len()].clone()
+    }
+
+    /// An item of OpenAI's own, or a call that nobody here has run.
+    fn own_item(&mut self) -> ContentBlock {
+        let item = self.numbers.one_of(&[
+            json!({"type": "web_search_call", "id": "ws_1", "status": "completed"}),
+            json!({"type": "custom_tool_call", "call_id": "c_1", "name": "f", "input": "x"}),
+            json!({"phase": "commentary"}),
+        ]);
+        let data = json!({ "openai_responses": item });
+        ContentBlock::Opaque { data }
     }
 
     /// A call that the vendor runs by itself; its result came, or the answer ended before.
@@ -233,7 +265,7 @@ impl Generator {
         let id = match author {
             Author::Anthropic => format!("toolu_{number}"),
             Author::Compatible => self.numbers.one_of(&["", "f.1", "f:1", "f 1"]).to_owned(),
-            Author::OpenAi => format!("call_{number}"),
+            Author::OpenAi | Author::Responses => format!("call_{number}"),
             Author::Numbering => format!("call_{place}"),
             Author::Bedrock => format!("tooluse_{number}"),
             Author::Foreign => format!("functions/{number}#{}", "x".repeat(60)),
@@ -285,6 +317,10 @@ async fn every_history_is_accepted_by_every_wire() -> TestResult {
         .base_url(sim.base_url())
         .api_key("sk-test")
         .build()?;
+    let responses = OpenAiResponses::builder("gpt-5")
+        .base_url(sim.base_url_for(Wire::OpenAiResponses))
+        .api_key("sk-test")
+        .build()?;
     #[cfg(feature = "bedrock")]
     let bedrock = steadfast_providers::Bedrock::builder("anthropic.claude-test-v1:0")
         .region("us-east-1")
@@ -297,13 +333,22 @@ async fn every_history_is_accepted_by_every_wire() -> TestResult {
     );
     let first = ModelRequest::new([Message::user("Hi")]).with_settings(thinking.clone());
     let first = messages.stream(first).await?.response().await?;
-    let is_signed = |block: &&ContentBlock| matches!(block, ContentBlock::Reasoning(_));
-    let signed = first.message.content.iter().find(is_signed);
+    let is_thought = |block: &&ContentBlock| matches!(block, ContentBlock::Reasoning(_));
+    let signed = first.message.content.iter().find(is_thought);
+    let mut encrypted = Vec::new();
+    for _ in 0..MOST_THOUGHTS {
+        let first = ModelRequest::new([Message::user("Hi")]);
+        let first = responses.stream(first).await?.response().await?;
+        encrypted.extend(first.message.content.iter().find(is_thought).cloned());
+    }
+    assert_eq!(encrypted.len(), MOST_THOUGHTS);
     let mut generator = Generator {
         numbers: Numbers(0x5EED_0FA1_1D15_EA5E),
         signed: signed
             .ok_or("the simulator thinks where it is asked to")?
             .clone(),
+        encrypted,
+        thoughts: 0,
         calls: 0,
     };
 
@@ -315,6 +360,7 @@ async fn every_history_is_accepted_by_every_wire() -> TestResult {
             ask(&messages, request.clone()).await,
             ask(&messages, thoughtful.clone()).await,
             ask(&chat, request.clone()).await,
+            ask(&responses, request.clone()).await,
         ];
         #[cfg(feature = "bedrock")]
         answers.extend([

@@ -1,8 +1,9 @@
-//! Backoff and jitter: how long to wait before the next try.
+//! Backoff, jitter, and what retries share: a quota and a limiter.
 //!
-//! This crate is arithmetic. It decides neither *whether* to try again nor what an error means, it
-//! never sleeps and it draws no random numbers of its own: time and randomness are arguments, so
-//! the same input gives the same answer, in a test and in a replay.
+//! It decides neither *whether* to try again nor what an error means, and it draws no random numbers
+//! of its own. [`Backoff`] is arithmetic: the same input gives the same answer, in a test and in a
+//! replay. [`RetryQuota`] and [`AdaptiveLimiter`] are handles whose clones share what they know; only
+//! the limiter waits, on tokio's clock.
 //!
 //! ```
 //! use steadfast_resilience::{Backoff, Wait, secs};
@@ -15,12 +16,16 @@
 //! ```
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod adaptive_limiter;
 mod backoff;
 mod config_error;
 mod duration;
 mod jitter;
+mod retry_quota;
 
+pub use adaptive_limiter::AdaptiveLimiter;
 pub use backoff::{Backoff, Wait};
 pub use config_error::ConfigError;
 pub use duration::{millis, secs};
 pub use jitter::Jitter;
+pub use retry_quota::RetryQuota;

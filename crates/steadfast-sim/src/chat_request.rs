@@ -144,9 +144,12 @@ impl ChatRequest {
     }
 
     /// Returns the messages as they were sent, oldest first.
+    ///
+    /// What OpenAI's responses wire has are items, of which a call is one and the words before it
+    /// are another.
     #[must_use]
     pub fn messages(&self) -> &[Value] {
-        list(&self.body, "messages")
+        self.wire.dialect().messages(&self.body)
     }
 
     /// Returns the tools as they were sent.

@@ -12,7 +12,7 @@ use http::{Method, StatusCode};
 use serde_json::Value;
 
 use crate::chat_request::AskedByPath;
-use crate::conversation::{Item, OfferedTool, ToolChoice};
+use crate::conversation::{Item, OfferedTool, ToolChoice, list};
 use crate::fault::{RetryHint, StreamError};
 use crate::rate_limit::Bucket;
 use crate::reply::Draft;
@@ -89,6 +89,11 @@ pub(crate) trait Dialect: Sync {
 
     /// Returns the headers that say how much of the rate limit is left.
     fn limit_headers(&self, bucket: &Bucket, reset: ResetTime) -> HeaderMap;
+
+    /// Returns what the vendor calls the messages of a request, oldest first.
+    fn messages<'a>(&self, body: &'a Value) -> &'a [Value] {
+        list(body, "messages")
+    }
 
     /// Reads the conversation of a request, oldest first.
     fn conversation(&self, body: &Value) -> Vec<Item>;

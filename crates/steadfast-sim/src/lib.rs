@@ -1,8 +1,9 @@
 //! A model provider on your own machine: it throttles like the real one, and it fails on demand.
 //!
 //! [`Simulator`] is a local HTTP server that speaks several [`Wire`]s on one port, streaming and not:
-//! OpenAI chat completions, Anthropic messages and Amazon Bedrock's Converse. Point any client of
-//! theirs at it, with any key: OpenAI's at [`Simulator::base_url`], the others at [`Simulator::url`]. There it meets what real
+//! OpenAI chat completions and responses, Anthropic messages, Amazon Bedrock's Converse. Point any
+//! client of theirs at it, with any key: OpenAI's at [`Simulator::base_url`], the others at
+//! [`Simulator::url`]. There it meets what real
 //! providers do to their clients:
 //!
 //! - **It answers.** Without being told what: it calls the first tool that it is offered, repeats
@@ -86,6 +87,12 @@
 //! model and whether to stream stand in the path: any that ends in `/model/MODEL/converse` or
 //! `/model/MODEL/converse-stream`.
 //!
+//! At `/v1/responses` OpenAI's other wire refuses the same as its chat wire, and: fields of the chat
+//! wire, fewer than 16 `max_output_tokens`, identifiers of calls that come twice in the conversation or
+//! have more than 64 characters, items and parts of unknown types, and reasoning that is not the
+//! simulator's own, that nothing follows that came of it, or that is neither stored nor encrypted.
+//! Images may stand in results there.
+//!
 //! So a client whose history it takes has kept calls and results together, under identifiers and
 //! names that the vendor takes as well. It says nothing about what is not in this table.
 //! Anthropic's versions 2023-06-01 and 2026-10-21 are told apart by what they refuse; messages of
@@ -135,6 +142,9 @@
 //! with wrong checksums, `keepalive` repeats an event of a type that nobody knows, and the answer's
 //! end is `messageStop` and `metadata`. It tells nothing of its limits in headers.
 //!
+//! OpenAI's responses have the words of its chat wire, behind `event: error` in a stream; their end is
+//! `response.completed`.
+//!
 //! The moments `@…` are [`Moment`]s: `@start`, `@text` (after the first piece of text), `@tool`
 //! (after complete tool calls), `@end`, `@N` (after so many bytes). An answer that says no text, or
 //! calls no tool, has no such moment: there the fault strikes after the first piece of what it has,
@@ -154,6 +164,7 @@ mod fault;
 mod headers;
 mod identifier;
 mod openai;
+mod openai_responses;
 mod pieces;
 mod rate_limit;
 mod reception;

@@ -3,7 +3,7 @@
 //! It decides nothing: which answer or error a request gets is the business of `reception.rs`.
 
 mod error_body;
-mod form_check;
+pub(crate) mod form_check;
 mod history_check;
 mod request;
 mod stream;
@@ -27,7 +27,7 @@ use crate::reply::Draft;
 use crate::tokens::Tokens;
 use crate::{Answer, ChatRequest};
 
-use self::error_body::ErrorBody;
+pub(crate) use self::error_body::ErrorBody;
 
 const FINGERPRINT: &str = "fp_steadfast_sim";
 
@@ -70,7 +70,7 @@ impl Dialect for Chat {
     fn has_wrong_base(&self, path: &str) -> bool {
         let mut paths = [CHAT_PATH, MODELS_PATH].into_iter();
         let base = paths.find_map(|end| path.strip_suffix(end));
-        base.is_none_or(|base| !base.split('/').any(is_version) || base.ends_with(CHAT_PATH))
+        base.is_none_or(|base| !has_version(base) || base.ends_with(CHAT_PATH))
     }
 
     fn has_own_headers(&self, headers: &HeaderMap) -> bool {
@@ -235,10 +235,12 @@ impl Dialect for Chat {
     }
 }
 
-/// Says whether a segment of a path is a version: `v1`, `v1beta`.
-fn is_version(segment: &str) -> bool {
-    let number = segment.strip_prefix('v').unwrap_or_default();
-    number.starts_with(|first: char| first.is_ascii_digit())
+/// Says whether a segment of a path is a version, such as `v1` or `v1beta`.
+pub(crate) fn has_version(path: &str) -> bool {
+    path.split('/').any(|segment| {
+        let number = segment.strip_prefix('v').unwrap_or_default();
+        number.starts_with(|first: char| first.is_ascii_digit())
+    })
 }
 
 /// Makes one line of a stream.
@@ -271,7 +273,7 @@ impl Envelope {
     }
 }
 
-fn unix_time() -> u64 {
+pub(crate) fn unix_time() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.unwrap_or_default().as_secs()
 }

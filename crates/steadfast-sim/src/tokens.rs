@@ -46,8 +46,10 @@ fn guess(answer: &Answer, request: &ChatRequest) -> Tokens {
         let field = request.body().get(field);
         field.map_or(0, |asked| asked.to_string().len())
     };
+    // What is said and offered, by the names of any wire.
+    let fields = ["system", "messages", "instructions", "input", "tools"];
     Tokens {
-        input: tokens(asked("system") + asked("messages") + asked("tools")),
+        input: tokens(fields.into_iter().map(asked).sum()),
         cached: 0,
         output: reasoning + output,
         reasoning,

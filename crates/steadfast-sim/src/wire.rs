@@ -6,7 +6,7 @@
 use http::request::Parts;
 
 use crate::dialect::{Dialect, Wanted};
-use crate::{anthropic, bedrock, openai};
+use crate::{anthropic, bedrock, openai, openai_responses};
 
 /// Names a wire: the HTTP interface of one vendor, which others may speak as well.
 ///
@@ -37,6 +37,8 @@ pub enum Wire {
     AnthropicMessages,
     /// Amazon Bedrock: `POST …/model/MODEL/converse` and `…/converse-stream`.
     BedrockConverse,
+    /// OpenAI responses: `POST …/v1/responses`.
+    OpenAiResponses,
 }
 
 impl Wire {
@@ -47,6 +49,7 @@ impl Wire {
             Self::OpenAiChat,
             Self::AnthropicMessages,
             Self::BedrockConverse,
+            Self::OpenAiResponses,
         ]
     }
 
@@ -65,6 +68,7 @@ impl Wire {
             Self::OpenAiChat => &openai::Chat,
             Self::AnthropicMessages => &anthropic::Messages,
             Self::BedrockConverse => &bedrock::Converse,
+            Self::OpenAiResponses => &openai_responses::Responses,
         }
     }
 }
@@ -94,6 +98,8 @@ mod tests {
 
         check("/v1/chat/completions", version, Wire::OpenAiChat);
         check("/chat/completions/", None, Wire::OpenAiChat);
+        check("/v1/responses", version, Wire::OpenAiResponses);
+        check("/codex/responses/", None, Wire::OpenAiResponses);
         check("/v1/messages", None, Wire::AnthropicMessages);
         check("/anthropic/v1/messages/", None, Wire::AnthropicMessages);
         check("/v1/messages?beta=true", None, Wire::AnthropicMessages);

@@ -42,16 +42,16 @@
 //! |---|---|
 //! | build an agent | [`Agent::builder`], [`FunctionTool`], [`Conversation`] |
 //! | steer what happens next | [`HookProvider`], [`HookRegistry`], [`AfterModelCallEvent`] |
-//! | decide about retries | [`ModelRetryStrategy`], [`NoopRetryStrategy`], [`RetryStrategy`] |
+//! | decide about retries | [`ModelRetryStrategy`], [`AwsRetryStrategy`], [`NoopRetryStrategy`], [`RetryStrategy`] |
 //! | see all that happens | [`Prompt::stream`], [`AgentEvent`], [`EventLoopThrottleEvent`] |
-//! | talk to a provider | `OpenAiChat`, `Anthropic`, `Bedrock`, or your own [`Model`] |
+//! | talk to a provider | `OpenAiChat`, `OpenAiResponses`, `Anthropic`, `Bedrock`, or your own [`Model`] |
 //! | stop in good order | [`Prompt::cancel_on`], [`AgentBuilder::deadline`] |
 //! | go on after a failure | [`RunError::into_run`], [`Agent::resume`] |
 //! | test without a network | [`testing`] |
 //!
 //! Pages that explain instead of listing: [your first agent], [the agent loop], [hooks], [retry],
 //! [cancellation], [events], [your own strategy], [your own provider], [testing your agent], and
-//! [coming from Strands].
+//! [coming from Strands] or [from AG2].
 //!
 //! [your first agent]: https://github.com/steadfast-rs/steadfast/blob/main/docs/guides/first-agent.md
 //! [the agent loop]: https://github.com/steadfast-rs/steadfast/blob/main/docs/concepts/loop.md
@@ -63,12 +63,13 @@
 //! [your own provider]: https://github.com/steadfast-rs/steadfast/blob/main/docs/guides/own-provider.md
 //! [testing your agent]: https://github.com/steadfast-rs/steadfast/blob/main/docs/guides/testing-your-agent.md
 //! [coming from Strands]: https://github.com/steadfast-rs/steadfast/blob/main/docs/coming-from-strands.md
+//! [from AG2]: https://github.com/steadfast-rs/steadfast/blob/main/docs/coming-from-ag2.md
 //!
 //! # Features
 //!
 //! | feature | gives |
 //! |---|---|
-//! | `openai` (default) | `OpenAiChat`: OpenAI chat completions and compatible servers |
+//! | `openai` (default) | `OpenAiChat` and `OpenAiResponses`: OpenAI's two wires, and compatible servers |
 //! | `anthropic` | `Anthropic`: Anthropic messages and compatible servers |
 //! | `bedrock` | `Bedrock`: Amazon Bedrock, on the official SDK, which is large to compile |
 //!
@@ -85,6 +86,8 @@ pub use steadfast_providers::{Anthropic, AnthropicBuilder};
 pub use steadfast_providers::{Bedrock, BedrockBuilder};
 #[cfg(feature = "openai")]
 pub use steadfast_providers::{OpenAiChat, OpenAiChatBuilder};
+#[cfg(feature = "openai")]
+pub use steadfast_providers::{OpenAiResponses, OpenAiResponsesBuilder};
 
 /// The code of the README and of the pages below `docs` compiles and runs.
 #[cfg(all(doctest, feature = "openai"))]
@@ -101,9 +104,11 @@ mod pages {
         Hooks: "docs/concepts/hooks.md",
         Retry: "docs/concepts/retry.md",
         Cancellation: "docs/concepts/cancellation.md",
+        ComingFromAg2: "docs/coming-from-ag2.md",
         ComingFromStrands: "docs/coming-from-strands.md",
         FirstAgent: "docs/guides/first-agent.md",
         OwnStrategy: "docs/guides/own-strategy.md",
+        OpenAiResponses: "docs/providers/openai-responses.md",
     }
 }
 

@@ -56,8 +56,8 @@ fn wrong_models_are_refused_with_a_hint() -> TestResult {
             "`--model claude-sonnet-5` does not say whose model it is",
         ),
         (
-            "openai-responses:gpt-5",
-            "the provider `openai-responses` is not built yet",
+            "openai-responses",
+            "`--model openai-responses` names a provider and no model",
         ),
         ("gemini:flash", "the provider `gemini` is not built yet"),
         ("ollama:qwen3", "the provider `ollama` is not built yet"),
@@ -176,21 +176,6 @@ fn wrong_values_are_refused_by_the_name_of_the_flag() -> TestResult {
         ("--events", "xml", "`--events` cannot be `xml`"),
         (
             "--retry",
-            "aws-legacy",
-            "the retry strategy `aws-legacy` is not built yet",
-        ),
-        (
-            "--retry",
-            "aws-standard",
-            "the retry strategy `aws-standard` is not built yet",
-        ),
-        (
-            "--retry",
-            "aws-adaptive",
-            "the retry strategy `aws-adaptive` is not built yet",
-        ),
-        (
-            "--retry",
             "fleet",
             "the retry strategy `fleet` is not built yet",
         ),
@@ -214,10 +199,28 @@ fn contradictions_are_refused() -> TestResult {
         let expected = format!("`{flag}` has no meaning with `--retry none`");
         check(&["run", "--retry", "none", flag, value, "Hi"], &expected)?;
     }
+    for (flag, value) in &flags[1..] {
+        let expected = format!("`{flag}` has no meaning with `--retry aws-adaptive`");
+        check(
+            &["run", "--retry", "aws-adaptive", flag, value, "Hi"],
+            &expected,
+        )?;
+    }
     check(
         &["sim", "--burst", "3"],
         "`--burst` has no meaning without `--limit`",
     )
+}
+
+#[test]
+fn attempts_in_the_environment_are_refused_by_its_name() -> TestResult {
+    let mut command = steadfast(&["run", "--retry", "aws-standard", "Hi"]);
+
+    let refused = finish(command.env("AWS_MAX_ATTEMPTS", "x"))?;
+
+    let expected = "AWS_MAX_ATTEMPTS must be a whole number of at least 1, got `x`";
+    check_refusal(&refused, "AWS_MAX_ATTEMPTS=x", expected);
+    Ok(())
 }
 
 #[test]

@@ -62,9 +62,9 @@ fn check(cases: &[Case<'_>]) -> TestResult {
 }
 
 #[test]
-fn statuses_alone_are_classified_for_both_wires() -> TestResult {
+fn statuses_alone_are_classified_for_every_wire() -> TestResult {
     let hinted = ["--status", "529", "--header", "retry-after: 7"];
-    for provider in ["openai", "anthropic"] {
+    for provider in ["openai", "anthropic", "openai-responses"] {
         check(&[
             (
                 provider,
@@ -371,7 +371,12 @@ fn secrets_are_masked_and_bodies_are_not_repeated() -> TestResult {
     let key = format!("authorization: Bearer {SECRET}");
     let id = format!("x-request-id: {SECRET}");
     let headers = ["--header", &key, "--header", &id];
-    for (provider, status) in [("openai", "401"), ("anthropic", "401"), ("openai", "200")] {
+    for (provider, status) in [
+        ("openai", "401"),
+        ("anthropic", "401"),
+        ("openai-responses", "401"),
+        ("openai", "200"),
+    ] {
         let arguments = [&["--status", status], &headers[..]].concat();
         let explained = explain(provider, &arguments, &body)?;
 

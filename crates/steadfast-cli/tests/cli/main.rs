@@ -1,12 +1,14 @@
 //! The program as people and programs meet it: real processes, real HTTP, real terminals.
 
 mod anthropic;
+mod aws_retry;
 mod bad_input;
 mod bedrock;
 mod conversation;
 mod demonstration;
 mod ending;
 mod explain;
+mod openai_responses;
 mod process;
 mod sim;
 #[cfg(unix)]

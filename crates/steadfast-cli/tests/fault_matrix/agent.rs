@@ -15,9 +15,9 @@ use serde::Deserialize;
 use steadfast::{
     AfterModelCallEvent, Agent, AgentBuilder, AgentEvent, Anthropic, ContentBlock, Conversation,
     FailedAttempt, FunctionTool, Message, ModelError, ModelRetryStrategy, NoopRetryStrategy,
-    OpenAiChat, RetryDecision, RetryStrategy, Role, RunErrorKind, ToolError,
+    OpenAiChat, OpenAiResponses, RetryDecision, RetryStrategy, Role, RunErrorKind, ToolError,
 };
-use steadfast_sim::{Simulator, Wire};
+use steadfast_sim::{ChatRequest, Simulator, Wire};
 
 use crate::{
     TestResult,
@@ -105,9 +105,8 @@ pub(crate) async fn meet(cell: &Cell) -> TestResult<Met> {
         met.sheet.push(line);
     }
     for request in requests {
-        let messages = request.body.get("messages");
-        let count = messages.and_then(|messages| Some(messages.as_array()?.len()));
-        met.sheet.push(lines::request(count.unwrap_or_default()));
+        let request = ChatRequest::for_wire(cell.wire, request.body);
+        met.sheet.push(lines::request(script::messages(&request)));
     }
     Ok(met)
 }
@@ -134,6 +133,10 @@ fn with_model(
                 .region("us-east-1")
                 .credentials("AKIDTEST", "a secret", None);
             builder.model(model.no_proxy().build()?)
+        }
+        Wire::OpenAiResponses => {
+            let model = OpenAiResponses::builder("any").base_url(base_url);
+            builder.model(model.api_key("any").no_proxy().build()?)
         }
         other => return Err(format!("no provider speaks {other:?} yet").into()),
     })

@@ -30,6 +30,11 @@ const PROVIDERS: &[(Wire, &str, &str)] = &[
     ),
     #[cfg(feature = "bedrock")]
     (Wire::BedrockConverse, "bedrock:any", "AWS_ACCESS_KEY_ID"),
+    (
+        Wire::OpenAiResponses,
+        "openai-responses:any",
+        "OPENAI_API_KEY",
+    ),
 ];
 
 /// How long a run may take in cells of silence. The program has no flag for a model's silence, and

@@ -34,9 +34,16 @@ pub(crate) const fn messages_before(turn: u32) -> usize {
     (turn as usize - 1) * 2 + 1
 }
 
+/// Counts the messages of a request. What calls a tool belongs to the words before it, also where the
+/// wire has it apart.
+pub(crate) fn messages(request: &ChatRequest) -> usize {
+    let is_call = |message: &&Value| message.get("type") == Some(&json!("function_call"));
+    request.messages().len() - request.messages().iter().filter(is_call).count()
+}
+
 /// Answers for the simulated model.
 pub(crate) fn answer(request: &ChatRequest) -> Answer {
-    let turn = (1..TURNS).find(|turn| request.messages().len() <= messages_before(*turn));
+    let turn = (1..TURNS).find(|turn| messages(request) <= messages_before(*turn));
     let turn = turn.unwrap_or(TURNS);
     let answer = Answer::text(pieces(turn).concat());
     match arguments(turn) {

@@ -198,6 +198,7 @@ pub(crate) struct AttemptFacts {
     pub(crate) last_delay: Option<Duration>,
     pub(crate) output_started: bool,
     pub(crate) random: u64,
+    pub(crate) drawn: Option<u32>,
 }
 
 /// A declared wait.
@@ -206,6 +207,7 @@ pub(crate) struct WaitPlan {
     pub(crate) delay: Duration,
     pub(crate) decided_by: DecidedBy,
     pub(crate) max_attempts: Option<u32>,
+    pub(crate) drawn: Option<u32>,
 }
 
 impl WaitPlan {
@@ -215,6 +217,7 @@ impl WaitPlan {
             delay,
             decided_by: DecidedBy::Pacer,
             max_attempts: None,
+            drawn: None,
         }
     }
 }
@@ -268,6 +271,14 @@ impl AfterModelCallEvent {
         self.facts.output_started
     }
 
+    /// Returns what the retry that led to this attempt drew from a shared quota.
+    ///
+    /// See [`RetryDecision::drawing`].
+    #[must_use]
+    pub const fn drawn(&self) -> Option<u32> {
+        self.facts.drawn
+    }
+
     /// Asks for another call after a wait.
     ///
     /// The loop tells it as a throttle event and waits.
@@ -277,6 +288,7 @@ impl AfterModelCallEvent {
             delay,
             decided_by: DecidedBy::Hook,
             max_attempts: None,
+            drawn: None,
         });
     }
 
@@ -327,12 +339,17 @@ impl AfterModelCallEvent {
                 self.plan = None;
                 self.why_not = why;
             }
-            RetryDecision::Retry { delay, decided_by } => {
+            RetryDecision::Retry {
+                delay,
+                decided_by,
+                drawn,
+            } => {
                 self.retry = true;
                 self.plan = Some(WaitPlan {
                     delay,
                     decided_by,
                     max_attempts,
+                    drawn,
                 });
             }
         }

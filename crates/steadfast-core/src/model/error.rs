@@ -114,6 +114,7 @@ struct Details {
     code: Option<String>,
     request_id: Option<String>,
     retry_after: Option<Duration>,
+    aws_retry_after: Option<Duration>,
     should_retry: Option<bool>,
     why: Option<String>,
     source: Option<Arc<dyn Error + Send + Sync>>,
@@ -129,6 +130,7 @@ impl ModelError {
             code: None,
             request_id: None,
             retry_after: None,
+            aws_retry_after: None,
             should_retry: None,
             why: None,
             source: None,
@@ -160,6 +162,16 @@ impl ModelError {
     #[must_use]
     pub fn with_retry_after(mut self, retry_after: impl Into<Option<Duration>>) -> Self {
         self.0.retry_after = retry_after.into();
+        self
+    }
+
+    /// Adds what the header `x-amz-retry-after` says, if it holds whole milliseconds.
+    ///
+    /// It is a hint like others, so [`with_retry_after`](Self::with_retry_after) gives it too. It is
+    /// kept apart because AWS's retry modes heed this header and no other.
+    #[must_use]
+    pub fn with_aws_retry_after(mut self, retry_after: impl Into<Option<Duration>>) -> Self {
+        self.0.aws_retry_after = retry_after.into();
         self
     }
 
@@ -246,6 +258,12 @@ impl ModelError {
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
+    }
+
+    /// Returns what the header `x-amz-retry-after` said, for AWS's retry modes.
+    #[must_use]
+    pub fn aws_retry_after(&self) -> Option<Duration> {
+        self.0.aws_retry_after
     }
 
     /// Returns on what evidence the error was classified, for people: programs match on the kind.
@@ -340,6 +358,7 @@ impl PartialEq for ModelError {
                 details.code.clone(),
                 details.request_id.clone(),
                 details.retry_after,
+                details.aws_retry_after,
                 details.should_retry,
                 details.why.clone(),
             )
@@ -357,6 +376,13 @@ struct Stored {
     message: String,
     #[serde(rename = "retry_after_ms", with = "millis::option")]
     retry_after: Option<Duration>,
+    #[serde(
+        rename = "aws_retry_after_ms",
+        with = "millis::option",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    aws_retry_after: Option<Duration>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     request_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -373,6 +399,7 @@ impl Serialize for ModelError {
             code: self.0.code.clone(),
             message: self.0.message.clone(),
             retry_after: self.0.retry_after,
+            aws_retry_after: self.0.aws_retry_after,
             request_id: self.0.request_id.clone(),
             should_retry: self.0.should_retry,
             why: self.0.why.clone(),
@@ -391,6 +418,7 @@ impl<'de> Deserialize<'de> for ModelError {
             code: stored.code,
             request_id: stored.request_id,
             retry_after: stored.retry_after,
+            aws_retry_after: stored.aws_retry_after,
             should_retry: stored.should_retry,
             why: stored.why,
             source: None,
@@ -418,6 +446,17 @@ mod tests {
             json!({"kind": "quota_exhausted", "status": 429, "code": "insufficient_quota",
                    "message": "no money", "retry_after_ms": 1500.5})
         );
+        assert_eq!(serde_json::from_value::<ModelError>(stored).unwrap(), error);
+    }
+
+    #[test]
+    fn hint_of_aws_is_stored_where_there_is_one() {
+        let error = ModelError::new(ModelErrorKind::Throttled, "x")
+            .with_aws_retry_after(Duration::from_millis(1_500));
+
+        let stored = serde_json::to_value(&error).unwrap();
+
+        assert_eq!(stored["aws_retry_after_ms"], 1_500);
         assert_eq!(serde_json::from_value::<ModelError>(stored).unwrap(), error);
     }
 

@@ -127,12 +127,9 @@ impl RetryStrategy for ModelRetryStrategy {
             return RetryDecision::give_up();
         }
         if attempt.attempt() >= self.max_attempts {
-            let made = match attempt.attempt() {
-                1 => "1 attempt".to_owned(),
-                number => format!("{number} attempts"),
-            };
-            return RetryDecision::give_up_because(format!(
-                "gave up after {made}, all that `max_attempts` allows"
+            return RetryDecision::give_up_because(super::gave_up_after(
+                attempt.attempt(),
+                "max_attempts",
             ));
         }
         let longest = self.max_hint.max(self.backoff.longest());

@@ -19,6 +19,9 @@ pub(super) struct Turn {
     pub(super) attempts: u32,
     pub(super) waits: u32,
     pub(super) last_delay: Option<Duration>,
+    /// What the retry before the next attempt drew from a shared quota.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) drawn: Option<u32>,
     /// When its first attempt began.
     pub(super) started: Option<SystemTime>,
 }
@@ -30,6 +33,7 @@ impl Turn {
             attempts: 0,
             waits: 0,
             last_delay: None,
+            drawn: None,
             started: None,
         }
     }

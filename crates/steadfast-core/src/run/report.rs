@@ -153,6 +153,10 @@ impl Run {
         self.turn.last_delay
     }
 
+    pub(crate) const fn drawn(&self) -> Option<u32> {
+        self.turn.drawn
+    }
+
     pub(crate) const fn turn_started(&self) -> Option<SystemTime> {
         self.turn.started
     }

@@ -89,6 +89,9 @@ pub struct RecordedWait {
     pub since: SystemTime,
     /// When it ends.
     pub until: SystemTime,
+    /// What the retry after it drew from a shared quota.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drawn: Option<u32>,
 }
 
 impl RecordedWait {
@@ -100,6 +103,7 @@ impl RecordedWait {
             delay,
             since: now,
             until: until.unwrap_or(now),
+            drawn: None,
         }
     }
 

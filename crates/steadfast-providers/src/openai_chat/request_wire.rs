@@ -11,7 +11,7 @@ use steadfast_core::{
 
 use crate::{
     call_identity::{CallIdentities, wire_name},
-    request_body::{Fields, block_name, to_json, unsupported_by},
+    request_body::{Fields, arguments_text, block_name, data_url, to_json, unsupported_by},
 };
 
 /// Under this key a reasoning block's opaque data holds what this wire put there.
@@ -174,18 +174,11 @@ struct WireCall<'a> {
 #[derive(Serialize)]
 struct WireFunction<'a> {
     name: Cow<'a, str>,
-    /// An object as JSON in a string, always valid: some servers parse it when it comes back.
     arguments: String,
 }
 
 impl<'a> WireCall<'a> {
     fn new(call: &'a ToolUse, message: &'a Message, ids: &mut CallIdentities<'a>) -> Self {
-        let arguments = match &call.input {
-            // `null` is how some models write "no arguments", and their servers know it.
-            input @ (Value::Object(_) | Value::Null) => input.to_string(),
-            // What the model wrote instead is told in the result of the call.
-            _ => "{}".to_owned(),
-        };
         let extra = |block: &'a ContentBlock| match block {
             ContentBlock::Reasoning(reasoning) => {
                 own_data(reasoning)?.get("tool_calls")?.get(&call.id)
@@ -197,7 +190,7 @@ impl<'a> WireCall<'a> {
             kind: "function",
             function: WireFunction {
                 name: wire_name(&call.name),
-                arguments,
+                arguments: arguments_text(&call.input),
             },
             extra_content: message.content.iter().find_map(extra),
         }
@@ -363,7 +356,6 @@ fn push_media(media: &mut Vec<Value>, result: &ToolResult) -> Result<(), ModelEr
 }
 
 fn part(block: &ContentBlock) -> Result<Value, ModelError> {
-    let data_url = |media_type: &str, data: &str| format!("data:{media_type};base64,{data}");
     Ok(match block {
         ContentBlock::Text { text } => json!({"type": "text", "text": text}),
         ContentBlock::Image { source } => {

@@ -7,12 +7,13 @@ mod finish;
 use serde_json::{Map, Value, json};
 use steadfast_core::{ModelDelta, ModelError, StopReason};
 
-use super::{error_wire, request_wire::OPAQUE_KEY};
+use super::request_wire::OPAQUE_KEY;
 use crate::{
     answer::AnswerDecoder,
     answer_deltas::AnswerDeltas,
     error_wire::{ErrorObject, Verdict},
     finish::Finish,
+    openai_error_wire,
     scalar::{Text, mend_surrogates, read_usage},
 };
 use calls::Calls;
@@ -76,7 +77,7 @@ impl AnswerDecoder for StreamDecoder {
     }
 
     fn judge(error: &ErrorObject<'_>, status: u16) -> Verdict {
-        error_wire::judge(error, status)
+        openai_error_wire::judge(error, status)
     }
 }
 

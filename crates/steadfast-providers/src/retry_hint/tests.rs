@@ -182,6 +182,23 @@ fn server_may_say_whether_to_retry() {
     assert_eq!(should_retry(&map), Some(false));
 }
 
+#[test]
+fn aws_counts_in_whole_milliseconds() {
+    for (value, expected) in [
+        ("1500", Some(1_500)),
+        ("0", Some(0)),
+        ("-5", None),
+        ("soon", None),
+        ("1500.5", None),
+    ] {
+        let mut map = HeaderMap::new();
+        map.insert("x-amz-retry-after", HeaderValue::from_static(value));
+        let hint = aws_retry_after(&map).map(|hint| hint.as_millis());
+        assert_eq!(hint, expected, "{value}");
+    }
+    assert_eq!(aws_retry_after(&HeaderMap::new()), None);
+}
+
 /// The vectors that are shared with other implementations, counted from `NOW`.
 #[test]
 fn shared_header_vectors_are_read_exactly() {

@@ -1,12 +1,12 @@
-//! What OpenAI itself answers on the chat wire.
+//! What OpenAI itself answers on both of its wires.
 
 use steadfast_core::{ModelErrorKind as Kind, millis, secs};
+use steadfast_providers::Wire::OpenAiResponses;
 
-use crate::{TestResult, check, openai};
+use crate::{Answered, Row, TestResult, check, openai, responses};
 
-#[tokio::test]
-async fn openai_rows_are_classified_with_their_evidence() -> TestResult {
-    check(&[
+fn rows() -> Vec<Row> {
+    vec![
         (
             openai(429, r#"{"error":{"message":"Rate limit reached for gpt-5 on requests per min. Please try again in 28ms.","type":"requests","code":"rate_limit_exceeded"}}"#),
             Kind::Throttled,
@@ -83,9 +83,61 @@ async fn openai_rows_are_classified_with_their_evidence() -> TestResult {
         (openai(404, r#"{"error":{"message":"","code":"model_not_found"}}"#), Kind::NotFound, None, "`model_not_found`"),
         (openai(409, r#"{"error":{"message":""}}"#), Kind::Server, None, "status 409"),
         (openai(408, ""), Kind::Timeout, None, "status 408"),
+    ]
+}
+
+#[tokio::test]
+async fn openai_rows_are_classified_with_their_evidence() -> TestResult {
+    check(&rows()).await?;
+    check(&[
         (openai(200, "data: {\"error\":{\"message\":\"The server had an error\",\"type\":\"server_error\",\"code\":null}}\n\n").streamed(), Kind::Server, None, "error type `server_error`"),
         (openai(200, "data: {\"error\":{\"message\":\"try again in 1.2s\",\"code\":\"rate_limit_exceeded\"}}\n\n").streamed(), Kind::Throttled, Some(millis(1_200)), "error code `rate_limit_exceeded`"),
         (openai(200, "data: {\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\n").streamed(), Kind::Truncated, None, "end marker"),
+    ])
+    .await
+}
+
+#[tokio::test]
+async fn openai_rows_hold_for_the_responses_wire() -> TestResult {
+    let on_responses = |(answered, kind, hint, why): Row| {
+        let wire = OpenAiResponses;
+        (Answered { wire, ..answered }, kind, hint, why)
+    };
+    check(&rows().into_iter().map(on_responses).collect::<Vec<_>>()).await
+}
+
+#[tokio::test]
+async fn responses_that_fail_in_mid_stream_are_told_by_their_code() -> TestResult {
+    check(&[
+        (responses(200, "event: error\ndata: {\"type\":\"error\",\"sequence_number\":7,\"code\":\"rate_limit_exceeded\",\"message\":\"Rate limit reached .. try again in 1.2s\",\"param\":null}\n\n").streamed(), Kind::Throttled, Some(millis(1_200)), "error code `rate_limit_exceeded`, wait from the sentence"),
+        // What OpenAI sends in fact, against its own reference.
+        (responses(200, "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"tokens\",\"code\":\"rate_limit_exceeded\",\"message\":\"Please try again in 6.57s.\",\"param\":null},\"sequence_number\":2}\n\n").streamed(), Kind::Throttled, Some(millis(6_570)), "error code `rate_limit_exceeded`"),
+        (responses(200, "data: {\"type\":\"error\",\"error\":{\"type\":\"too_many_requests\",\"code\":\"too_many_requests\",\"message\":\"Too Many Requests\"}}\n\n").streamed(), Kind::Throttled, None, "error code `too_many_requests`"),
+        (responses(200, "data: {\"type\":\"error\",\"code\":\"insufficient_quota\",\"message\":\"\"}\n\n").streamed(), Kind::QuotaExhausted, None, "`insufficient_quota`"),
+        (responses(200, "data: {\"type\":\"error\",\"code\":null,\"message\":\"Something went wrong\"}\n\n").streamed(), Kind::Server, None, "an error without a known code"),
+        (responses(200, "data: {\"error\":{\"type\":\"server_error\",\"code\":\"server_is_overloaded\",\"message\":\"\"}}\n\ndata: [DONE]\n\n").streamed(), Kind::Overloaded, None, "`server_is_overloaded`"),
+        (responses(200, "data: {\"type\":\"response.failed\",\"response\":{\"status\":\"failed\",\"error\":{\"code\":\"server_error\",\"message\":\"..\"}}}\n\n").streamed(), Kind::Server, None, "error code `server_error`"),
+        (responses(200, "data: {\"type\":\"response.failed\",\"response\":{\"status\":\"failed\",\"error\":{\"code\":\"rate_limit_exceeded\",\"message\":\"try again in 28ms\"}}}\n\n").streamed(), Kind::Throttled, Some(millis(28)), "error code `rate_limit_exceeded`"),
+        (responses(200, "data: {\"type\":\"response.failed\",\"response\":{\"status\":\"failed\",\"error\":{\"code\":\"invalid_prompt\",\"message\":\"\"}}}\n\ndata: [DONE]\n\n").streamed(), Kind::ContentFiltered, None, "error code `invalid_prompt`"),
+        (responses(200, "data: {\"type\":\"response.failed\",\"response\":{\"error\":{\"code\":\"context_length_exceeded\",\"message\":\"\"}}}\n\n").streamed(), Kind::ContextOverflow, None, "`context_length_exceeded`"),
+        (responses(200, "data: {\"type\":\"response.failed\",\"response\":{\"error\":{\"code\":\"vector_store_timeout\",\"message\":\"\"}}}\n\n").streamed(), Kind::Timeout, None, "`vector_store_timeout`"),
+        (responses(200, "data: {\"type\":\"response.failed\",\"response\":{\"error\":{\"code\":\"failed_to_download_image\",\"message\":\"\"}}}\n\n").streamed(), Kind::InvalidRequest, None, "`failed_to_download_image`"),
+        (responses(200, "data: {\"type\":\"response.failed\",\"response\":{\"error\":{\"code\":\"image_content_policy_violation\",\"message\":\"\"}}}\n\n").streamed(), Kind::ContentFiltered, None, "`image_content_policy_violation`"),
+        (responses(200, "data: {\"type\":\"response.failed\",\"response\":{\"error\":{\"code\":\"bio_policy\",\"message\":\"\"}}}\n\n").streamed(), Kind::ContentFiltered, None, "`bio_policy`"),
+        (responses(200, "data: {\"type\":\"response.failed\",\"response\":{\"error\":{\"code\":\"data_residency_mismatch\",\"message\":\"\"}}}\n\n").streamed(), Kind::InvalidRequest, None, "`data_residency_mismatch`"),
+        (responses(200, "data: {\"type\":\"response.failed\",\"response\":{\"status\":\"failed\",\"error\":null}}\n\n").streamed(), Kind::Server, None, "an error without a known code"),
+        (responses(200, "data: {\"type\":\"response.output_text.delta\",\"delta\":\"x\"}\n\ndata: [DONE]\n\n").streamed(), Kind::Truncated, None, "end marker"),
+        // Azure
+        (
+            responses(429, r#"{"error":{"code":"429","message":"…"}}"#)
+                .with(&[("x-ratelimit-remaining-requests", "-1"), ("x-ratelimit-reset-requests", "0")]),
+            Kind::Throttled,
+            None,
+            "status 429",
+        ),
+        (responses(200, "data: {\"type\":\"response.failed\",\"response\":{\"error\":{\"code\":\"content_filter\",\"message\":\"\"}}}\n\n").streamed(), Kind::ContentFiltered, None, "error code `content_filter`"),
+        (responses(200, "{\"id\":\"resp_1\",\"status\":\"failed\",\"output\":[],\"error\":{\"code\":\"server_error\",\"message\":\"..\"}}"), Kind::Server, None, "error code `server_error`"),
+        (responses(200, "{\"id\":\"resp_1\",\"status\":\"queued\",\"output\":[],\"error\":null}"), Kind::Unsupported, None, "status `queued`"),
     ])
     .await
 }

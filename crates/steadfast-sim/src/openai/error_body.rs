@@ -10,7 +10,7 @@ use crate::reply::{Draft, to_json};
 
 /// One error, in the words of the simulator and with the codes of the vendor.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub(super) struct ErrorBody {
+pub(crate) struct ErrorBody {
     message: String,
     r#type: &'static str,
     param: Option<String>,
@@ -28,29 +28,29 @@ impl ErrorBody {
     }
 
     /// The request itself is wrong.
-    pub(super) fn invalid(message: impl Into<String>) -> Self {
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
         Self::new("invalid_request_error", None, message)
     }
 
     /// The request itself is wrong, for a reason that has a code.
-    pub(super) fn invalid_with(code: &'static str, message: impl Into<String>) -> Self {
+    pub(crate) fn invalid_with(code: &'static str, message: impl Into<String>) -> Self {
         Self::new("invalid_request_error", Some(code), message)
     }
 
-    pub(super) fn no_key() -> Self {
+    pub(crate) fn no_key() -> Self {
         Self::invalid(
             "You didn't provide an API key. Send it in the header `Authorization: Bearer KEY`; \
              the simulator takes any key.",
         )
     }
 
-    pub(super) fn model_not_found(model: &str) -> Self {
+    pub(crate) fn model_not_found(model: &str) -> Self {
         let message = format!("The model `{model}` does not exist or is not open to you.");
         Self::invalid_with("model_not_found", message)
     }
 
     /// Names the field of the request that is wrong.
-    pub(super) fn at(mut self, param: impl Into<String>) -> Self {
+    pub(crate) fn at(mut self, param: impl Into<String>) -> Self {
         self.param = Some(param.into());
         self
     }
@@ -67,7 +67,7 @@ impl ErrorBody {
     }
 
     /// An error that is noticed only when the answer has begun.
-    pub(super) fn in_stream(error: StreamError) -> Self {
+    pub(crate) fn in_stream(error: StreamError) -> Self {
         match error {
             StreamError::Server => Self::server(),
             StreamError::Overloaded => Self::overloaded(),
@@ -78,7 +78,7 @@ impl ErrorBody {
         }
     }
 
-    pub(super) fn quota() -> Self {
+    pub(crate) fn quota() -> Self {
         let message = "You exceeded your current quota; check your plan and billing details.";
         Self::new("insufficient_quota", Some("insufficient_quota"), message)
     }
@@ -94,7 +94,7 @@ impl ErrorBody {
     }
 
     /// The error that the vendor sends with a status, for faults.
-    pub(super) fn for_status(status: StatusCode, caller: &Caller<'_>, hint: RetryHint) -> Self {
+    pub(crate) fn for_status(status: StatusCode, caller: &Caller<'_>, hint: RetryHint) -> Self {
         match status.as_u16() {
             401 => Self::invalid_with("invalid_api_key", "Incorrect API key provided."),
             403 => Self::invalid("Your key may not do this."),
@@ -117,7 +117,7 @@ impl ErrorBody {
     }
 
     /// Returns the body as JSON.
-    pub(super) fn to_json(&self) -> Vec<u8> {
+    pub(crate) fn to_json(&self) -> Vec<u8> {
         #[derive(Serialize)]
         struct Envelope<'a> {
             error: &'a ErrorBody,
@@ -125,7 +125,7 @@ impl ErrorBody {
         to_json(&Envelope { error: self })
     }
 
-    pub(super) fn into_draft(self, status: StatusCode) -> Draft {
+    pub(crate) fn into_draft(self, status: StatusCode) -> Draft {
         Draft::whole(status, "application/json", self.to_json())
     }
 }

@@ -26,7 +26,7 @@ pub(super) fn tools(body: &Value) -> Result<(), ErrorBody> {
     Ok(())
 }
 
-pub(super) fn name(at: &str, name: &str) -> Result<(), ErrorBody> {
+pub(crate) fn name(at: &str, name: &str) -> Result<(), ErrorBody> {
     not_longer_than(LONGEST_NAME, at, name)?;
     if is_plain(name) {
         return Ok(());
@@ -42,7 +42,7 @@ pub(super) fn id(at: &str, id: &str) -> Result<(), ErrorBody> {
     not_longer_than(LONGEST_ID, at, id)
 }
 
-fn not_longer_than(longest: usize, at: &str, text: &str) -> Result<(), ErrorBody> {
+pub(crate) fn not_longer_than(longest: usize, at: &str, text: &str) -> Result<(), ErrorBody> {
     let length = text.chars().count();
     if length <= longest {
         return Ok(());

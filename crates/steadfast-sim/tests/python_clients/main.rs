@@ -77,6 +77,32 @@ async fn openais_client_works_unchanged() -> TestResult {
 }
 
 #[tokio::test]
+async fn openais_client_works_unchanged_on_the_responses_wire() -> TestResult {
+    let sim = Simulator::builder()
+        .faults("ok*2, 429, 429:retry-after-ms=5, ok, error@text:overloaded".parse()?)
+        .answer(|request| {
+            if request.tools().is_empty() || !request.tool_results().is_empty() {
+                return Answer::built_in(request);
+            }
+            Answer::reasoning("The user asks for Oslo.")
+                .then_text("I look it up.")
+                .then_tool_call("get_weather", json!({"city": "Oslo"}))
+        })
+        .start()
+        .await?;
+
+    let statuses = [200, 200, 429, 429, 200, 200, 400];
+    check(
+        "openai_responses_client.py",
+        "OPENAI",
+        Wire::OpenAiResponses,
+        sim,
+        &statuses,
+    )
+    .await
+}
+
+#[tokio::test]
 async fn anthropics_client_works_unchanged() -> TestResult {
     let faults = "ok*2, 429:retry-after=7, 429:retry-after-ms=5, ok, 429:quota, 529, 500, 504, \
                   error@text:overloaded, cut@tool";

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use steadfast_sim::{Answer, Simulator, Wire};
 
 use crate::client::{
-    End, Seen, TestResult, ask, ask_on, client, prompt, prompt_on, see, streamed, weather_on,
+    End, Seen, TestResult, ask, ask_on, client, ended, prompt, prompt_on, see, streamed, weather_on,
 };
 
 async fn check(answer: Answer, body: Value) -> Result<Seen, steadfast_sim::Error> {
@@ -225,22 +225,28 @@ async fn answerer_may_look_at_the_request() -> TestResult {
 #[tokio::test]
 async fn finish_reasons_are_said_in_each_wires_words() -> TestResult {
     let cases = [
-        ("stop", "stop", "end_turn"),
-        ("end_turn", "stop", "end_turn"),
-        ("tool_use", "tool_calls", "tool_use"),
-        ("tool_calls", "tool_calls", "tool_use"),
-        ("length", "length", "max_tokens"),
-        ("max_tokens", "length", "max_tokens"),
-        ("content_filter", "content_filter", "refusal"),
-        ("refusal", "content_filter", "refusal"),
-        ("stop_sequence", "stop", "stop_sequence"),
-        ("pause_turn", "pause_turn", "pause_turn"),
-        ("whatever", "whatever", "whatever"),
+        ("stop", "stop", "end_turn", "completed"),
+        ("end_turn", "stop", "end_turn", "completed"),
+        ("tool_use", "tool_calls", "tool_use", "completed"),
+        ("tool_calls", "tool_calls", "tool_use", "completed"),
+        ("length", "length", "max_tokens", "max_output_tokens"),
+        ("max_tokens", "length", "max_tokens", "max_output_tokens"),
+        (
+            "content_filter",
+            "content_filter",
+            "refusal",
+            "content_filter",
+        ),
+        ("refusal", "content_filter", "refusal", "content_filter"),
+        ("stop_sequence", "stop", "stop_sequence", "completed"),
+        ("pause_turn", "pause_turn", "pause_turn", "pause_turn"),
+        ("whatever", "whatever", "whatever", "whatever"),
     ];
-    for (word, openai, anthropic) in cases {
+    for (word, openai, anthropic, responses) in cases {
         for (wire, expected) in [
             (Wire::OpenAiChat, openai),
             (Wire::AnthropicMessages, anthropic),
+            (Wire::OpenAiResponses, responses),
         ] {
             let sim = Simulator::builder()
                 .answer(move |_| Answer::text("x").finish(word))
@@ -252,7 +258,8 @@ async fn finish_reasons_are_said_in_each_wires_words() -> TestResult {
 
             let reason = whole.pointer("/choices/0/finish_reason");
             let reason = reason.or(whole.get("stop_reason"));
-            assert_eq!(reason, Some(&json!(expected)), "{word} on {wire:?}");
+            let reason = reason.and_then(Value::as_str).or(ended(&whole));
+            assert_eq!(reason, Some(expected), "{word} on {wire:?}");
             assert_eq!(stream.finish_reason().as_deref(), Some(expected));
         }
     }
@@ -275,6 +282,11 @@ async fn cached_tokens_are_counted_where_the_vendor_counts_them() -> TestResult 
         openai["usage"]["prompt_tokens_details"]["cached_tokens"],
         80
     );
+    let wire = Wire::OpenAiResponses;
+    let responses = ask_on(wire, &sim, &prompt_on(wire, "Hi")).await.json();
+    let cached = &responses["usage"]["input_tokens_details"]["cached_tokens"];
+    assert_eq!(responses["usage"]["input_tokens"], 100);
+    assert_eq!(cached, 80);
     assert_eq!(anthropic["usage"]["input_tokens"], 20);
     assert_eq!(anthropic["usage"]["cache_read_input_tokens"], 80);
     assert_eq!(anthropic["usage"]["output_tokens"], 5);

@@ -86,30 +86,45 @@ impl Seen {
         strings.collect()
     }
 
-    /// The text of a streamed answer, in either wire.
-    pub(crate) fn words(&self) -> String {
-        self.said("content") + &self.all("/delta/text")
+    /// All deltas of one kind of event, in OpenAI's responses.
+    fn deltas(&self, kind: &str) -> String {
+        let data = self.data();
+        let is_meant = |data: &&Value| data.get("type") == Some(&json!(kind));
+        let deltas = data.iter().filter(is_meant);
+        deltas
+            .filter_map(|data| data.get("delta")?.as_str())
+            .collect()
     }
 
-    /// The arguments of the tool calls of a streamed answer, in either wire.
+    /// The text of a streamed answer, in any wire.
+    pub(crate) fn words(&self) -> String {
+        self.said("content") + &self.all("/delta/text") + &self.deltas("response.output_text.delta")
+    }
+
+    /// The arguments of the tool calls of a streamed answer, in any wire.
     pub(crate) fn arguments(&self) -> String {
         self.all("/choices/0/delta/tool_calls/0/function/arguments")
             + &self.all("/delta/partial_json")
             + &self.all("/delta/toolUse/input")
+            + &self.deltas("response.function_call_arguments.delta")
     }
 
     pub(crate) fn finish_reason(&self) -> Option<String> {
         let reason = self.all("/choices/0/finish_reason")
             + &self.all("/delta/stop_reason")
             + &self.all("/stopReason");
+        let last = self.data().pop().unwrap_or_default();
+        let response = last.get("response").unwrap_or(&Value::Null);
+        let reason = reason + ended(response).unwrap_or_default();
         Some(reason).filter(|reason| !reason.is_empty())
     }
 
-    /// Whether a stream came to its end, in either wire.
+    /// Whether a stream came to its end, in any wire.
     pub(crate) fn is_done(&self) -> bool {
         let last = self.data().pop().unwrap_or_default();
+        let ends = ["message_stop", "response.completed", "response.incomplete"];
         last == "[DONE]"
-            || last.get("type") == Some(&json!("message_stop"))
+            || ends.iter().any(|end| last.get("type") == Some(&json!(end)))
             || last.get("metrics").is_some()
     }
 
@@ -160,6 +175,15 @@ fn frames(mut stream: &[u8]) -> Vec<Value> {
     data
 }
 
+/// How an answer of OpenAI's responses ended: why it is not complete, or that it is.
+pub(crate) fn ended(response: &Value) -> Option<&str> {
+    let reason = response.pointer("/incomplete_details/reason");
+    let status = response
+        .get("status")
+        .filter(|status| *status != "in_progress");
+    reason.or(status)?.as_str()
+}
+
 /// A request without tools.
 pub(crate) fn prompt(text: &str) -> Value {
     json!({"model": "gpt-test", "messages": [{"role": "user", "content": text}]})
@@ -172,6 +196,7 @@ pub(crate) fn prompt_on(wire: Wire, text: &str) -> Value {
         Wire::BedrockConverse => {
             json!({"messages": [{"role": "user", "content": [{"text": text}]}]})
         }
+        Wire::OpenAiResponses => json!({"model": "gpt-test", "input": text}),
         _ => prompt(text),
     }
 }
@@ -200,6 +225,9 @@ pub(crate) fn weather_on(wire: Wire) -> Value {
         Wire::AnthropicMessages => json!({"name": "get_weather", "input_schema": schema}),
         Wire::BedrockConverse => {
             json!({"toolSpec": {"name": "get_weather", "inputSchema": {"json": schema}}})
+        }
+        Wire::OpenAiResponses => {
+            json!({"type": "function", "name": "get_weather", "parameters": schema})
         }
         _ => json!({
             "type": "function",
@@ -260,6 +288,7 @@ pub(crate) fn request_on(wire: Wire, client: &Client, sim: &Simulator) -> Reques
         Wire::BedrockConverse => client
             .post(format!("{base}/model/amazon.test-v1%3A0/converse"))
             .bearer_auth("key"),
+        Wire::OpenAiResponses => client.post(format!("{base}/responses")).bearer_auth("key"),
         _ => client
             .post(format!("{base}/chat/completions"))
             .bearer_auth("key"),

@@ -1,7 +1,7 @@
 //! What each fault looks like from the other end of the connection.
 
 use serde_json::{Value, json};
-use steadfast_sim::Wire::{AnthropicMessages, OpenAiChat};
+use steadfast_sim::Wire::{AnthropicMessages, OpenAiChat, OpenAiResponses};
 use steadfast_sim::{Answer, Simulator, Wire};
 
 use crate::client::{End, Seen, TestResult, ask_in_vain, ask_on, prompt_on, streamed, weather_on};
@@ -71,6 +71,19 @@ async fn statuses_come_with_the_vendors_body() -> TestResult {
             json!("server_is_overloaded"),
         ),
         (OpenAiChat, "529", "server_error", Value::Null),
+        (OpenAiResponses, "400", invalid, Value::Null),
+        (
+            OpenAiResponses,
+            "429",
+            "requests",
+            json!("rate_limit_exceeded"),
+        ),
+        (
+            OpenAiResponses,
+            "429:quota",
+            "insufficient_quota",
+            json!("insufficient_quota"),
+        ),
         (AnthropicMessages, "400", invalid, Value::Null),
         (
             AnthropicMessages,
@@ -138,7 +151,7 @@ async fn hints_are_sent_as_written() -> TestResult {
 
             assert_eq!(seen.header("retry-after"), seconds, "{fault}");
             assert_eq!(seen.header("retry-after-ms"), millis, "{fault}");
-            if *wire == OpenAiChat {
+            if ![AnthropicMessages, Wire::BedrockConverse].contains(wire) {
                 assert!(seen.text().contains(sentence), "{}", seen.text());
             }
         }
@@ -277,6 +290,19 @@ async fn error_objects_end_a_stream() -> TestResult {
             "server_error",
             json!("server_is_overloaded"),
         ),
+        (OpenAiResponses, "", "server_error", Value::Null),
+        (
+            OpenAiResponses,
+            ":rate_limit",
+            "requests",
+            json!("rate_limit_exceeded"),
+        ),
+        (
+            OpenAiResponses,
+            ":overloaded",
+            "server_error",
+            json!("server_is_overloaded"),
+        ),
         (AnthropicMessages, "", "api_error", Value::Null),
         (
             AnthropicMessages,
@@ -308,7 +334,7 @@ async fn error_objects_end_a_stream() -> TestResult {
                 "{wire:?} {fault}"
             );
             assert!(seen.data().pop().unwrap()["error"]["message"].is_string());
-            if wire == AnthropicMessages {
+            if wire != OpenAiChat {
                 assert!(seen.text().contains("\n\nevent: error\ndata: ") || said.is_empty());
             }
         }
@@ -322,6 +348,9 @@ async fn error_objects_are_statuses_without_a_stream() -> TestResult {
         (OpenAiChat, "error@text", 500),
         (OpenAiChat, "error@text:rate_limit", 429),
         (OpenAiChat, "error@start:overloaded", 503),
+        (OpenAiResponses, "error@text", 500),
+        (OpenAiResponses, "error@text:rate_limit", 429),
+        (OpenAiResponses, "error@start:overloaded", 503),
         (AnthropicMessages, "error@text", 500),
         (AnthropicMessages, "error@text:rate_limit", 429),
         (AnthropicMessages, "error@start:overloaded", 529),
@@ -355,6 +384,7 @@ async fn successes_that_are_none() -> TestResult {
     for (wire, kind) in [
         (OpenAiChat, "server_error"),
         (AnthropicMessages, "api_error"),
+        (OpenAiResponses, "server_error"),
     ] {
         for body in [prompt_on(wire, "Hi"), streamed(prompt_on(wire, "Hi"))] {
             let empty = meet(wire, "empty", &body).await?;
@@ -396,8 +426,13 @@ async fn malformed_stream_has_one_line_that_is_not_json() -> TestResult {
 
 #[tokio::test]
 async fn garbage_is_inside_a_json_string() -> TestResult {
-    for (wire, field) in [(OpenAiChat, "content"), (AnthropicMessages, "text")] {
-        for body in [prompt_on(wire, "Hi"), streamed(prompt_on(wire, "Hi"))] {
+    for (wire, whole, piece) in [
+        (OpenAiChat, "content", "content"),
+        (AnthropicMessages, "text", "text"),
+        (OpenAiResponses, "text", "delta"),
+    ] {
+        let prompt = prompt_on(wire, "Hi");
+        for (body, field) in [(prompt.clone(), whole), (streamed(prompt), piece)] {
             let seen = meet(wire, "garbage-utf8", &body).await?;
 
             assert_eq!(seen.end, End::InOrder);
@@ -427,7 +462,12 @@ async fn huge_line_has_ten_megabytes() -> TestResult {
 #[tokio::test]
 async fn keep_alives_go_on_without_data() -> TestResult {
     let ping = "event: ping\ndata: {\"type\":\"ping\"}\n\n";
-    for (wire, start) in [(OpenAiChat, ": keep-alive\n\n"), (AnthropicMessages, ping)] {
+    let comment = ": keep-alive\n\n";
+    for (wire, start) in [
+        (OpenAiChat, comment),
+        (AnthropicMessages, ping),
+        (OpenAiResponses, comment),
+    ] {
         let stream = meet_streaming(wire, "keepalive").await?;
         let whole = meet(wire, "keepalive", &prompt_on(wire, "Hi")).await?;
 

@@ -61,6 +61,11 @@ async fn integer_hint_is_whole_seconds_rounded_up() -> TestResult {
              Please try again in 20s.",
         ),
         (
+            Wire::OpenAiResponses,
+            "Rate limit reached for gpt-test on requests per min (RPM): Limit 3. \
+             Please try again in 20s.",
+        ),
+        (
             Wire::AnthropicMessages,
             "This request would exceed the rate limit for your organization of 3 requests per \
              minute.",
@@ -84,7 +89,7 @@ async fn exact_hint_is_milliseconds() -> TestResult {
         let millis: u64 = seen.header("retry-after-ms").parse()?;
         assert!((15_000..=20_000).contains(&millis), "{millis}");
         assert_eq!(seen.header("retry-after"), "");
-        if *wire == Wire::OpenAiChat {
+        if *wire != Wire::AnthropicMessages {
             assert!(message(*wire, &seen).contains("Please try again in "));
         }
     }

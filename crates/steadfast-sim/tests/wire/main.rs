@@ -9,3 +9,4 @@ mod lifecycle;
 mod limits;
 mod messages;
 mod refusals;
+mod responses;

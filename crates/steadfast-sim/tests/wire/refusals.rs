@@ -122,6 +122,8 @@ async fn wrong_base_url_is_404_and_the_right_one_is_named() -> TestResult {
         ("POST", "/chat/completions"),
         ("POST", "/openai/chat/completions"),
         ("POST", "/v1/chat/completions/chat/completions"),
+        ("POST", "/responses"),
+        ("POST", "/v1/responses/responses"),
         ("GET", "/models"),
     ];
     for (method, path) in cases {
@@ -325,12 +327,20 @@ async fn histories_with_a_lost_result_are_refused() -> TestResult {
                 {"type": "tool_use", "id": "call_1", "name": "get_weather", "input": {}},
             ]}),
         ),
+        (
+            Wire::OpenAiResponses,
+            json!({"type": "function_call", "call_id": "call_1", "name": "get_weather",
+                   "arguments": "{}"}),
+        ),
     ];
     for (wire, call) in lost {
         let sim = Simulator::start().await?;
         let mut body = weather_on(wire);
-        let messages = body["messages"].as_array_mut().unwrap();
-        messages.extend([call, json!({"role": "user", "content": "and?"})]);
+        let question = json!({"role": "user", "content": "and?"});
+        match body.get_mut("messages").and_then(Value::as_array_mut) {
+            Some(messages) => messages.extend([call, question]),
+            None => body["input"] = json!([call, question]),
+        }
 
         let seen = ask_on(wire, &sim, &body).await;
 

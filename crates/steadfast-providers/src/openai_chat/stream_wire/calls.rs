@@ -5,8 +5,11 @@ use std::borrow::Cow;
 use serde_json::{Map, Value};
 use steadfast_core::ModelDelta;
 
-use super::chunk::{Arguments, CallDelta};
-use crate::{answer_deltas::AnswerDeltas, scalar::Text};
+use super::chunk::CallDelta;
+use crate::{
+    answer_deltas::AnswerDeltas,
+    scalar::{Arguments, Text},
+};
 
 /// The calls of one answer.
 ///

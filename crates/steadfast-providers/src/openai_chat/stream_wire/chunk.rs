@@ -9,7 +9,7 @@ use serde::{
 use serde_json::{Map, Value, value::RawValue};
 use steadfast_core::Usage;
 
-use crate::scalar::{Count, Text, is_error};
+use crate::scalar::{Arguments, Count, Text, is_error};
 
 /// One chunk of a stream, or a whole answer: they differ in `delta` and `message` only. It borrows
 /// what it can from the event.
@@ -148,20 +148,6 @@ pub(super) struct FunctionDelta<'a> {
     pub(super) name: Option<Text<'a>>,
     #[serde(borrow, default)]
     pub(super) arguments: Option<Arguments<'a>>,
-}
-
-/// Arguments are JSON in a string; some servers send the object itself.
-pub(super) struct Arguments<'a>(pub(super) Cow<'a, str>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Arguments<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = <&RawValue>::deserialize(deserializer)?.get();
-        if raw.starts_with('"') {
-            let Text(text) = serde_json::from_str(raw).map_err(Error::custom)?;
-            return Ok(Self(text));
-        }
-        Ok(Self(Cow::Borrowed(raw)))
-    }
 }
 
 #[derive(Deserialize, Default)]

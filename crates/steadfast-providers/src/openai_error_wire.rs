@@ -1,5 +1,6 @@
-//! The errors of the chat wire, classified from code, documented sentence, general type and status, in this
-//! order. Sources: the vendors' error references; each rule by sentence quotes it.
+//! The errors of OpenAI and of compatible servers, which are the same on both of their wires: classified
+//! from code, documented sentence, general type and status, in this order. Sources: the vendors' error
+//! references; each rule by sentence quotes it.
 
 mod google;
 
@@ -9,7 +10,7 @@ use steadfast_core::ModelErrorKind as Kind;
 use crate::error_wire::{self, ErrorObject, Verdict};
 
 /// Decides what an error is. The status is the answer's.
-pub(super) fn judge(error: &ErrorObject<'_>, status: u16) -> Verdict {
+pub(crate) fn judge(error: &ErrorObject<'_>, status: u16) -> Verdict {
     let of_answer = status;
     let status = error.status(of_answer);
     let codes = || {
@@ -57,12 +58,33 @@ fn by_code(error: &ErrorObject<'_>, what: &str, code: &str) -> Option<Verdict> {
         "content_filter"
         | "content_policy_violation"
         | "invalid_prompt"
+        | "image_content_policy_violation"
+        | "misalignment_policy_violation"
+        | "bio_policy"
         | "ResponsibleAIPolicyViolation" => Kind::ContentFiltered,
         "invalid_api_key" | "authentication_error" | "permission_error" | "API_KEY_INVALID" => {
             Kind::Auth
         }
         "model_not_found" | "invalid_model" | "not_found_error" => Kind::NotFound,
         "not_supported_error" => Kind::Unsupported,
+        // OpenAI's file search did not answer in time.
+        "vector_store_timeout" => Kind::Timeout,
+        // The key's region may not answer this.
+        "data_residency_mismatch" => Kind::InvalidRequest,
+        // What is wrong with an image, which is noticed in mid-stream too.
+        "invalid_image"
+        | "invalid_image_format"
+        | "invalid_base64_image"
+        | "invalid_image_url"
+        | "invalid_image_mode"
+        | "image_too_large"
+        | "image_too_small"
+        | "image_file_too_large"
+        | "image_parse_error"
+        | "image_file_not_found"
+        | "empty_image_file"
+        | "unsupported_image_media_type"
+        | "failed_to_download_image" => Kind::InvalidRequest,
         "server_error" => return permanent(error),
         code => return error_wire::by_code(what, code),
     };
