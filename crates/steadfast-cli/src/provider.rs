@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use steadfast::{Anthropic, ConfigError, Model, OpenAiChat, OpenAiResponses, Wire};
+use steadfast::{Anthropic, ConfigError, Gemini, Model, OpenAiChat, OpenAiResponses, Wire};
 
 /// A provider that is built.
 #[derive(Debug)]
@@ -14,6 +14,8 @@ pub(crate) struct Provider {
     pub(crate) wire: Wire,
     /// The environment variable that its key comes from.
     pub(crate) key_variable: &'static str,
+    /// Another one, where the vendor's own client reads two.
+    pub(crate) other_key_variable: Option<&'static str>,
     /// The environment variable that its address comes from, unless `--base-url` gives it.
     pub(crate) base_url_variable: &'static str,
     /// A model of its own, for hints.
@@ -25,14 +27,35 @@ pub(crate) struct Provider {
 /// Builds a model by its name and a base URL.
 type Build = fn(&str, Option<&str>) -> Result<Box<dyn Model>, ConfigError>;
 
-/// Describes a provider: its name, its type, its wire, what its variables begin with, a model.
+/// Describes a provider: its name, its type, its wire, what its variables begin with or else what they
+/// are, a model.
 macro_rules! provider {
     ($name:literal, $provider:ident, $wire:ident, $variables:literal, $example_model:literal) => {
+        provider!(
+            $name,
+            $provider,
+            $wire,
+            (
+                concat!($variables, "_API_KEY"),
+                None,
+                concat!($variables, "_BASE_URL")
+            ),
+            $example_model
+        )
+    };
+    (
+        $name:literal,
+        $provider:ident,
+        $wire:ident,
+        ($key:expr, $other_key:expr, $base_url:expr),
+        $example_model:literal
+    ) => {
         Provider {
             name: $name,
             wire: Wire::$wire,
-            key_variable: concat!($variables, "_API_KEY"),
-            base_url_variable: concat!($variables, "_BASE_URL"),
+            key_variable: $key,
+            other_key_variable: $other_key,
+            base_url_variable: $base_url,
             example_model: $example_model,
             build: |model, base_url| {
                 let mut builder = $provider::builder(model);
@@ -46,7 +69,7 @@ macro_rules! provider {
 }
 
 /// The providers that work now.
-pub(crate) static PROVIDERS: [Provider; 3] = [
+pub(crate) static PROVIDERS: [Provider; 4] = [
     provider!("openai", OpenAiChat, OpenAiChat, "OPENAI", "gpt-5"),
     provider!(
         "anthropic",
@@ -62,13 +85,23 @@ pub(crate) static PROVIDERS: [Provider; 3] = [
         "OPENAI",
         "gpt-5"
     ),
+    provider!(
+        "gemini",
+        Gemini,
+        Gemini,
+        (
+            "GEMINI_API_KEY",
+            Some("GOOGLE_API_KEY"),
+            "GOOGLE_GEMINI_BASE_URL"
+        ),
+        "gemini-2.5-flash"
+    ),
 ];
 
 /// Providers that are known and not built yet, with the base URL under which they speak the wire of
 /// `openai` themselves, where they do.
-const NOT_BUILT_YET: [(&str, Option<&str>); 12] = [
+const NOT_BUILT_YET: [(&str, Option<&str>); 11] = [
     ("bedrock", None),
-    ("gemini", None),
     ("azure", None),
     ("ollama", Some("http://127.0.0.1:11434/v1")),
     ("openrouter", Some("https://openrouter.ai/api/v1")),
@@ -108,7 +141,8 @@ impl Known {
 impl Provider {
     /// Returns whether the environment, where keys come from, has none for it.
     pub(crate) fn has_no_key(&self) -> bool {
-        std::env::var(self.key_variable).map_or(true, |key| key.trim().is_empty())
+        let is_blank = |name| std::env::var(name).map_or(true, |key: String| key.trim().is_empty());
+        is_blank(self.key_variable) && self.other_key_variable.is_none_or(is_blank)
     }
 }
 

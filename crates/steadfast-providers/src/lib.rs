@@ -8,7 +8,7 @@
 //! Programs use these types through the crate `steadfast`.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // Without a provider there is nothing here.
-#![cfg(any(feature = "openai", feature = "anthropic"))]
+#![cfg(any(feature = "openai", feature = "anthropic", feature = "gemini"))]
 
 mod answer;
 mod answer_deltas;
@@ -28,6 +28,8 @@ mod wire;
 
 #[cfg(feature = "anthropic")]
 mod anthropic;
+#[cfg(feature = "gemini")]
+mod gemini;
 #[cfg(feature = "openai")]
 mod openai_chat;
 #[cfg(feature = "openai")]
@@ -37,6 +39,8 @@ mod openai_responses;
 
 #[cfg(feature = "anthropic")]
 pub use anthropic::{Anthropic, AnthropicBuilder};
+#[cfg(feature = "gemini")]
+pub use gemini::{Gemini, GeminiBuilder};
 #[cfg(feature = "openai")]
 pub use openai_chat::{OpenAiChat, OpenAiChatBuilder};
 #[cfg(feature = "openai")]

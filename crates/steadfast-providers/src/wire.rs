@@ -35,6 +35,9 @@ pub enum Wire {
     /// Anthropic messages.
     #[cfg(feature = "anthropic")]
     Anthropic,
+    /// Gemini's `generateContent` and its stream.
+    #[cfg(feature = "gemini")]
+    Gemini,
     /// OpenAI chat completions.
     #[cfg(feature = "openai")]
     OpenAiChat,
@@ -64,6 +67,8 @@ impl Wire {
             Self::Anthropic => {
                 read_answer::<crate::anthropic::StreamDecoder>(head, response).await?
             }
+            #[cfg(feature = "gemini")]
+            Self::Gemini => read_answer::<crate::gemini::StreamDecoder>(head, response).await?,
             #[cfg(feature = "openai")]
             Self::OpenAiChat => {
                 read_answer::<crate::openai_chat::StreamDecoder>(head, response).await?

@@ -49,6 +49,8 @@ use crate::conversation::{Item, OfferedTool, ToolChoice, list, string};
 pub struct ChatRequest {
     wire: Wire,
     body: Value,
+    /// The model, and whether a stream was asked for, where the path says it.
+    by_path: Option<(String, bool)>,
 }
 
 /// Holds one tool result that the model is to answer.
@@ -88,7 +90,18 @@ impl ChatRequest {
     /// Wraps a body in any wire; any JSON will do, what is missing reads as empty.
     #[must_use]
     pub fn for_wire(wire: Wire, body: Value) -> Self {
-        Self { wire, body }
+        Self {
+            wire,
+            body,
+            by_path: None,
+        }
+    }
+
+    /// Adds what the path of the request says.
+    pub(crate) fn at(mut self, path: &str) -> Self {
+        let said = self.wire.dialect().said_by_path(path);
+        self.by_path = said.map(|said| (said.model.to_owned(), said.is_stream));
+        self
     }
 
     /// Returns the wire in which the request came.
@@ -110,7 +123,10 @@ impl ChatRequest {
     /// Returns the name of the model.
     #[must_use]
     pub fn model(&self) -> &str {
-        string(&self.body, "model")
+        match &self.by_path {
+            Some((model, _)) => model,
+            None => string(&self.body, "model"),
+        }
     }
 
     /// Returns the instructions for the whole conversation; empty if there are none.
@@ -152,7 +168,10 @@ impl ChatRequest {
     /// Returns whether the answer is to be streamed.
     #[must_use]
     pub fn is_stream(&self) -> bool {
-        self.body.get("stream") == Some(&Value::Bool(true))
+        match &self.by_path {
+            Some((_, is_stream)) => *is_stream,
+            None => self.body.get("stream") == Some(&Value::Bool(true)),
+        }
     }
 
     /// Returns whether a stream is to end with a chunk that says what it cost, which only OpenAI's

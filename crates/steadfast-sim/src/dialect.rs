@@ -29,6 +29,11 @@ pub(crate) trait Dialect: Sync {
     /// that it has nothing.
     fn has_wrong_base(&self, path: &str) -> bool;
 
+    /// Returns what the path says of a request, with vendors whose bodies do not say it.
+    fn said_by_path<'a>(&self, _path: &'a str) -> Option<SaidByPath<'a>> {
+        None
+    }
+
     /// Says whether a request has headers that only this vendor's clients send.
     fn has_own_headers(&self, headers: &HeaderMap) -> bool;
 
@@ -79,6 +84,11 @@ pub(crate) trait Dialect: Sync {
         list(body, "messages")
     }
 
+    /// Returns the headers that tell the client when to come back.
+    fn hint_headers(&self, hint: RetryHint) -> HeaderMap {
+        hint.headers()
+    }
+
     /// Reads the conversation of a request, oldest first.
     fn conversation(&self, body: &Value) -> Vec<Item>;
 
@@ -90,6 +100,13 @@ pub(crate) trait Dialect: Sync {
 
     /// Reads which of them are to be called.
     fn tool_choice<'a>(&self, body: &'a Value) -> ToolChoice<'a>;
+}
+
+/// What a path says of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SaidByPath<'a> {
+    pub(crate) model: &'a str,
+    pub(crate) is_stream: bool,
 }
 
 /// What a path asks for.
@@ -173,7 +190,9 @@ impl Caller<'_> {
     pub(crate) fn refuse(&self, failure: &Failure<'_>) -> Draft {
         let mut draft = self.dialect().failure(failure, self);
         match failure {
-            Failure::Status { hint, .. } => draft.headers.extend(hint.headers()),
+            Failure::Status { hint, .. } => {
+                draft.headers.extend(self.dialect().hint_headers(*hint));
+            }
             Failure::WrongMethod { allowed, .. } => {
                 if let Ok(allowed) = HeaderValue::from_str(allowed.as_str()) {
                     draft.headers.insert(ALLOW, allowed);

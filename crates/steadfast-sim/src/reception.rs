@@ -32,7 +32,11 @@ use crate::{
 const NAMED_LIMIT: u64 = 60;
 
 /// The headers in which clients send their keys.
-const KEY_HEADERS: [HeaderName; 2] = [AUTHORIZATION, HeaderName::from_static("x-api-key")];
+const KEY_HEADERS: [HeaderName; 3] = [
+    AUTHORIZATION,
+    HeaderName::from_static("x-api-key"),
+    HeaderName::from_static("x-goog-api-key"),
+];
 
 /// Answers for the model.
 pub(crate) type Answerer = Box<dyn Fn(&ChatRequest) -> Answer + Send + Sync>;
@@ -173,7 +177,8 @@ impl Reception {
     pub(crate) fn decide(&self, arrival: Arrival, head: &Parts, body: &[u8]) -> Decision {
         let json = serde_json::from_slice(body).ok();
         let is_json = json.is_some();
-        let request = ChatRequest::for_wire(arrival.wire, json.unwrap_or_default());
+        let request =
+            ChatRequest::for_wire(arrival.wire, json.unwrap_or_default()).at(wire::path(head));
         let caller = self.caller(arrival, request.model());
         let decision = self.replay(head, &caller).unwrap_or_else(|| {
             let answer = check(head, is_json, &request, &caller).map(|wanted| match wanted {

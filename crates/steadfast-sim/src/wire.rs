@@ -1,12 +1,12 @@
 //! The wires that the simulator speaks, and which of them a request is in.
 //!
-//! What a wire says is in its own folder (`openai/`, `anthropic/`), behind `dialect.rs`; a further
+//! What a wire says is in its own folder (`openai/`, `anthropic/`, `gemini/`), behind `dialect.rs`; a further
 //! wire is a variant here and a folder there.
 
 use http::request::Parts;
 
 use crate::dialect::{Dialect, Wanted};
-use crate::{anthropic, openai, openai_responses};
+use crate::{anthropic, gemini, openai, openai_responses};
 
 /// Names a wire: the HTTP interface of one vendor, which others may speak as well.
 ///
@@ -37,6 +37,8 @@ pub enum Wire {
     AnthropicMessages,
     /// OpenAI responses: `POST …/v1/responses`.
     OpenAiResponses,
+    /// Gemini: `POST …/models/MODEL:generateContent` and `…:streamGenerateContent`.
+    Gemini,
 }
 
 impl Wire {
@@ -47,6 +49,7 @@ impl Wire {
             Self::OpenAiChat,
             Self::AnthropicMessages,
             Self::OpenAiResponses,
+            Self::Gemini,
         ]
     }
 
@@ -65,6 +68,7 @@ impl Wire {
             Self::OpenAiChat => &openai::Chat,
             Self::AnthropicMessages => &anthropic::Messages,
             Self::OpenAiResponses => &openai_responses::Responses,
+            Self::Gemini => &gemini::GenerateContent,
         }
     }
 }

@@ -94,18 +94,29 @@ impl Seen {
 
     /// The text of a streamed answer, in any wire.
     pub(crate) fn words(&self) -> String {
-        self.said("content") + &self.all("/delta/text") + &self.deltas("response.output_text.delta")
+        self.said("content")
+            + &self.all("/delta/text")
+            + &self.deltas("response.output_text.delta")
+            + &self.all("/candidates/0/content/parts/0/text")
     }
 
     /// The arguments of the tool calls of a streamed answer, in any wire.
     pub(crate) fn arguments(&self) -> String {
+        // Gemini's come whole.
+        let whole = self.data();
+        let whole = whole
+            .iter()
+            .filter_map(|data| data.pointer("/candidates/0/content/parts/0/functionCall/args"));
         self.all("/choices/0/delta/tool_calls/0/function/arguments")
             + &self.all("/delta/partial_json")
             + &self.deltas("response.function_call_arguments.delta")
+            + &whole.map(Value::to_string).collect::<String>()
     }
 
     pub(crate) fn finish_reason(&self) -> Option<String> {
-        let reason = self.all("/choices/0/finish_reason") + &self.all("/delta/stop_reason");
+        let reason = self.all("/choices/0/finish_reason")
+            + &self.all("/delta/stop_reason")
+            + &self.all("/candidates/0/finishReason");
         let last = self.data().pop().unwrap_or_default();
         let response = last.get("response").unwrap_or(&Value::Null);
         let reason = reason + ended(response).unwrap_or_default();
@@ -116,17 +127,23 @@ impl Seen {
     pub(crate) fn is_done(&self) -> bool {
         let last = self.data().pop().unwrap_or_default();
         let ends = ["message_stop", "response.completed", "response.incomplete"];
-        last == "[DONE]" || ends.iter().any(|end| last.get("type") == Some(&json!(end)))
+        last == "[DONE]"
+            || ends.iter().any(|end| last.get("type") == Some(&json!(end)))
+            || last.pointer("/candidates/0/finishReason").is_some()
     }
 
-    /// What kind of error it is: the type, and the code in OpenAI's wire.
+    /// What kind of error it is: the type, or Gemini's status; and the code, which Anthropic lacks.
     pub(crate) fn error(&self) -> (Value, Value) {
         let body = match self.data().pop() {
             Some(data) => data,
             None => self.json(),
         };
-        let field = |pointer| body.pointer(pointer).cloned().unwrap_or_default();
-        (field("/error/type"), field("/error/code"))
+        let field = |pointer| body.pointer(pointer).cloned();
+        let kind = field("/error/type").or_else(|| field("/error/status"));
+        (
+            kind.unwrap_or_default(),
+            field("/error/code").unwrap_or_default(),
+        )
     }
 }
 
@@ -149,6 +166,7 @@ pub(crate) fn prompt_on(wire: Wire, text: &str) -> Value {
     match wire {
         Wire::AnthropicMessages => with(prompt(text), "max_tokens", json!(1000)),
         Wire::OpenAiResponses => json!({"model": "gpt-test", "input": text}),
+        Wire::Gemini => json!({"contents": [{"role": "user", "parts": [{"text": text}]}]}),
         _ => prompt(text),
     }
 }
@@ -178,6 +196,10 @@ pub(crate) fn weather_on(wire: Wire) -> Value {
         Wire::OpenAiResponses => {
             json!({"type": "function", "name": "get_weather", "parameters": schema})
         }
+        Wire::Gemini => {
+            let function = json!({"name": "get_weather", "parametersJsonSchema": schema});
+            json!({ "functionDeclarations": [function] })
+        }
         _ => json!({
             "type": "function",
             "function": {"name": "get_weather", "parameters": schema},
@@ -203,7 +225,7 @@ pub(crate) async fn ask_for(
     body: &Value,
 ) -> Seen {
     match client() {
-        Ok(client) => see_for(patience, request_on(wire, &client, sim).json(body)).await,
+        Ok(client) => see_for(patience, request_for(wire, &client, sim, body).json(body)).await,
         Err(error) => failed(&error),
     }
 }
@@ -220,6 +242,11 @@ pub(crate) async fn ask_in_vain(wire: Wire, fault: &str, sim: &Simulator, body: 
 
 /// A request as the vendor's client sends it, without its body.
 pub(crate) fn request_on(wire: Wire, client: &Client, sim: &Simulator) -> RequestBuilder {
+    request_for(wire, client, sim, &Value::Null)
+}
+
+/// The same for a body: with Gemini the path says whether it wants a stream.
+fn request_for(wire: Wire, client: &Client, sim: &Simulator, body: &Value) -> RequestBuilder {
     let base = sim.base_url_for(wire);
     match wire {
         Wire::AnthropicMessages => client
@@ -227,6 +254,15 @@ pub(crate) fn request_on(wire: Wire, client: &Client, sim: &Simulator) -> Reques
             .header("x-api-key", "key")
             .header("anthropic-version", "2023-06-01"),
         Wire::OpenAiResponses => client.post(format!("{base}/responses")).bearer_auth("key"),
+        Wire::Gemini => {
+            let call = match body.get("stream") {
+                Some(_) => "streamGenerateContent?alt=sse",
+                None => "generateContent",
+            };
+            client
+                .post(format!("{base}/v1beta/models/gpt-test:{call}"))
+                .header("x-goog-api-key", "key")
+        }
         _ => client
             .post(format!("{base}/chat/completions"))
             .bearer_auth("key"),

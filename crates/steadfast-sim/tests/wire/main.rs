@@ -4,6 +4,7 @@ mod answers;
 mod cassettes;
 mod client;
 mod faults;
+mod gemini;
 mod lifecycle;
 mod limits;
 mod messages;

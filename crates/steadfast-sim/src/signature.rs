@@ -1,4 +1,4 @@
-//! The signatures under thinking, by which the vendor knows its own words again.
+//! The signatures under thinking, by which vendors know their own words again.
 //!
 //! They protect nothing: everybody can compute them. They tell a thought that came from the
 //! simulator from one that was changed or made up, on every machine and after every restart.
@@ -11,7 +11,7 @@ use crate::pieces::mix;
 const LENGTH: u64 = 12;
 
 /// Signs a thought.
-pub(super) fn signature(thinking: &str) -> String {
+pub(crate) fn signature(thinking: &str) -> String {
     let seed = thinking
         .bytes()
         .fold(mix(thinking.len() as u64), |state, byte| {
