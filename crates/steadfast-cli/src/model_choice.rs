@@ -162,10 +162,12 @@ fn looks_like_a_model(word: &str) -> bool {
     word.bytes().any(|byte| byte.is_ascii_digit())
 }
 
-/// Guesses whose model it is: everybody's but one can be reached as `openai`.
+/// Guesses whose model it is: everybody's but these can be reached as `openai`.
 fn likely_maker(model: &str) -> &'static str {
     if model.starts_with("claude") {
         "anthropic"
+    } else if model.starts_with("gemini") {
+        "gemini"
     } else {
         "openai"
     }

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use steadfast::{Anthropic, ConfigError, Model, OpenAiChat, OpenAiResponses, Wire};
+use steadfast::{Anthropic, ConfigError, Gemini, Model, OpenAiChat, OpenAiResponses, Wire};
 
 /// A provider that is built.
 #[derive(Debug)]
@@ -14,6 +14,8 @@ pub(crate) struct Provider {
     pub(crate) wire: Wire,
     /// The environment variable that its key comes from.
     pub(crate) key_variable: &'static str,
+    /// Another one, where the vendor's own client reads two.
+    pub(crate) other_key_variable: Option<&'static str>,
     /// The environment variable that its address comes from, unless `--base-url` gives it.
     pub(crate) base_url_variable: &'static str,
     /// Other environment variables that it reads, a line each.
@@ -29,14 +31,35 @@ pub(crate) struct Provider {
 /// Builds a model by its name and a base URL.
 type Build = fn(&str, Option<&str>) -> Result<Box<dyn Model>, ConfigError>;
 
-/// Describes a provider: its name, its type, its wire, what its variables begin with, a model.
+/// Describes a provider: its name, its type, its wire, what its variables begin with or else what they
+/// are, a model.
 macro_rules! provider {
     ($name:literal, $provider:ident, $wire:ident, $variables:literal, $example_model:literal) => {
+        provider!(
+            $name,
+            $provider,
+            $wire,
+            (
+                concat!($variables, "_API_KEY"),
+                None,
+                concat!($variables, "_BASE_URL")
+            ),
+            $example_model
+        )
+    };
+    (
+        $name:literal,
+        $provider:ident,
+        $wire:ident,
+        ($key:expr, $other_key:expr, $base_url:expr),
+        $example_model:literal
+    ) => {
         Provider {
             name: $name,
             wire: Wire::$wire,
-            key_variable: concat!($variables, "_API_KEY"),
-            base_url_variable: concat!($variables, "_BASE_URL"),
+            key_variable: $key,
+            other_key_variable: $other_key,
+            base_url_variable: $base_url,
             more_variables: &[],
             has_keys_elsewhere: false,
             example_model: $example_model,
@@ -66,6 +89,7 @@ pub(crate) static PROVIDERS: &[Provider] = &[
         name: "bedrock",
         wire: Wire::Bedrock,
         key_variable: "AWS_ACCESS_KEY_ID",
+        other_key_variable: None,
         base_url_variable: "AWS_ENDPOINT_URL_BEDROCK_RUNTIME",
         more_variables: &["AWS_REGION, AWS_PROFILE", "AWS_BEARER_TOKEN_BEDROCK"],
         has_keys_elsewhere: true,
@@ -85,6 +109,17 @@ pub(crate) static PROVIDERS: &[Provider] = &[
         "OPENAI",
         "gpt-5"
     ),
+    provider!(
+        "gemini",
+        Gemini,
+        Gemini,
+        (
+            "GEMINI_API_KEY",
+            Some("GOOGLE_API_KEY"),
+            "GOOGLE_GEMINI_BASE_URL"
+        ),
+        "gemini-2.5-flash"
+    ),
 ];
 
 /// Providers that this program was built without.
@@ -95,8 +130,7 @@ const LEFT_OUT: &[&str] = &[];
 
 /// Providers that are known and not built yet, with the base URL under which they speak the wire of
 /// `openai` themselves, where they do.
-const NOT_BUILT_YET: [(&str, Option<&str>); 11] = [
-    ("gemini", None),
+const NOT_BUILT_YET: [(&str, Option<&str>); 10] = [
     ("azure", None),
     ("ollama", Some("http://127.0.0.1:11434/v1")),
     ("openrouter", Some("https://openrouter.ai/api/v1")),
@@ -141,7 +175,8 @@ impl Known {
 impl Provider {
     /// Returns whether the environment, where keys come from, has none for it.
     pub(crate) fn has_no_key(&self) -> bool {
-        let has_none = std::env::var(self.key_variable).map_or(true, |key| key.trim().is_empty());
+        let is_blank = |name| std::env::var(name).map_or(true, |key: String| key.trim().is_empty());
+        let has_none = is_blank(self.key_variable) && self.other_key_variable.is_none_or(is_blank);
         has_none && !self.has_keys_elsewhere
     }
 }

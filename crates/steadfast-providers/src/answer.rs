@@ -27,6 +27,12 @@ pub(crate) trait AnswerDecoder: Default + Send + Unpin + 'static {
     /// Decodes one event of a stream. Returns whether it was the last.
     fn take_event(&mut self, data: &[u8], deltas: &mut AnswerDeltas) -> Result<bool, ModelError>;
 
+    /// Returns whether the answer is complete, on a wire where no event is the last: what is left is
+    /// then waited for a short while, and not as long as a model may be silent.
+    fn is_over(&self) -> bool {
+        false
+    }
+
     /// Decodes an answer that came whole: JSON, and not blank.
     fn take_whole(&mut self, body: &[u8], deltas: &mut AnswerDeltas) -> Result<(), ModelError>;
 

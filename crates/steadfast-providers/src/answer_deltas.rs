@@ -34,9 +34,15 @@ impl AnswerDeltas {
 
     /// Says that the answer has begun, unless that was said.
     pub(crate) fn start(&mut self) {
+        self.start_as(|_| None);
+    }
+
+    /// The same, for an answer that names itself: its head may have no identity.
+    pub(crate) fn start_as(&mut self, own_id: impl FnOnce(&Head) -> Option<String>) {
         if !self.started {
             self.started = true;
-            let request_id = self.head.request_id();
+            let id = self.head.request_id();
+            let request_id = id.or_else(|| own_id(&self.head));
             self.waiting.push_back(ModelDelta::Started { request_id });
         }
     }

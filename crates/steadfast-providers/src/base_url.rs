@@ -34,11 +34,20 @@ impl BaseUrl {
         Ok(Self(url))
     }
 
-    /// Returns the address of a call: a query of the base stays behind the path.
-    pub(crate) fn join(&self, path: &str) -> Url {
+    /// Returns the address of a call: a query of the base stays behind the path, and behind it that
+    /// of the call.
+    pub(crate) fn join(&self, call: &str) -> Url {
+        let (path, query) = call.split_once('?').unwrap_or((call, ""));
         let mut url = self.0.clone();
         let joined = format!("{}/{}", url.path().trim_end_matches('/'), path);
         url.set_path(&joined);
+        let queries = [url.query().unwrap_or_default(), query];
+        let queries: Vec<&str> = queries
+            .into_iter()
+            .filter(|query| !query.is_empty())
+            .collect();
+        let query = (!queries.is_empty()).then(|| queries.join("&"));
+        url.set_query(query.as_deref());
         url
     }
 
@@ -92,6 +101,20 @@ mod tests {
                     .as_str(),
                 expected
             );
+        }
+    }
+
+    #[test]
+    fn query_of_a_call_comes_behind_that_of_the_base() {
+        for (base, expected) in [
+            ("http://h", "http://h/models/m:stream?alt=sse"),
+            (
+                "http://h/a?key=1",
+                "http://h/a/models/m:stream?key=1&alt=sse",
+            ),
+        ] {
+            let url = BaseUrl::parse(base, "").unwrap();
+            assert_eq!(url.join("models/m:stream?alt=sse").as_str(), expected);
         }
     }
 

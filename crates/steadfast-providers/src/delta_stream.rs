@@ -22,6 +22,9 @@ use crate::{
 /// used again; the answer is told already.
 const END_TIMEOUT: Duration = Duration::from_millis(100);
 
+/// How long more may take to come behind an answer that is over, on a wire where no event is the last.
+const REST_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// The longest body that is not a stream of events although it says so.
 const MAX_UNFRAMED_BYTES: usize = 8 * 1024 * 1024;
 
@@ -43,6 +46,8 @@ enum Phase {
     Beginning,
     /// They are events.
     Events,
+    /// They are events, if any come in time: the answer is over.
+    Rest(Option<Pin<Box<Sleep>>>),
     /// They are JSON, sent whole under the name of a stream.
     Unframed(Vec<u8>),
     /// They are passed over, until the body ends or the time is up.
@@ -83,7 +88,7 @@ impl<B, D: AnswerDecoder> DeltaStream<B, D> {
             }
         }
         match &mut self.phase {
-            Phase::Beginning | Phase::Events => {
+            Phase::Beginning | Phase::Events | Phase::Rest(_) => {
                 self.events.push(bytes);
                 self.decode();
             }
@@ -100,7 +105,14 @@ impl<B, D: AnswerDecoder> DeltaStream<B, D> {
     fn decode(&mut self) {
         loop {
             let taken = match self.events.next_event() {
-                Ok(None) => return,
+                Ok(None) => {
+                    match &self.phase {
+                        _ if self.decoder.is_over() => self.phase = Phase::Rest(None),
+                        Phase::Rest(_) => self.phase = Phase::Events,
+                        _ => {}
+                    }
+                    return;
+                }
                 Ok(Some(data)) => self.decoder.take_event(data, &mut self.deltas),
                 Err(EventTooLong) if self.deltas.is_complete() => Ok(true),
                 Err(EventTooLong) => Err(self.deltas.head().locate(ModelError::new(
@@ -171,8 +183,13 @@ where
             if matches!(this.phase, Phase::Ended) {
                 return Poll::Ready(None);
             }
-            if let Phase::Ending(timer) = &mut this.phase {
-                let timer = timer.get_or_insert_with(|| Box::pin(sleep(END_TIMEOUT)));
+            let waiting = match &mut this.phase {
+                Phase::Ending(timer) => Some((timer, END_TIMEOUT)),
+                Phase::Rest(timer) => Some((timer, REST_TIMEOUT)),
+                _ => None,
+            };
+            if let Some((timer, time)) = waiting {
+                let timer = timer.get_or_insert_with(|| Box::pin(sleep(time)));
                 if timer.as_mut().poll(cx).is_ready() {
                     this.phase = Phase::Ended;
                     continue;

@@ -26,7 +26,8 @@ pub(crate) struct Vendor {
     pub(crate) key_prefix: &'static str,
     /// Headers of every call, besides the usual ones.
     pub(crate) headers: &'static [(&'static str, &'static str)],
-    /// The path of a call, which is added to the base URL.
+    /// The path of a call, which is added to the base URL. It may have a query, and `{model}` where
+    /// the model's name stands.
     pub(crate) call: &'static str,
     /// Paths that show that a base URL already holds a part of the call.
     pub(crate) refused_endings: &'static [&'static str],
@@ -98,7 +99,6 @@ impl EndpointBuilder {
             let hint = format!("such as `{}`", vendor.example_model);
             return Err(ConfigError::new("model", "is empty").with_hint(hint));
         }
-        let from_env = |name| env::var(name).ok().filter(|value| !value.trim().is_empty());
         let address = self.base_url.or_else(|| from_env(vendor.base_url_variable));
         let base_url = BaseUrl::parse(
             address.as_deref().unwrap_or(vendor.base_url),
@@ -136,11 +136,16 @@ impl EndpointBuilder {
         let http = HttpClient::build(self.http, &base_url, vendor.headers, credential)?;
         Ok(Endpoint {
             name: format!("{}:{}", vendor.name, self.model),
-            url: base_url.join(vendor.call),
+            url: base_url.join(&vendor.call.replace("{model}", &self.model)),
             model: self.model,
             http,
         })
     }
+}
+
+/// Returns what an environment variable says, if it says anything.
+pub(crate) fn from_env(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.trim().is_empty())
 }
 
 /// Says what is set and no key.

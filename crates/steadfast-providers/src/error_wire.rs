@@ -1,6 +1,8 @@
 //! What the error wires share: what a status means, and how a verdict becomes an error. The rules by
 //! code and sentence are each wire's own.
 
+#[cfg(any(feature = "gemini", feature = "openai"))]
+pub(crate) mod google;
 mod object;
 
 use serde_json::Value;

@@ -8,9 +8,14 @@
 //! Programs use these types through the crate `steadfast`.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // Without a provider there is nothing here.
-#![cfg(any(feature = "openai", feature = "anthropic", feature = "bedrock"))]
+#![cfg(any(
+    feature = "openai",
+    feature = "anthropic",
+    feature = "bedrock",
+    feature = "gemini"
+))]
 #![cfg_attr(
-    not(any(feature = "openai", feature = "anthropic")),
+    not(any(feature = "openai", feature = "anthropic", feature = "gemini")),
     expect(
         dead_code,
         unused_imports,
@@ -39,6 +44,8 @@ mod wire;
 mod anthropic;
 #[cfg(feature = "bedrock")]
 mod bedrock;
+#[cfg(feature = "gemini")]
+mod gemini;
 #[cfg(feature = "openai")]
 mod openai_chat;
 #[cfg(feature = "openai")]
@@ -50,6 +57,8 @@ mod openai_responses;
 pub use anthropic::{Anthropic, AnthropicBuilder};
 #[cfg(feature = "bedrock")]
 pub use bedrock::{Bedrock, BedrockBuilder};
+#[cfg(feature = "gemini")]
+pub use gemini::{Gemini, GeminiBuilder};
 #[cfg(feature = "openai")]
 pub use openai_chat::{OpenAiChat, OpenAiChatBuilder};
 #[cfg(feature = "openai")]

@@ -2,12 +2,10 @@
 //! from code, documented sentence, general type and status, in this order. Sources: the vendors' error
 //! references; each rule by sentence quotes it.
 
-mod google;
-
 use serde_json::Value;
 use steadfast_core::ModelErrorKind as Kind;
 
-use crate::error_wire::{self, ErrorObject, Verdict};
+use crate::error_wire::{self, ErrorObject, Verdict, google};
 
 /// Decides what an error is. The status is the answer's.
 pub(crate) fn judge(error: &ErrorObject<'_>, status: u16) -> Verdict {

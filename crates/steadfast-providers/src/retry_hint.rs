@@ -46,9 +46,20 @@ pub(crate) fn retry_after(head: &Head, body: Option<&Value>, message: &str) -> O
     let headers = &head.headers;
     from_retry_headers(headers)
         .and_then(left)
-        .or_else(|| body.and_then(from_retry_info))
+        .or_else(|| of_error(error_in(body?)?, message))
         .or_else(|| from_sentence(message))
         .or_else(|| from_exhausted_dimension(headers).and_then(left))
+        .or_else(|| from_minute_quota(error_in(body?)?))
+}
+
+/// Finds what an error object and its sentence say.
+pub(crate) fn of_error(error: &Value, message: &str) -> Option<Hint> {
+    from_retry_info(error).or_else(|| from_sentence(message))
+}
+
+/// Returns the error object of a body in Google's form; the body may be a list of one error.
+fn error_in(body: &Value) -> Option<&Value> {
+    body.get(0).unwrap_or(body).get("error")
 }
 
 /// AWS's own hint, as AWS's retry modes read it: a whole number of milliseconds, or nothing.
@@ -149,16 +160,34 @@ fn point_in_time(value: &str) -> Option<Timestamp> {
     value.parse().ok().or_else(http_date).or_else(older)
 }
 
-/// Google's `RetryInfo`, in the details of an error; the body may be a list of one error.
-fn from_retry_info(body: &Value) -> Option<Hint> {
-    let error = body.get(0).unwrap_or(body).get("error")?;
-    let details = error.get("details")?.as_array()?;
-    let delay = details
-        .iter()
+/// Google's `RetryInfo`, in the details of an error.
+fn from_retry_info(error: &Value) -> Option<Hint> {
+    let delay = details(error)
         .filter_map(|detail| detail.get("retryDelay")?.as_str())
         .find_map(units)?;
     let from = "`RetryInfo` in the body".to_owned();
     Some(Hint { delay, from })
+}
+
+/// Google's `QuotaFailure` of a quota of a minute: it is whole again after one.
+fn from_minute_quota(error: &Value) -> Option<Hint> {
+    let mut violations = details(error)
+        .filter_map(|detail| detail.get("violations")?.as_array())
+        .flatten();
+    let is_of_minute = |violation: &Value| {
+        let quota = violation.get("quotaId").and_then(Value::as_str);
+        quota.is_some_and(|quota| quota.contains("PerMinute"))
+    };
+    let delay = violations
+        .any(is_of_minute)
+        .then(|| Duration::from_secs(60))?;
+    let from = "a quota of a minute in the body".to_owned();
+    Some(Hint { delay, from })
+}
+
+fn details(error: &Value) -> impl Iterator<Item = &Value> {
+    let details = error.get("details").and_then(Value::as_array);
+    details.into_iter().flatten()
 }
 
 /// The documented sentences: OpenAI's and Groq's "Please try again in 1m2.5s.", Azure's "Please

@@ -4,7 +4,7 @@ use std::{borrow::Cow, fmt};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{DeserializeOwned, Error, IgnoredAny, MapAccess, SeqAccess, Visitor},
+    de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 use serde_json::value::RawValue;
 
@@ -84,7 +84,8 @@ impl<'de> Visitor<'de> for CountVisitor {
 }
 
 /// Reads what an answer cost, if it can be read.
-pub(crate) fn read_usage<T: DeserializeOwned>(raw: Option<&RawValue>) -> Option<T> {
+#[cfg(any(feature = "anthropic", feature = "openai"))]
+pub(crate) fn read_usage<T: serde::de::DeserializeOwned>(raw: Option<&RawValue>) -> Option<T> {
     serde_json::from_str(raw?.get()).ok()
 }
 

@@ -35,6 +35,9 @@ pub enum Wire {
     /// Amazon Bedrock's Converse and ConverseStream.
     #[cfg(feature = "bedrock")]
     Bedrock,
+    /// Gemini's `generateContent` and its stream.
+    #[cfg(feature = "gemini")]
+    Gemini,
     /// OpenAI chat completions.
     #[cfg(feature = "openai")]
     OpenAiChat,
@@ -62,6 +65,8 @@ impl Wire {
             Self::Anthropic => read::<crate::anthropic::StreamDecoder>(answer).await?,
             #[cfg(feature = "bedrock")]
             Self::Bedrock => crate::bedrock::Bedrock::read(answer).await?,
+            #[cfg(feature = "gemini")]
+            Self::Gemini => read::<crate::gemini::StreamDecoder>(answer).await?,
             #[cfg(feature = "openai")]
             Self::OpenAiChat => read::<crate::openai_chat::StreamDecoder>(answer).await?,
             #[cfg(feature = "openai")]

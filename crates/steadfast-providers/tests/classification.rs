@@ -1,4 +1,4 @@
-//! The whole table of what OpenAI, Anthropic and those who speak their wires answer when they do not
+//! The whole table of what OpenAI, Anthropic, Gemini and those who speak their wires answer when they do not
 //! answer: kind, server's hint and evidence, through the same path that a call takes.
 
 #[path = "classification/anthropic.rs"]
@@ -11,6 +11,8 @@ mod bedrock;
 mod bedrock_stream;
 #[path = "classification/compatible.rs"]
 mod compatible;
+#[path = "classification/gemini.rs"]
+mod gemini;
 #[path = "classification/openai.rs"]
 mod openai;
 
@@ -18,7 +20,7 @@ use std::time::Duration;
 
 use http::Response;
 use steadfast_core::{ModelError, ModelErrorKind as Kind, StopReason};
-use steadfast_providers::Wire::{self, Anthropic, OpenAiChat, OpenAiResponses};
+use steadfast_providers::Wire::{self, Anthropic, Gemini, OpenAiChat, OpenAiResponses};
 
 type TestResult<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
@@ -55,6 +57,13 @@ const fn anthropic(status: u16, body: &'static str) -> Answered {
 const fn responses(status: u16, body: &'static str) -> Answered {
     Answered {
         wire: OpenAiResponses,
+        ..openai(status, body)
+    }
+}
+
+const fn gemini(status: u16, body: &'static str) -> Answered {
+    Answered {
+        wire: Gemini,
         ..openai(status, body)
     }
 }
@@ -130,7 +139,7 @@ async fn check(rows: &[Row]) -> TestResult {
 
 #[tokio::test]
 async fn rows_of_any_server_hold_for_every_wire() -> TestResult {
-    for answered in [openai, anthropic, responses] {
+    for answered in [openai, anthropic, responses, gemini] {
         check(&[
             (answered(425, ""), Kind::Server, None, "status 425"),
             (answered(408, ""), Kind::Timeout, None, "status 408"),
@@ -261,6 +270,20 @@ async fn answers_are_told_by_their_stop_reason() -> TestResult {
             ),
             StopReason::PauseTurn,
         ),
+        (
+            gemini(
+                200,
+                r#"{"candidates":[{"content":{"parts":[{"text":"x"}]},"finishReason":"SAFETY"}]}"#,
+            ),
+            StopReason::ContentFiltered,
+        ),
+        (
+            gemini(
+                200,
+                r#"{"candidates":[{"content":{"parts":[{"functionCall":{"name":"f"}}]},"finishReason":"MAX_TOKENS"}]}"#,
+            ),
+            StopReason::MaxTokens,
+        ),
     ] {
         assert_eq!(answered.read().await?.ok(), Some(stop), "{answered:?}");
     }
@@ -328,7 +351,7 @@ async fn redirection_names_no_address_that_is_none_or_holds_a_password() -> Test
 
 #[tokio::test]
 async fn codes_of_compatible_servers_hold_for_every_wire() -> TestResult {
-    for answered in [openai, anthropic, responses] {
+    for answered in [openai, anthropic, responses, gemini] {
         check(&[
             // Z.ai
             (answered(429, r#"{"error":{"type":"rate_limit_error","code":"1113","message":""}}"#), Kind::QuotaExhausted, None, "error code `1113`"),

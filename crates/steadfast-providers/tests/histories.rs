@@ -4,9 +4,9 @@
 use serde_json::{Value, json};
 use steadfast_core::{
     ContentBlock, Message, Model, ModelError, ModelRequest, ModelSettings, Reasoning, Role,
-    StopReason, ToolResult, ToolUse,
+    StopReason, ToolResult, ToolSpec, ToolUse,
 };
-use steadfast_providers::{Anthropic, OpenAiChat, OpenAiResponses};
+use steadfast_providers::{Anthropic, Gemini, OpenAiChat, OpenAiResponses};
 use steadfast_sim::{Answer, Simulator, Wire};
 
 type TestResult = Result<(), Box<dyn std::error::Error>>;
@@ -41,6 +41,8 @@ enum Author {
     /// A server of the chat wire that numbers the calls of every turn anew.
     Numbering,
     Bedrock,
+    /// Gemini, which signs some of its parts and gives no identities.
+    Gemini,
     Foreign,
 }
 
@@ -54,6 +56,9 @@ struct Generator {
     /// Thoughts that the simulator encrypted; the vendor takes none of them twice.
     encrypted: Vec<ContentBlock>,
     thoughts: usize,
+    /// An end of a text, and what stands behind a call of `look_up`, as Gemini's wire signed them.
+    signed_end: ContentBlock,
+    signs_call: ContentBlock,
     calls: usize,
 }
 
@@ -106,6 +111,7 @@ impl Generator {
             Author::Responses,
             Author::Numbering,
             Author::Bedrock,
+            Author::Gemini,
             Author::Foreign,
         ]);
         let mut content = Vec::new();
@@ -165,10 +171,19 @@ impl Generator {
             4 if author == Author::Anthropic => self.server_call(),
             4 if author == Author::Bedrock => self.bedrock_call(),
             4 if author == Author::Responses => vec![self.own_item()],
+            4 if author == Author::Gemini => vec![self.signed_end.clone()],
             4 => vec![ContentBlock::Opaque {
                 data: json!({"gemini": {"executableCode": {}}}),
             }],
-            _ => vec![ContentBlock::ToolUse(self.call(author, place))],
+            _ => {
+                let call = self.call(author, place);
+                let is_signed = author == Author::Gemini && call.name == "look_up";
+                let signature = is_signed.then(|| self.signs_call.clone());
+                [ContentBlock::ToolUse(call)]
+                    .into_iter()
+                    .chain(signature)
+                    .collect()
+            }
         }
     }
 
@@ -205,7 +220,8 @@ impl Generator {
                 }
                 _ => Value::Null,
             },
-            Author::Foreign => json!({"gemini": {"thoughtSignature": "x"}}),
+            Author::Gemini => json!({"gemini": {}}),
+            Author::Foreign => json!({"another": {"signature": "x"}}),
         };
         ContentBlock::Reasoning(thought.with_opaque(own))
     }
@@ -268,6 +284,7 @@ impl Generator {
             Author::OpenAi | Author::Responses => format!("call_{number}"),
             Author::Numbering => format!("call_{place}"),
             Author::Bedrock => format!("tooluse_{number}"),
+            Author::Gemini => format!("unnumbered_{place}"),
             Author::Foreign => format!("functions/{number}#{}", "x".repeat(60)),
         };
         let long = "é".repeat(70);
@@ -306,7 +323,10 @@ async fn ask(model: &impl Model, request: ModelRequest) -> Result<(), ModelError
 #[tokio::test]
 async fn every_history_is_accepted_by_every_wire() -> TestResult {
     let sim = Simulator::builder()
-        .answer(|_| Answer::reasoning("Hm").then_text("Yes."))
+        .answer(|request| match request.tools() {
+            [] => Answer::reasoning("Hm").then_text("Yes."),
+            _ => Answer::tool_call("look_up", json!({})),
+        })
         .start()
         .await?;
     let messages = Anthropic::builder("claude-sonnet-4-5")
@@ -327,6 +347,12 @@ async fn every_history_is_accepted_by_every_wire() -> TestResult {
         .credentials("AKIDTEST", "a secret of a test", None)
         .endpoint_url(sim.url())
         .build()?;
+    let gemini = |name: &str| {
+        let builder = Gemini::builder(name).base_url(sim.url());
+        builder.api_key("AIza-test").build()
+    };
+    let gemini_2 = gemini("gemini-2.5-flash")?;
+    let gemini_3 = gemini("gemini-3-pro")?;
     let thinking = ModelSettings::new().max_tokens(9_000).extra(
         "thinking",
         json!({"type": "enabled", "budget_tokens": 4_000}),
@@ -342,6 +368,16 @@ async fn every_history_is_accepted_by_every_wire() -> TestResult {
         encrypted.extend(first.message.content.iter().find(is_thought).cloned());
     }
     assert_eq!(encrypted.len(), MOST_THOUGHTS);
+    let hi = ModelRequest::new([Message::user("Hi")]);
+    let look_up = ToolSpec::new("look_up", "", json!({"type": "object"}));
+    let mut signed_by_gemini = Vec::new();
+    for request in [hi.clone(), hi.with_tools([look_up])] {
+        let answer = gemini_2.stream(request).await?.response().await?;
+        let last = answer.message.content.last().cloned();
+        signed_by_gemini.push(last.ok_or("the simulator signs what it says")?);
+    }
+    let [signed_end, signs_call] = <[ContentBlock; 2]>::try_from(signed_by_gemini)
+        .map_err(|blocks| format!("two blocks, not {blocks:?}"))?;
     let mut generator = Generator {
         numbers: Numbers(0x5EED_0FA1_1D15_EA5E),
         signed: signed
@@ -349,6 +385,8 @@ async fn every_history_is_accepted_by_every_wire() -> TestResult {
             .clone(),
         encrypted,
         thoughts: 0,
+        signed_end,
+        signs_call,
         calls: 0,
     };
 
@@ -359,6 +397,8 @@ async fn every_history_is_accepted_by_every_wire() -> TestResult {
         let mut answers = vec![
             ask(&messages, request.clone()).await,
             ask(&messages, thoughtful.clone()).await,
+            ask(&gemini_2, request.clone()).await,
+            ask(&gemini_3, request.clone()).await,
             ask(&chat, request.clone()).await,
             ask(&responses, request.clone()).await,
         ];

@@ -69,12 +69,14 @@ impl Answer {
     /// Asks for a tool, with arguments as JSON.
     ///
     /// A [`Value::String`] is sent as it is, for arguments that are not JSON. Only an Anthropic
-    /// answer that is not a stream has no place for those; it gets them as a JSON string.
+    /// answer that is not a stream has no place for those; it gets them as a JSON string. Gemini has
+    /// none at all: its answer ends with `MALFORMED_FUNCTION_CALL`, and without the call.
     pub fn tool_call(name: impl Into<String>, arguments: impl Into<Value>) -> Self {
         Self::empty().then_tool_call(name, arguments)
     }
 
-    /// Refuses to answer: the field `refusal`, or a text that ends with the stop reason `refusal`.
+    /// Refuses to answer: the field `refusal`, a text that ends with the stop reason `refusal`, or
+    /// with Gemini a text.
     pub fn refusal(text: impl Into<String>) -> Self {
         let mut answer = Self::empty();
         answer.contents.push(Content::Refusal(text.into()));
@@ -137,15 +139,15 @@ impl Answer {
 
     /// Sets the finish reason, instead of `tool_calls` after a tool call and `stop` otherwise.
     ///
-    /// In the words of either vendor: each wire says it in its own. A word that a wire has no
+    /// In the words of OpenAI or Anthropic: each wire says it in its own. A word that a wire has no
     /// other word for is sent as it is.
     ///
-    /// | OpenAI says | Anthropic says |
-    /// |---|---|
-    /// | `stop` | `end_turn`, or `stop_sequence` if that was the word |
-    /// | `tool_calls` | `tool_use` |
-    /// | `length` | `max_tokens`, or `model_context_window_exceeded` if that was the word |
-    /// | `content_filter` | `refusal` |
+    /// | OpenAI says | Anthropic says | Gemini says |
+    /// |---|---|---|
+    /// | `stop` | `end_turn`, or `stop_sequence` if that was the word | `STOP` |
+    /// | `tool_calls` | `tool_use` | `STOP` |
+    /// | `length` | `max_tokens`, or `model_context_window_exceeded` if that was the word | `MAX_TOKENS` |
+    /// | `content_filter` | `refusal` | `SAFETY` |
     pub fn finish(mut self, reason: impl Into<String>) -> Self {
         self.finish = Some(reason.into());
         self

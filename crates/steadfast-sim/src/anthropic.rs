@@ -8,7 +8,6 @@ mod history_check;
 mod message;
 mod request;
 mod request_check;
-pub(crate) mod signature;
 mod stream;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -19,9 +19,8 @@ use http::header::{AUTHORIZATION, HeaderMap};
 use serde_json::{Value, json};
 
 use crate::cassette::decoded;
-use crate::chat_request::AskedByPath;
 use crate::conversation::{Item, OfferedTool, ToolChoice};
-use crate::dialect::{Caller, Dialect, Failure, ResetTime, Wanted, has_bearer};
+use crate::dialect::{Caller, Dialect, Failure, ResetTime, SaidByPath, Wanted, has_bearer};
 use crate::fault::StreamError;
 use crate::headers::insert;
 use crate::pieces::mix;
@@ -55,7 +54,7 @@ impl Dialect for Converse {
     }
 
     fn wanted(&self, path: &str) -> Option<Wanted> {
-        self.asked_by_path(path).map(|_| Wanted::Answer)
+        self.said_by_path(path).map(|_| Wanted::Answer)
     }
 
     /// Gateways have words before the path, and a `/v1` is what other vendors' clients are given.
@@ -64,13 +63,13 @@ impl Dialect for Converse {
         base.is_some_and(|(base, _)| base.ends_with("/v1"))
     }
 
-    fn asked_by_path(&self, path: &str) -> Option<AskedByPath> {
+    fn said_by_path(&self, path: &str) -> Option<SaidByPath> {
         let (rest, is_stream) = match path.strip_suffix("/converse-stream") {
             Some(rest) => (rest, true),
             None => (path.strip_suffix("/converse")?, false),
         };
         let (_, model) = rest.rsplit_once("/model/")?;
-        Some(AskedByPath {
+        Some(SaidByPath {
             model: decoded(model),
             is_stream,
         })

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::Wire;
 use crate::conversation::{Item, OfferedTool, ToolChoice, list, string};
+use crate::dialect::SaidByPath;
 
 /// Wraps the body of one chat request, in whichever wire it came.
 ///
@@ -50,14 +51,7 @@ pub struct ChatRequest {
     wire: Wire,
     body: Value,
     /// What the path says, of wires whose bodies do not say it.
-    asked_by_path: Option<AskedByPath>,
-}
-
-/// What some wires say in the path of a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct AskedByPath {
-    pub(crate) model: String,
-    pub(crate) is_stream: bool,
+    by_path: Option<SaidByPath>,
 }
 
 /// Holds one tool result that the model is to answer.
@@ -100,16 +94,14 @@ impl ChatRequest {
         Self {
             wire,
             body,
-            asked_by_path: None,
+            by_path: None,
         }
     }
 
-    /// Wraps a body that came at a path.
-    pub(crate) fn at_path(wire: Wire, path: &str, body: Value) -> Self {
-        Self {
-            asked_by_path: wire.dialect().asked_by_path(path),
-            ..Self::for_wire(wire, body)
-        }
+    /// Adds what the path of the request says.
+    pub(crate) fn at(mut self, path: &str) -> Self {
+        self.by_path = self.wire.dialect().said_by_path(path);
+        self
     }
 
     /// Returns the wire in which the request came.
@@ -131,8 +123,8 @@ impl ChatRequest {
     /// Returns the name of the model.
     #[must_use]
     pub fn model(&self) -> &str {
-        match &self.asked_by_path {
-            Some(asked) => &asked.model,
+        match &self.by_path {
+            Some(said) => &said.model,
             None => string(&self.body, "model"),
         }
     }
@@ -179,8 +171,8 @@ impl ChatRequest {
     /// Returns whether the answer is to be streamed.
     #[must_use]
     pub fn is_stream(&self) -> bool {
-        match &self.asked_by_path {
-            Some(asked) => asked.is_stream,
+        match &self.by_path {
+            Some(said) => said.is_stream,
             None => self.body.get("stream") == Some(&Value::Bool(true)),
         }
     }

@@ -11,7 +11,6 @@ use http::header::{ALLOW, AUTHORIZATION, HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
 use serde_json::Value;
 
-use crate::chat_request::AskedByPath;
 use crate::conversation::{Item, OfferedTool, ToolChoice, list};
 use crate::fault::{RetryHint, StreamError};
 use crate::rate_limit::Bucket;
@@ -30,8 +29,8 @@ pub(crate) trait Dialect: Sync {
     /// that it has nothing.
     fn has_wrong_base(&self, path: &str) -> bool;
 
-    /// Returns what a path says about the answer, where the body does not.
-    fn asked_by_path(&self, _path: &str) -> Option<AskedByPath> {
+    /// Returns what the path says of a request, with vendors whose bodies do not say it.
+    fn said_by_path(&self, _path: &str) -> Option<SaidByPath> {
         None
     }
 
@@ -95,6 +94,11 @@ pub(crate) trait Dialect: Sync {
         list(body, "messages")
     }
 
+    /// Returns the headers that tell the client when to come back.
+    fn hint_headers(&self, hint: RetryHint) -> HeaderMap {
+        hint.headers()
+    }
+
     /// Reads the conversation of a request, oldest first.
     fn conversation(&self, body: &Value) -> Vec<Item>;
 
@@ -106,6 +110,13 @@ pub(crate) trait Dialect: Sync {
 
     /// Reads which of them are to be called.
     fn tool_choice<'a>(&self, body: &'a Value) -> ToolChoice<'a>;
+}
+
+/// What a path says of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SaidByPath {
+    pub(crate) model: String,
+    pub(crate) is_stream: bool,
 }
 
 /// What a path asks for.
@@ -189,7 +200,9 @@ impl Caller<'_> {
     pub(crate) fn refuse(&self, failure: &Failure<'_>) -> Draft {
         let mut draft = self.dialect().failure(failure, self);
         match failure {
-            Failure::Status { hint, .. } => draft.headers.extend(hint.headers()),
+            Failure::Status { hint, .. } => {
+                draft.headers.extend(self.dialect().hint_headers(*hint));
+            }
             Failure::WrongMethod { allowed, .. } => {
                 if let Ok(allowed) = HeaderValue::from_str(allowed.as_str()) {
                     draft.headers.insert(ALLOW, allowed);

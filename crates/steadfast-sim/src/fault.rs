@@ -59,7 +59,8 @@ pub enum Fault {
         hint: RetryHint,
     },
     /// `429:quota`: the status of a rate limit with the body of an exhausted budget
-    /// (`insufficient_quota`; for Anthropic the code `enforced_spend_limit_reached`).
+    /// (`insufficient_quota`; for Anthropic the code `enforced_spend_limit_reached`, for Gemini a
+    /// quota of a day).
     Quota,
     /// `reset`, `reset@…`: a TCP reset.
     Reset(Moment),
@@ -68,7 +69,7 @@ pub enum Fault {
     /// `cut`, `cut@…`: the connection is closed in good order, but the body is not ended.
     Cut(Moment),
     /// `no-end`, `no-end@…`: the body ends in good order, but the answer in it does not: no
-    /// `finish_reason` and `[DONE]`, no `message_delta` and `message_stop`.
+    /// `finish_reason` and `[DONE]`, no `message_delta` and `message_stop`, no `finishReason`.
     NoEnd(Moment),
     /// `error@text`, `error@start:overloaded`: an error in the stream, and then its end.
     /// An answer that is not a stream gets the matching status instead.

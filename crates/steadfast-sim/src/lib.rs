@@ -1,10 +1,9 @@
 //! A model provider on your own machine: it throttles like the real one, and it fails on demand.
 //!
 //! [`Simulator`] is a local HTTP server that speaks several [`Wire`]s on one port, streaming and not:
-//! OpenAI chat completions and responses, Anthropic messages, Amazon Bedrock's Converse. Point any
-//! client of theirs at it, with any key: OpenAI's at [`Simulator::base_url`], the others at
-//! [`Simulator::url`]. There it meets what real
-//! providers do to their clients:
+//! OpenAI chat completions and responses, Anthropic messages, Amazon Bedrock's Converse and Gemini.
+//! Point any client of theirs at it, with any key: OpenAI's at [`Simulator::base_url`], the others' at
+//! [`Simulator::url`]. There it meets what real providers do to their clients:
 //!
 //! - **It answers.** Without being told what: it calls the first tool that it is offered, repeats
 //!   the tool's result, or quotes the prompt. Or what you tell it:
@@ -93,6 +92,12 @@
 //! simulator's own, that nothing follows that came of it, or that is neither stored nor encrypted.
 //! Images may stand in results there.
 //!
+//! Gemini refuses with 400 what it calls `INVALID_ARGUMENT`: contents that are missing, empty or of
+//! another role, parts that hold nothing, or two things; as many results as calls, in their order, and
+//! no others; names that do not begin like a word; signatures that were changed, and from Gemini 3 on
+//! a first call without one in the turn that is not over; more than 20 MB. No key is its 403, and a
+//! path without `/v1beta` or another version its 404.
+//!
 //! So a client whose history it takes has kept calls and results together, under identifiers and
 //! names that the vendor takes as well. It says nothing about what is not in this table.
 //! Anthropic's versions 2023-06-01 and 2026-10-21 are told apart by what they refuse; messages of
@@ -101,7 +106,8 @@
 //! left out before tool results.
 //!
 //! `GET …/models` lists two models; any other name works as well. It is in Anthropic's form for
-//! requests with `anthropic-version` or `x-api-key`, and so are errors about unknown paths. A
+//! requests with `anthropic-version` or `x-api-key`, in Gemini's for those with `x-goog-api-key`, and
+//! so are errors about unknown paths. A
 //! refused request takes no item from the fault script, and only a request that is otherwise in
 //! order counts against the rate limit.
 //!
@@ -124,17 +130,18 @@
 //! | `garbage-utf8` | one string in the stream is not UTF-8 |
 //! | `huge-line` | one line of the stream has 10 MB |
 //! | `error-200` | 200 with an error object as JSON |
-//! | `keepalive` | comments (OpenAI) or `ping` events (Anthropic) for ever, and no answer |
+//! | `keepalive` | comments (OpenAI, Gemini) or `ping` events (Anthropic) for ever, and no answer |
 //!
 //! Each wire says them in its own words:
 //!
-//! | | OpenAI chat | Anthropic messages |
-//! |---|---|---|
-//! | `429:quota` | `insufficient_quota` | `rate_limit_error` with the code `enforced_spend_limit_reached` |
-//! | `error@…` | `data: {"error": …}` | `event: error` |
-//! | its kinds | `server_error`, `rate_limit_exceeded`, `server_is_overloaded` | `api_error`, `rate_limit_error`, `overloaded_error` |
-//! | without a stream | 500, 429, 503 | 500, 429, 529 |
-//! | the answer's end | `finish_reason` and `[DONE]` | `message_delta` and `message_stop` |
+//! | | OpenAI chat | Anthropic messages | Gemini |
+//! |---|---|---|---|
+//! | `429:quota` | `insufficient_quota` | `rate_limit_error` with the code `enforced_spend_limit_reached` | `RESOURCE_EXHAUSTED` with a quota `…PerDay…` |
+//! | a hint | `retry-after`, `retry-after-ms` | the same | `RetryInfo` in the body |
+//! | `error@…` | `data: {"error": …}` | `event: error` | `data: {"error": …}` |
+//! | its kinds | `server_error`, `rate_limit_exceeded`, `server_is_overloaded` | `api_error`, `rate_limit_error`, `overloaded_error` | `INTERNAL`, `RESOURCE_EXHAUSTED`, `UNAVAILABLE` |
+//! | without a stream | 500, 429, 503 | 500, 429, 529 | 500, 429, 503 |
+//! | the answer's end | `finish_reason` and `[DONE]` | `message_delta` and `message_stop` | `finishReason` |
 //!
 //! Bedrock says them with its codes in `x-amzn-errortype`, in a stream as exceptions:
 //! `internalServerException`, `throttlingException`, `serviceUnavailableException` (without a stream
@@ -161,6 +168,7 @@ mod conversation;
 mod dialect;
 mod error;
 mod fault;
+mod gemini;
 mod headers;
 mod identifier;
 mod openai;
@@ -173,6 +181,7 @@ mod schema_arguments;
 mod seen_request;
 mod sent_body;
 mod server;
+mod signature;
 mod simulator;
 mod socket;
 mod text_pieces;

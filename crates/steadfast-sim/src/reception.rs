@@ -32,10 +32,11 @@ use crate::{
 const NAMED_LIMIT: u64 = 60;
 
 /// The headers in which clients send their keys.
-const KEY_HEADERS: [HeaderName; 3] = [
+const KEY_HEADERS: [HeaderName; 4] = [
     AUTHORIZATION,
     HeaderName::from_static("x-api-key"),
     HeaderName::from_static("x-amz-security-token"),
+    HeaderName::from_static("x-goog-api-key"),
 ];
 
 /// Answers for the model.
@@ -178,7 +179,7 @@ impl Reception {
         let json = serde_json::from_slice(body).ok();
         let is_json = json.is_some();
         let request =
-            ChatRequest::at_path(arrival.wire, wire::path(head), json.unwrap_or_default());
+            ChatRequest::for_wire(arrival.wire, json.unwrap_or_default()).at(wire::path(head));
         let caller = self.caller(arrival, request.model());
         let decision = self.replay(head, &caller).unwrap_or_else(|| {
             let answer = check(head, is_json, &request, &caller).map(|wanted| match wanted {

@@ -47,7 +47,15 @@ fn guess(answer: &Answer, request: &ChatRequest) -> Tokens {
         field.map_or(0, |asked| asked.to_string().len())
     };
     // What is said and offered, by the names of any wire.
-    let fields = ["system", "messages", "instructions", "input", "tools"];
+    let fields = [
+        "system",
+        "messages",
+        "instructions",
+        "input",
+        "systemInstruction",
+        "contents",
+        "tools",
+    ];
     Tokens {
         input: tokens(fields.into_iter().map(asked).sum()),
         cached: 0,

@@ -1,12 +1,12 @@
 //! The wires that the simulator speaks, and which of them a request is in.
 //!
-//! What a wire says is in its own folder (`openai/`, `anthropic/`, `bedrock/`), behind `dialect.rs`; a further
+//! What a wire says is in its own folder (`openai/`, `anthropic/`, `bedrock/`, `gemini/`), behind `dialect.rs`; a further
 //! wire is a variant here and a folder there.
 
 use http::request::Parts;
 
 use crate::dialect::{Dialect, Wanted};
-use crate::{anthropic, bedrock, openai, openai_responses};
+use crate::{anthropic, bedrock, gemini, openai, openai_responses};
 
 /// Names a wire: the HTTP interface of one vendor, which others may speak as well.
 ///
@@ -39,6 +39,8 @@ pub enum Wire {
     BedrockConverse,
     /// OpenAI responses: `POST …/v1/responses`.
     OpenAiResponses,
+    /// Gemini: `POST …/models/MODEL:generateContent` and `…:streamGenerateContent`.
+    Gemini,
 }
 
 impl Wire {
@@ -50,6 +52,7 @@ impl Wire {
             Self::AnthropicMessages,
             Self::BedrockConverse,
             Self::OpenAiResponses,
+            Self::Gemini,
         ]
     }
 
@@ -69,6 +72,7 @@ impl Wire {
             Self::AnthropicMessages => &anthropic::Messages,
             Self::BedrockConverse => &bedrock::Converse,
             Self::OpenAiResponses => &openai_responses::Responses,
+            Self::Gemini => &gemini::GenerateContent,
         }
     }
 }

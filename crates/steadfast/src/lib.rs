@@ -72,22 +72,35 @@
 //! | `openai` (default) | `OpenAiChat` and `OpenAiResponses`: OpenAI's two wires, and compatible servers |
 //! | `anthropic` | `Anthropic`: Anthropic messages and compatible servers |
 //! | `bedrock` | `Bedrock`: Amazon Bedrock, on the official SDK, which is large to compile |
+//! | `gemini` | `Gemini`: Gemini's generateContent and its stream |
 //!
 //! With any of them comes `Wire`: how an answer is classified, asked without a network.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub use steadfast_core::*;
 
-#[cfg(any(feature = "anthropic", feature = "bedrock", feature = "openai"))]
+#[cfg(any(
+    feature = "anthropic",
+    feature = "bedrock",
+    feature = "gemini",
+    feature = "openai"
+))]
 pub use steadfast_providers::Wire;
 #[cfg(feature = "anthropic")]
 pub use steadfast_providers::{Anthropic, AnthropicBuilder};
 #[cfg(feature = "bedrock")]
 pub use steadfast_providers::{Bedrock, BedrockBuilder};
+#[cfg(feature = "gemini")]
+pub use steadfast_providers::{Gemini, GeminiBuilder};
 #[cfg(feature = "openai")]
 pub use steadfast_providers::{OpenAiChat, OpenAiChatBuilder};
 #[cfg(feature = "openai")]
 pub use steadfast_providers::{OpenAiResponses, OpenAiResponsesBuilder};
+
+/// The page of a provider that is not in the default features.
+#[cfg(all(doctest, feature = "gemini"))]
+#[doc = include_str!("../../../docs/providers/gemini.md")]
+struct GeminiPage;
 
 /// The code of the README and of the pages below `docs` compiles and runs.
 #[cfg(all(doctest, feature = "openai"))]

@@ -59,7 +59,7 @@ fn wrong_models_are_refused_with_a_hint() -> TestResult {
             "openai-responses",
             "`--model openai-responses` names a provider and no model",
         ),
-        ("gemini:flash", "the provider `gemini` is not built yet"),
+        ("gemini", "`--model gemini` names a provider and no model"),
         ("ollama:qwen3", "the provider `ollama` is not built yet"),
         ("azure:gpt-5", "the provider `azure` is not built yet"),
         (
@@ -304,6 +304,45 @@ fn anthropic_is_refused_by_the_names_of_its_own() -> TestResult {
         let expected = "`--base-url` ends in the path of a call";
         check_refusal(&refused, ending, expected);
     }
+    Ok(())
+}
+
+#[test]
+fn gemini_is_refused_by_the_names_of_its_own() -> TestResult {
+    let to = ["run", "--model", "gemini:gemini-2.5-flash"];
+    let command = |arguments: &[&str]| {
+        let mut command = steadfast(&[&to, arguments, &["Hi"]].concat());
+        command.env("OPENAI_API_KEY", SECRET);
+        command
+    };
+
+    let refused = finish(&mut command(&[]))?;
+    check_refusal(&refused, "no key", "`GEMINI_API_KEY` is missing");
+
+    let refused = finish(command(&[]).env("GOOGLE_GEMINI_BASE_URL", "host?key=secret"))?;
+    let expected = "`GOOGLE_GEMINI_BASE_URL` is not a URL: `host…`";
+    check_refusal(&refused, "wrong variable", expected);
+
+    for ending in ["/v1beta", "/v1beta/models"] {
+        let refused = finish(&mut command(&["--base-url", &format!("http://h{ending}")]))?;
+        let expected = "`--base-url` ends in the path of a call";
+        check_refusal(&refused, ending, expected);
+    }
+
+    let odd = [
+        "run",
+        "--model",
+        "gemini:tunedModels/a",
+        "--base-url",
+        "http://h",
+        "Hi",
+    ];
+    let refused = finish(&mut steadfast(&odd))?;
+    check_refusal(
+        &refused,
+        "an odd name",
+        "`--model` has characters that no model's name has",
+    );
     Ok(())
 }
 

@@ -62,9 +62,37 @@ fn check(cases: &[Case<'_>]) -> TestResult {
 }
 
 #[test]
+fn geminis_answers_are_classified_by_their_details() -> TestResult {
+    let quota = r#"{"error":{"code":429,"status":"RESOURCE_EXHAUSTED","message":"","details":[{"violations":[{"quotaId":"RequestsPerDay"}]},{"retryDelay":"26s"}]}}"#;
+    let key = r#"[{"error":{"code":400,"status":"INVALID_ARGUMENT","message":"","details":[{"reason":"API_KEY_INVALID"}]}}]"#;
+    let cut = "data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"x\"}]}}]}\r\n\r\n";
+    check(&[
+        (
+            "gemini",
+            &["--status", "429"],
+            quota,
+            json!({"kind": "quota_exhausted", "retried": false, "terminal": true,
+                   "retry_after_ms": 26000}),
+        ),
+        (
+            "gemini",
+            &["--status", "400"],
+            key,
+            json!({"kind": "auth", "retried": false, "why": "error reason `API_KEY_INVALID`"}),
+        ),
+        (
+            "gemini",
+            &["--stream"],
+            cut,
+            json!({"kind": "truncated", "retried": true}),
+        ),
+    ])
+}
+
+#[test]
 fn statuses_alone_are_classified_for_every_wire() -> TestResult {
     let hinted = ["--status", "529", "--header", "retry-after: 7"];
-    for provider in ["openai", "anthropic", "openai-responses"] {
+    for provider in ["openai", "anthropic", "openai-responses", "gemini"] {
         check(&[
             (
                 provider,

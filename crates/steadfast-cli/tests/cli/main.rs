@@ -8,6 +8,7 @@ mod conversation;
 mod demonstration;
 mod ending;
 mod explain;
+mod gemini;
 mod openai_responses;
 mod process;
 mod sim;

@@ -16,7 +16,10 @@ pub(crate) type TestResult<T = ()> = Result<T, Box<dyn Error>>;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Variables that would change what the program does.
-const CLEARED: [&str; 21] = [
+const CLEARED: [&str; 24] = [
+    "GEMINI_API_KEY",
+    "GOOGLE_API_KEY",
+    "GOOGLE_GEMINI_BASE_URL",
     "OPENAI_API_KEY",
     "OPENAI_BASE_URL",
     "ANTHROPIC_API_KEY",

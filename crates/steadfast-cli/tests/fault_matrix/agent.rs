@@ -14,8 +14,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use steadfast::{
     AfterModelCallEvent, Agent, AgentBuilder, AgentEvent, Anthropic, ContentBlock, Conversation,
-    FailedAttempt, FunctionTool, Message, ModelError, ModelRetryStrategy, NoopRetryStrategy,
-    OpenAiChat, OpenAiResponses, RetryDecision, RetryStrategy, Role, RunErrorKind, ToolError,
+    FailedAttempt, FunctionTool, Gemini, Message, ModelError, ModelRetryStrategy,
+    NoopRetryStrategy, OpenAiChat, OpenAiResponses, RetryDecision, RetryStrategy, Role,
+    RunErrorKind, ToolError,
 };
 use steadfast_sim::{ChatRequest, Simulator, Wire};
 
@@ -88,7 +89,7 @@ pub(crate) async fn meet(cell: &Cell) -> TestResult<Met> {
     let runs = Arc::new(AtomicUsize::new(0));
     let builder = with_model(Agent::builder(), cell.wire, &simulator)?.tool(tool(&runs));
     let agent = with_strategy(builder, cell.strategy).build()?;
-    let promised = failure(&cell.fault).is_none_or(|failed| failed.status.is_some());
+    let promised = failure(&cell.fault, cell.wire).is_none_or(|failed| failed.status.is_some());
     let mut met = Met {
         tells_status: promised,
         ..Met::default()
@@ -136,6 +137,10 @@ fn with_model(
         }
         Wire::OpenAiResponses => {
             let model = OpenAiResponses::builder("any").base_url(base_url);
+            builder.model(model.api_key("any").no_proxy().build()?)
+        }
+        Wire::Gemini => {
+            let model = Gemini::builder("any").base_url(base_url);
             builder.model(model.api_key("any").no_proxy().build()?)
         }
         other => return Err(format!("no provider speaks {other:?} yet").into()),
@@ -250,7 +255,7 @@ impl Met {
             return self.wait;
         }
         let (turn, attempt) = self.attempt?;
-        let seen = failure(&cell.fault)?.seen.text(turn);
+        let seen = failure(&cell.fault, cell.wire)?.seen.text(turn);
         let silent = cell.strikes.meets(turn, attempt)
             && simulator.requests().len() >= self.begun
             && self.piece == seen;
@@ -368,6 +373,8 @@ impl Met {
                     let mark = if result.is_error { '!' } else { '=' };
                     format!(" [call {} {mark} {}]", self.call(&result.id), result.text())
                 }
+                // A signature, which nobody but the vendor reads.
+                ContentBlock::Opaque { .. } => String::new(),
                 other => format!(" {other:?}"),
             };
         }

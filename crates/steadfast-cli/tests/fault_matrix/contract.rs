@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use steadfast::{DecidedBy, ModelErrorKind as Kind, StopReason};
-use steadfast_sim::{Fault, Moment, RetryHint, StreamError};
+use steadfast_sim::{Fault, Moment, RetryHint, StreamError, Wire};
 
 use crate::{
     axes::{BEHIND_THE_END, Cell, Strategy},
@@ -16,6 +16,10 @@ use crate::{
 /// The default strategy, as the cells configure it.
 pub(crate) const MAX_ATTEMPTS: u32 = 3;
 pub(crate) const INITIAL_DELAY: Duration = Duration::from_millis(2);
+
+/// The longest wait that Gemini asks for where a limit of a minute is used up; what takes longer is a
+/// quota.
+const LONGEST_LIMIT: Duration = Duration::from_secs(300);
 
 /// The longest wait that a server may ask for, by default.
 const MAX_HINT: Duration = Duration::from_secs(600);
@@ -60,8 +64,9 @@ impl Seen {
 
 /// Says what a fault is to whoever made the call; none if the answer is complete all the same.
 ///
-/// The wire is not asked: each says it in its own words, and what they mean does not differ.
-pub(crate) fn failure(fault: &Fault) -> Option<Failed> {
+/// Each wire says it in its own words, and what they mean does not differ, but for one: Gemini has one
+/// code for limits and quotas.
+pub(crate) fn failure(fault: &Fault, wire: Wire) -> Option<Failed> {
     let (kind, seen) = kind_and_seen(fault)?;
     let hint = match *fault {
         Fault::Status {
@@ -69,6 +74,10 @@ pub(crate) fn failure(fault: &Fault) -> Option<Failed> {
             ..
         } if passes(kind) => Some(hint),
         _ => None,
+    };
+    let kind = match (wire, kind, hint) {
+        (Wire::Gemini, Kind::Throttled, Some(hint)) if hint > LONGEST_LIMIT => Kind::QuotaExhausted,
+        (_, kind, _) => kind,
     };
     Some(Failed {
         kind,
@@ -263,7 +272,7 @@ pub(crate) fn expected(cell: &Cell, said: impl Fn(u32, u32) -> Option<String>) -
             run.sheet.push(lines::attempt(turn, attempt));
             requests.push(history.len());
             let met = cell.strikes.meets(turn, attempt);
-            let failed = met.then(|| failure(&cell.fault)).flatten();
+            let failed = met.then(|| failure(&cell.fault, cell.wire)).flatten();
             let seen = failed.as_ref().map_or(Seen::AllText, |failed| failed.seen);
             let mut text = seen.text(turn);
             if failed.is_some()

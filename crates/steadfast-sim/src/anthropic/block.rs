@@ -3,10 +3,10 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::signature::signature;
 use crate::answer::Content;
 use crate::identifier::identifier;
 use crate::pieces::mix;
+use crate::signature::signature;
 use crate::{Answer, ChatRequest};
 
 /// One block.

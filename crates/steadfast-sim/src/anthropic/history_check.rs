@@ -10,9 +10,9 @@ use std::slice;
 
 use serde_json::Value;
 
-use super::signature::signature;
 use crate::conversation::{list, string};
 use crate::identifier::is_plain;
+use crate::signature::signature;
 
 /// The most characters that the name of a call may have.
 const LONGEST_NAME: usize = 200;

@@ -4,9 +4,9 @@
 use serde_json::{Value, json};
 
 use crate::answer::Content;
-use crate::anthropic::signature::signature;
 use crate::identifier::identifier;
 use crate::pieces::mix;
+use crate::signature::signature;
 use crate::tokens::Tokens;
 use crate::{Answer, ChatRequest};
 

@@ -4,9 +4,9 @@
 use serde_json::Value;
 
 use super::request_check::name_of_tool;
-use crate::anthropic::signature::signature;
 use crate::conversation::{list, string};
 use crate::identifier::is_plain;
+use crate::signature::signature;
 
 /// The longest identifier of a call.
 const LONGEST_IDENTIFIER: usize = 64;

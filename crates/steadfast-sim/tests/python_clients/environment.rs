@@ -11,14 +11,20 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// The versions of the clients.
-const CLIENTS: [&str; 3] = ["openai>=3,<4", "anthropic>=2,<3", "boto3>=1.43,<2"];
+const CLIENTS: [&str; 4] = [
+    "openai>=3,<4",
+    "anthropic>=2,<3",
+    "boto3>=1.43,<2",
+    "google-genai>=3,<4",
+];
 
 /// What tells that an environment has them.
-const HAS_CLIENTS: &str = "import openai, anthropic, boto3; \
+const HAS_CLIENTS: &str = "import openai, anthropic, boto3, google.genai; \
                            assert openai.__version__.startswith('3.'); \
-                           assert anthropic.__version__.startswith('2.')";
+                           assert anthropic.__version__.startswith('2.'); \
+                           assert google.genai.__version__.startswith('3.')";
 
-const ENVIRONMENT: &str = "python-openai-3-anthropic-2-boto3-1";
+const ENVIRONMENT: &str = "python-openai-3-anthropic-2-boto3-1-google-genai-3";
 
 const INSTALL: &str = "install python3 with its venv and pip (Debian: `apt-get install python3-venv \
                        python3-pip`), or set STEADFAST_SKIP_PYTHON=1 to skip this test";

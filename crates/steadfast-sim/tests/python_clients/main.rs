@@ -151,3 +151,24 @@ async fn bedrocks_client_works_unchanged() -> TestResult {
     )
     .await
 }
+
+#[tokio::test]
+async fn googles_client_for_gemini_works_unchanged() -> TestResult {
+    let faults = "ok*2, 429:retry-after=7, 429:quota, 503, 500, 504, error@text:overloaded";
+    let sim = Simulator::builder().faults(faults.parse()?).start().await?;
+
+    let answered = [200, 200];
+    let failed = [429, 429, 503, 500, 504];
+    let broken = [200];
+    let refused = [400, 400, 404];
+    let listed = [200];
+    let statuses = [&answered[..], &failed, &broken, &refused, &listed].concat();
+    check(
+        "gemini_client.py",
+        "GOOGLE_GEMINI",
+        Wire::Gemini,
+        sim,
+        &statuses,
+    )
+    .await
+}

@@ -278,10 +278,15 @@ async fn recorded_requests_are_not_refused() -> TestResult {
             path if path.ends_with("/chat/completions") => Wire::OpenAiChat,
             path if path.ends_with("/v1/messages") => Wire::AnthropicMessages,
             path if path.ends_with("/responses") => Wire::OpenAiResponses,
+            path if path.ends_with("enerateContent") => Wire::Gemini,
             _ => continue,
         };
         // The signatures under recorded thoughts are the vendor's, and so is what packs them.
-        let signs = ["\"signature\":", "\"encrypted_content\":"];
+        let signs = [
+            "\"signature\":",
+            "\"encrypted_content\":",
+            "\"thoughtSignature\":",
+        ];
         if signs
             .iter()
             .any(|sign| exchange.request_body().contains(sign))
@@ -294,6 +299,6 @@ async fn recorded_requests_are_not_refused() -> TestResult {
         assert_eq!(seen.status, 200, "{exchange:?}: {}", seen.text());
         asked.insert(wire);
     }
-    assert_eq!(asked.len(), 3);
+    assert_eq!(asked.len(), 4);
     Ok(())
 }

@@ -98,21 +98,31 @@ impl Seen {
 
     /// The text of a streamed answer, in any wire.
     pub(crate) fn words(&self) -> String {
-        self.said("content") + &self.all("/delta/text") + &self.deltas("response.output_text.delta")
+        self.said("content")
+            + &self.all("/delta/text")
+            + &self.deltas("response.output_text.delta")
+            + &self.all("/candidates/0/content/parts/0/text")
     }
 
     /// The arguments of the tool calls of a streamed answer, in any wire.
     pub(crate) fn arguments(&self) -> String {
+        // Gemini's come whole.
+        let whole = self.data();
+        let whole = whole
+            .iter()
+            .filter_map(|data| data.pointer("/candidates/0/content/parts/0/functionCall/args"));
         self.all("/choices/0/delta/tool_calls/0/function/arguments")
             + &self.all("/delta/partial_json")
             + &self.all("/delta/toolUse/input")
             + &self.deltas("response.function_call_arguments.delta")
+            + &whole.map(Value::to_string).collect::<String>()
     }
 
     pub(crate) fn finish_reason(&self) -> Option<String> {
         let reason = self.all("/choices/0/finish_reason")
             + &self.all("/delta/stop_reason")
-            + &self.all("/stopReason");
+            + &self.all("/stopReason")
+            + &self.all("/candidates/0/finishReason");
         let last = self.data().pop().unwrap_or_default();
         let response = last.get("response").unwrap_or(&Value::Null);
         let reason = reason + ended(response).unwrap_or_default();
@@ -126,16 +136,21 @@ impl Seen {
         last == "[DONE]"
             || ends.iter().any(|end| last.get("type") == Some(&json!(end)))
             || last.get("metrics").is_some()
+            || last.pointer("/candidates/0/finishReason").is_some()
     }
 
-    /// What kind of error it is: the type, and the code in OpenAI's wire.
+    /// What kind of error it is: the type, or Gemini's status; and the code, which Anthropic lacks.
     pub(crate) fn error(&self) -> (Value, Value) {
         let body = match self.data().pop() {
             Some(data) => data,
             None => self.json(),
         };
-        let field = |pointer| body.pointer(pointer).cloned().unwrap_or_default();
-        (field("/error/type"), field("/error/code"))
+        let field = |pointer| body.pointer(pointer).cloned();
+        let kind = field("/error/type").or_else(|| field("/error/status"));
+        (
+            kind.unwrap_or_default(),
+            field("/error/code").unwrap_or_default(),
+        )
     }
 }
 
@@ -197,6 +212,7 @@ pub(crate) fn prompt_on(wire: Wire, text: &str) -> Value {
             json!({"messages": [{"role": "user", "content": [{"text": text}]}]})
         }
         Wire::OpenAiResponses => json!({"model": "gpt-test", "input": text}),
+        Wire::Gemini => json!({"contents": [{"role": "user", "parts": [{"text": text}]}]}),
         _ => prompt(text),
     }
 }
@@ -228,6 +244,10 @@ pub(crate) fn weather_on(wire: Wire) -> Value {
         }
         Wire::OpenAiResponses => {
             json!({"type": "function", "name": "get_weather", "parameters": schema})
+        }
+        Wire::Gemini => {
+            let function = json!({"name": "get_weather", "parametersJsonSchema": schema});
+            json!({ "functionDeclarations": [function] })
         }
         _ => json!({
             "type": "function",
@@ -262,7 +282,7 @@ pub(crate) async fn ask_for(
             let url = format!("{}/model/amazon.test-v1%3A0/converse-stream", sim.url());
             see_for(patience, client.post(url).bearer_auth("key").json(body)).await
         }
-        Ok(client) => see_for(patience, request_on(wire, &client, sim).json(body)).await,
+        Ok(client) => see_for(patience, request_for(wire, &client, sim, body).json(body)).await,
         Err(error) => failed(&error),
     }
 }
@@ -279,6 +299,11 @@ pub(crate) async fn ask_in_vain(wire: Wire, fault: &str, sim: &Simulator, body: 
 
 /// A request as the vendor's client sends it, without its body.
 pub(crate) fn request_on(wire: Wire, client: &Client, sim: &Simulator) -> RequestBuilder {
+    request_for(wire, client, sim, &Value::Null)
+}
+
+/// The same for a body: with Gemini the path says whether it wants a stream.
+fn request_for(wire: Wire, client: &Client, sim: &Simulator, body: &Value) -> RequestBuilder {
     let base = sim.base_url_for(wire);
     match wire {
         Wire::AnthropicMessages => client
@@ -289,6 +314,15 @@ pub(crate) fn request_on(wire: Wire, client: &Client, sim: &Simulator) -> Reques
             .post(format!("{base}/model/amazon.test-v1%3A0/converse"))
             .bearer_auth("key"),
         Wire::OpenAiResponses => client.post(format!("{base}/responses")).bearer_auth("key"),
+        Wire::Gemini => {
+            let call = match body.get("stream") {
+                Some(_) => "streamGenerateContent?alt=sse",
+                None => "generateContent",
+            };
+            client
+                .post(format!("{base}/v1beta/models/gpt-test:{call}"))
+                .header("x-goog-api-key", "key")
+        }
         _ => client
             .post(format!("{base}/chat/completions"))
             .bearer_auth("key"),

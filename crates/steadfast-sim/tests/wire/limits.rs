@@ -7,9 +7,6 @@ use steadfast_sim::{HintStyle, RateLimit, Simulator, Wire};
 
 use crate::client::{Seen, TestResult, ask, ask_on, client, prompt, prompt_on, request_on};
 
-/// The wires that tell what is left of a limit; Bedrock's is tested by itself.
-const TELLING: [Wire; 2] = [Wire::OpenAiChat, Wire::AnthropicMessages];
-
 /// Names a header of the rate limit.
 fn header(wire: Wire, what: &str) -> String {
     match wire {
@@ -17,6 +14,9 @@ fn header(wire: Wire, what: &str) -> String {
         _ => format!("x-ratelimit-{what}-requests"),
     }
 }
+
+/// The wires whose vendors tell limits and waits in headers.
+const WIRES: [Wire; 2] = [Wire::OpenAiChat, Wire::AnthropicMessages];
 
 /// Asks a simulator until it refuses. The rate is so low that no token comes back meanwhile.
 async fn refused(wire: Wire, style: HintStyle) -> Result<Seen, steadfast_sim::Error> {
@@ -83,7 +83,7 @@ async fn integer_hint_is_whole_seconds_rounded_up() -> TestResult {
 
 #[tokio::test]
 async fn exact_hint_is_milliseconds() -> TestResult {
-    for wire in &TELLING {
+    for wire in &WIRES {
         let seen = refused(*wire, HintStyle::Exact).await?;
 
         let millis: u64 = seen.header("retry-after-ms").parse()?;
@@ -98,7 +98,7 @@ async fn exact_hint_is_milliseconds() -> TestResult {
 
 #[tokio::test]
 async fn without_hint_nothing_tells_when_to_come_back() -> TestResult {
-    for wire in &TELLING {
+    for wire in &WIRES {
         let seen = refused(*wire, HintStyle::None).await?;
 
         let reset = header(*wire, "reset");

@@ -5,6 +5,7 @@ mod bedrock;
 mod cassettes;
 mod client;
 mod faults;
+mod gemini;
 mod lifecycle;
 mod limits;
 mod messages;

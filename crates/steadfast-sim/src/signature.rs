@@ -1,4 +1,4 @@
-//! The signatures under thinking, by which the vendor knows its own words again.
+//! The signatures under thinking, by which vendors know their own words again.
 //!
 //! They protect nothing: everybody can compute them. They tell a thought that came from the
 //! simulator from one that was changed or made up, on every machine and after every restart.
