@@ -8,7 +8,7 @@
 //! Programs use these types through the crate `steadfast`.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // Without a provider there is nothing here.
-#![cfg(any(feature = "openai", feature = "anthropic"))]
+#![cfg(any(feature = "openai", feature = "anthropic", feature = "ollama"))]
 
 mod answer;
 mod answer_deltas;
@@ -17,8 +17,13 @@ mod call_identity;
 mod delta_stream;
 mod endpoint;
 mod error_wire;
+#[cfg_attr(
+    not(any(feature = "anthropic", feature = "openai")),
+    expect(dead_code, reason = "no wire that is built has streams of events")
+)]
 mod event_stream;
 mod finish;
+mod framing;
 mod http_client;
 mod request_body;
 mod retry_hint;
@@ -28,6 +33,10 @@ mod wire;
 
 #[cfg(feature = "anthropic")]
 mod anthropic;
+#[cfg(feature = "ollama")]
+mod line_stream;
+#[cfg(feature = "ollama")]
+mod ollama;
 #[cfg(feature = "openai")]
 mod openai_chat;
 #[cfg(feature = "openai")]
@@ -37,6 +46,8 @@ mod openai_responses;
 
 #[cfg(feature = "anthropic")]
 pub use anthropic::{Anthropic, AnthropicBuilder};
+#[cfg(feature = "ollama")]
+pub use ollama::{Ollama, OllamaBuilder};
 #[cfg(feature = "openai")]
 pub use openai_chat::{OpenAiChat, OpenAiChatBuilder};
 #[cfg(feature = "openai")]

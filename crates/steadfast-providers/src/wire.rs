@@ -35,6 +35,9 @@ pub enum Wire {
     /// Anthropic messages.
     #[cfg(feature = "anthropic")]
     Anthropic,
+    /// Ollama's own wire.
+    #[cfg(feature = "ollama")]
+    Ollama,
     /// OpenAI chat completions.
     #[cfg(feature = "openai")]
     OpenAiChat,
@@ -64,6 +67,8 @@ impl Wire {
             Self::Anthropic => {
                 read_answer::<crate::anthropic::StreamDecoder>(head, response).await?
             }
+            #[cfg(feature = "ollama")]
+            Self::Ollama => read_answer::<crate::ollama::StreamDecoder>(head, response).await?,
             #[cfg(feature = "openai")]
             Self::OpenAiChat => {
                 read_answer::<crate::openai_chat::StreamDecoder>(head, response).await?

@@ -7,6 +7,8 @@
 mod anthropic;
 #[path = "recordings/chat.rs"]
 mod chat;
+#[path = "recordings/ollama.rs"]
+mod ollama;
 #[path = "recordings/responses.rs"]
 mod responses;
 #[path = "recordings/wire.rs"]
@@ -37,6 +39,11 @@ async fn recorded_anthropic_answers_decode_whatever_the_chunk_boundaries() -> Te
 #[tokio::test]
 async fn recorded_responses_decode_whatever_the_chunk_boundaries() -> TestResult {
     check_wire(&responses::RESPONSES).await
+}
+
+#[tokio::test]
+async fn recorded_ollama_answers_decode_whatever_the_chunk_boundaries() -> TestResult {
+    check_wire(&ollama::OLLAMA).await
 }
 
 async fn check_wire(wire: &RecordedWire) -> TestResult {

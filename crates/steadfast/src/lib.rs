@@ -44,7 +44,7 @@
 //! | steer what happens next | [`HookProvider`], [`HookRegistry`], [`AfterModelCallEvent`] |
 //! | decide about retries | [`ModelRetryStrategy`], [`AwsRetryStrategy`], [`NoopRetryStrategy`], [`RetryStrategy`] |
 //! | see all that happens | [`Prompt::stream`], [`AgentEvent`], [`EventLoopThrottleEvent`] |
-//! | talk to a provider | `OpenAiChat`, `OpenAiResponses`, `Anthropic`, or your own [`Model`] |
+//! | talk to a provider | `OpenAiChat`, `OpenAiResponses`, `Anthropic`, `Ollama`, or your own [`Model`] |
 //! | stop in good order | [`Prompt::cancel_on`], [`AgentBuilder::deadline`] |
 //! | go on after a failure | [`RunError::into_run`], [`Agent::resume`] |
 //! | test without a network | [`testing`] |
@@ -71,16 +71,19 @@
 //! |---|---|
 //! | `openai` (default) | `OpenAiChat` and `OpenAiResponses`: OpenAI's two wires, and compatible servers |
 //! | `anthropic` | `Anthropic`: Anthropic messages and compatible servers |
+//! | `ollama` | `Ollama`: Ollama's own wire |
 //!
 //! With any of them comes `Wire`: how an answer is classified, asked without a network.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub use steadfast_core::*;
 
-#[cfg(any(feature = "anthropic", feature = "openai"))]
+#[cfg(any(feature = "anthropic", feature = "ollama", feature = "openai"))]
 pub use steadfast_providers::Wire;
 #[cfg(feature = "anthropic")]
 pub use steadfast_providers::{Anthropic, AnthropicBuilder};
+#[cfg(feature = "ollama")]
+pub use steadfast_providers::{Ollama, OllamaBuilder};
 #[cfg(feature = "openai")]
 pub use steadfast_providers::{OpenAiChat, OpenAiChatBuilder};
 #[cfg(feature = "openai")]
