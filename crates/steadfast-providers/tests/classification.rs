@@ -5,6 +5,8 @@
 mod anthropic;
 #[path = "classification/compatible.rs"]
 mod compatible;
+#[path = "classification/ollama.rs"]
+mod ollama;
 #[path = "classification/openai.rs"]
 mod openai;
 
@@ -12,7 +14,7 @@ use std::time::Duration;
 
 use http::Response;
 use steadfast_core::{ModelError, ModelErrorKind as Kind, StopReason};
-use steadfast_providers::Wire::{self, Anthropic, OpenAiChat, OpenAiResponses};
+use steadfast_providers::Wire::{self, Anthropic, Ollama, OpenAiChat, OpenAiResponses};
 
 type TestResult<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
@@ -49,6 +51,13 @@ const fn anthropic(status: u16, body: &'static str) -> Answered {
 const fn responses(status: u16, body: &'static str) -> Answered {
     Answered {
         wire: OpenAiResponses,
+        ..openai(status, body)
+    }
+}
+
+const fn ollama(status: u16, body: &'static str) -> Answered {
+    Answered {
+        wire: Ollama,
         ..openai(status, body)
     }
 }
@@ -124,7 +133,7 @@ async fn check(rows: &[Row]) -> TestResult {
 
 #[tokio::test]
 async fn rows_of_any_server_hold_for_every_wire() -> TestResult {
-    for answered in [openai, anthropic, responses] {
+    for answered in [openai, anthropic, responses, ollama] {
         check(&[
             (answered(425, ""), Kind::Server, None, "status 425"),
             (answered(408, ""), Kind::Timeout, None, "status 408"),
