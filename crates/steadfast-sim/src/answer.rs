@@ -69,7 +69,8 @@ impl Answer {
     /// Asks for a tool, with arguments as JSON.
     ///
     /// A [`Value::String`] is sent as it is, for arguments that are not JSON. Only an Anthropic
-    /// answer that is not a stream has no place for those; it gets them as a JSON string.
+    /// answer that is not a stream, and an Ollama answer, have no place for those; they get them as
+    /// a JSON string.
     pub fn tool_call(name: impl Into<String>, arguments: impl Into<Value>) -> Self {
         Self::empty().then_tool_call(name, arguments)
     }
@@ -140,12 +141,12 @@ impl Answer {
     /// In the words of either vendor: each wire says it in its own. A word that a wire has no
     /// other word for is sent as it is.
     ///
-    /// | OpenAI says | Anthropic says |
-    /// |---|---|
-    /// | `stop` | `end_turn`, or `stop_sequence` if that was the word |
-    /// | `tool_calls` | `tool_use` |
-    /// | `length` | `max_tokens`, or `model_context_window_exceeded` if that was the word |
-    /// | `content_filter` | `refusal` |
+    /// | OpenAI says | Anthropic says | Ollama says |
+    /// |---|---|---|
+    /// | `stop` | `end_turn`, or `stop_sequence` if that was the word | `stop` |
+    /// | `tool_calls` | `tool_use` | `stop` |
+    /// | `length` | `max_tokens`, or `model_context_window_exceeded` if that was the word | `length` |
+    /// | `content_filter` | `refusal` | `stop` |
     pub fn finish(mut self, reason: impl Into<String>) -> Self {
         self.finish = Some(reason.into());
         self

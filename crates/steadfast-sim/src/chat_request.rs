@@ -152,7 +152,7 @@ impl ChatRequest {
     /// Returns whether the answer is to be streamed.
     #[must_use]
     pub fn is_stream(&self) -> bool {
-        self.body.get("stream") == Some(&Value::Bool(true))
+        self.wire.dialect().is_stream(&self.body)
     }
 
     /// Returns whether a stream is to end with a chunk that says what it cost, which only OpenAI's

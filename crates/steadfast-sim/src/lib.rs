@@ -146,6 +146,7 @@ mod error;
 mod fault;
 mod headers;
 mod identifier;
+mod ollama;
 mod openai;
 mod openai_responses;
 mod pieces;

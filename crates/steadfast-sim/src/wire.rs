@@ -1,12 +1,12 @@
 //! The wires that the simulator speaks, and which of them a request is in.
 //!
-//! What a wire says is in its own folder (`openai/`, `anthropic/`), behind `dialect.rs`; a further
+//! What a wire says is in its own folder (`openai/`, `anthropic/`, `ollama/`), behind `dialect.rs`; a further
 //! wire is a variant here and a folder there.
 
 use http::request::Parts;
 
 use crate::dialect::{Dialect, Wanted};
-use crate::{anthropic, openai, openai_responses};
+use crate::{anthropic, ollama, openai, openai_responses};
 
 /// Names a wire: the HTTP interface of one vendor, which others may speak as well.
 ///
@@ -37,6 +37,8 @@ pub enum Wire {
     AnthropicMessages,
     /// OpenAI responses: `POST …/v1/responses`.
     OpenAiResponses,
+    /// Ollama's own: `POST …/api/chat`.
+    Ollama,
 }
 
 impl Wire {
@@ -47,6 +49,7 @@ impl Wire {
             Self::OpenAiChat,
             Self::AnthropicMessages,
             Self::OpenAiResponses,
+            Self::Ollama,
         ]
     }
 
@@ -57,6 +60,8 @@ impl Wire {
         wires()
             .find(|wire| wire.dialect().wanted(path) == Some(Wanted::Answer))
             .or_else(|| wires().find(|wire| wire.dialect().has_own_headers(&head.headers)))
+            // Of vendors that share a path, the first is as good as any.
+            .or_else(|| wires().find(|wire| wire.dialect().wanted(path).is_some()))
             .unwrap_or(Self::OpenAiChat)
     }
 
@@ -65,6 +70,7 @@ impl Wire {
             Self::OpenAiChat => &openai::Chat,
             Self::AnthropicMessages => &anthropic::Messages,
             Self::OpenAiResponses => &openai_responses::Responses,
+            Self::Ollama => &ollama::Ollama,
         }
     }
 }
@@ -99,6 +105,7 @@ mod tests {
         check("/v1/messages", None, Wire::AnthropicMessages);
         check("/anthropic/v1/messages/", None, Wire::AnthropicMessages);
         check("/v1/messages?beta=true", None, Wire::AnthropicMessages);
+        check("/ollama/api/chat", version, Wire::Ollama);
     }
 
     #[test]
@@ -109,5 +116,6 @@ mod tests {
             check(path, Some("x-api-key"), Wire::AnthropicMessages);
             check(path, Some("anthropic-version"), Wire::AnthropicMessages);
         }
+        check("/api/tags", None, Wire::Ollama);
     }
 }

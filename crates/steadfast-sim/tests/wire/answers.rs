@@ -225,28 +225,54 @@ async fn answerer_may_look_at_the_request() -> TestResult {
 #[tokio::test]
 async fn finish_reasons_are_said_in_each_wires_words() -> TestResult {
     let cases = [
-        ("stop", "stop", "end_turn", "completed"),
-        ("end_turn", "stop", "end_turn", "completed"),
-        ("tool_use", "tool_calls", "tool_use", "completed"),
-        ("tool_calls", "tool_calls", "tool_use", "completed"),
-        ("length", "length", "max_tokens", "max_output_tokens"),
-        ("max_tokens", "length", "max_tokens", "max_output_tokens"),
-        (
+        ["stop", "stop", "end_turn", "completed", "stop"],
+        ["end_turn", "stop", "end_turn", "completed", "stop"],
+        ["tool_use", "tool_calls", "tool_use", "completed", "stop"],
+        ["tool_calls", "tool_calls", "tool_use", "completed", "stop"],
+        [
+            "length",
+            "length",
+            "max_tokens",
+            "max_output_tokens",
+            "length",
+        ],
+        [
+            "max_tokens",
+            "length",
+            "max_tokens",
+            "max_output_tokens",
+            "length",
+        ],
+        [
             "content_filter",
             "content_filter",
             "refusal",
             "content_filter",
-        ),
-        ("refusal", "content_filter", "refusal", "content_filter"),
-        ("stop_sequence", "stop", "stop_sequence", "completed"),
-        ("pause_turn", "pause_turn", "pause_turn", "pause_turn"),
-        ("whatever", "whatever", "whatever", "whatever"),
+            "stop",
+        ],
+        [
+            "refusal",
+            "content_filter",
+            "refusal",
+            "content_filter",
+            "stop",
+        ],
+        [
+            "stop_sequence",
+            "stop",
+            "stop_sequence",
+            "completed",
+            "stop",
+        ],
+        ["pause_turn"; 5],
+        ["whatever"; 5],
     ];
-    for (word, openai, anthropic, responses) in cases {
+    for [word, openai, anthropic, responses, ollama] in cases {
         for (wire, expected) in [
             (Wire::OpenAiChat, openai),
             (Wire::AnthropicMessages, anthropic),
             (Wire::OpenAiResponses, responses),
+            (Wire::Ollama, ollama),
         ] {
             let sim = Simulator::builder()
                 .answer(move |_| Answer::text("x").finish(word))
@@ -258,6 +284,7 @@ async fn finish_reasons_are_said_in_each_wires_words() -> TestResult {
 
             let reason = whole.pointer("/choices/0/finish_reason");
             let reason = reason.or(whole.get("stop_reason"));
+            let reason = reason.or(whole.get("done_reason"));
             let reason = reason.and_then(Value::as_str).or(ended(&whole));
             assert_eq!(reason, Some(expected), "{word} on {wire:?}");
             assert_eq!(stream.finish_reason().as_deref(), Some(expected));

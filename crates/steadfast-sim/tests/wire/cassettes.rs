@@ -278,6 +278,7 @@ async fn recorded_requests_are_not_refused() -> TestResult {
             path if path.ends_with("/chat/completions") => Wire::OpenAiChat,
             path if path.ends_with("/v1/messages") => Wire::AnthropicMessages,
             path if path.ends_with("/responses") => Wire::OpenAiResponses,
+            path if path.ends_with("/api/chat") => Wire::Ollama,
             _ => continue,
         };
         // The signatures under recorded thoughts are the vendor's, and so is what packs them.
@@ -294,6 +295,6 @@ async fn recorded_requests_are_not_refused() -> TestResult {
         assert_eq!(seen.status, 200, "{exchange:?}: {}", seen.text());
         asked.insert(wire);
     }
-    assert_eq!(asked.len(), 3);
+    assert_eq!(asked.len(), 4);
     Ok(())
 }

@@ -16,6 +16,12 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Longer than a busy machine takes to read what was sent before.
 pub(crate) const IMPATIENCE: Duration = Duration::from_millis(300);
 
+/// What Ollama's wire says while there is nothing to say.
+pub(crate) const EMPTY_LINE: &str = concat!(
+    r#"{"model":"steadfast-sim","message":{"role":"assistant","content":""},"#,
+    r#""done":false}"#
+);
+
 pub(crate) type TestResult = Result<(), Box<dyn Error>>;
 
 /// What came back.
@@ -53,11 +59,16 @@ impl Seen {
             .unwrap_or_default()
     }
 
-    /// The `data` lines of a stream; those that are not JSON are strings.
+    /// The `data` lines of a stream, or all of one in lines; those that are not JSON are strings.
     pub(crate) fn data(&self) -> Vec<Value> {
+        let mark = match self.header("content-type") {
+            "application/x-ndjson" => "",
+            _ => "data: ",
+        };
         self.text()
             .lines()
-            .filter_map(|line| line.strip_prefix("data: "))
+            .filter_map(|line| line.strip_prefix(mark))
+            .filter(|data| !data.is_empty())
             .map(|data| serde_json::from_str(data).unwrap_or_else(|_| json!(data)))
             .collect()
     }
@@ -94,18 +105,29 @@ impl Seen {
 
     /// The text of a streamed answer, in any wire.
     pub(crate) fn words(&self) -> String {
-        self.said("content") + &self.all("/delta/text") + &self.deltas("response.output_text.delta")
+        self.said("content")
+            + &self.all("/delta/text")
+            + &self.deltas("response.output_text.delta")
+            + &self.all("/message/content")
     }
 
     /// The arguments of the tool calls of a streamed answer, in any wire.
     pub(crate) fn arguments(&self) -> String {
+        let data = self.data();
+        let objects = data
+            .iter()
+            .filter_map(|data| data.pointer("/message/tool_calls/0/function/arguments"));
+        let objects: String = objects.map(Value::to_string).collect();
         self.all("/choices/0/delta/tool_calls/0/function/arguments")
             + &self.all("/delta/partial_json")
             + &self.deltas("response.function_call_arguments.delta")
+            + &objects
     }
 
     pub(crate) fn finish_reason(&self) -> Option<String> {
-        let reason = self.all("/choices/0/finish_reason") + &self.all("/delta/stop_reason");
+        let reason = self.all("/choices/0/finish_reason")
+            + &self.all("/delta/stop_reason")
+            + &self.all("/done_reason");
         let last = self.data().pop().unwrap_or_default();
         let response = last.get("response").unwrap_or(&Value::Null);
         let reason = reason + ended(response).unwrap_or_default();
@@ -116,7 +138,9 @@ impl Seen {
     pub(crate) fn is_done(&self) -> bool {
         let last = self.data().pop().unwrap_or_default();
         let ends = ["message_stop", "response.completed", "response.incomplete"];
-        last == "[DONE]" || ends.iter().any(|end| last.get("type") == Some(&json!(end)))
+        last == "[DONE]"
+            || ends.iter().any(|end| last.get("type") == Some(&json!(end)))
+            || last.get("done") == Some(&json!(true))
     }
 
     /// What kind of error it is: the type, and the code in OpenAI's wire.
@@ -149,6 +173,7 @@ pub(crate) fn prompt_on(wire: Wire, text: &str) -> Value {
     match wire {
         Wire::AnthropicMessages => with(prompt(text), "max_tokens", json!(1000)),
         Wire::OpenAiResponses => json!({"model": "gpt-test", "input": text}),
+        Wire::Ollama => with(prompt(text), "stream", json!(false)),
         _ => prompt(text),
     }
 }
@@ -227,6 +252,7 @@ pub(crate) fn request_on(wire: Wire, client: &Client, sim: &Simulator) -> Reques
             .header("x-api-key", "key")
             .header("anthropic-version", "2023-06-01"),
         Wire::OpenAiResponses => client.post(format!("{base}/responses")).bearer_auth("key"),
+        Wire::Ollama => client.post(format!("{base}/api/chat")),
         _ => client
             .post(format!("{base}/chat/completions"))
             .bearer_auth("key"),
@@ -263,7 +289,8 @@ async fn see_for([for_head, for_piece]: [Duration; 2], request: RequestBuilder) 
         }
         // An endless answer is as good as none.
         let pings = "event: ping\ndata: {\"type\":\"ping\"}\n\n".repeat(2);
-        let endless = [": keep-alive\n\n: keep-alive\n\n", "\n\n", &pings];
+        let empty = format!("{EMPTY_LINE}\n").repeat(2);
+        let endless = [": keep-alive\n\n: keep-alive\n\n", "\n\n", &pings, &empty];
         if endless
             .iter()
             .any(|start| seen.bytes.starts_with(start.as_bytes()))

@@ -1,10 +1,12 @@
 //! What each fault looks like from the other end of the connection.
 
 use serde_json::{Value, json};
-use steadfast_sim::Wire::{AnthropicMessages, OpenAiChat, OpenAiResponses};
+use steadfast_sim::Wire::{AnthropicMessages, Ollama, OpenAiChat, OpenAiResponses};
 use steadfast_sim::{Answer, Simulator, Wire};
 
-use crate::client::{End, Seen, TestResult, ask_in_vain, ask_on, prompt_on, streamed, weather_on};
+use crate::client::{
+    EMPTY_LINE, End, Seen, TestResult, ask_in_vain, ask_on, prompt_on, streamed, weather_on,
+};
 
 /// What `answer` says to a prompt, up to its first piece.
 const FIRST_WORDS: &str = "one two";
@@ -151,7 +153,7 @@ async fn hints_are_sent_as_written() -> TestResult {
 
             assert_eq!(seen.header("retry-after"), seconds, "{fault}");
             assert_eq!(seen.header("retry-after-ms"), millis, "{fault}");
-            if *wire != AnthropicMessages {
+            if !matches!(*wire, AnthropicMessages | Ollama) {
                 assert!(seen.text().contains(sentence), "{}", seen.text());
             }
         }
@@ -354,12 +356,20 @@ async fn error_objects_are_statuses_without_a_stream() -> TestResult {
         (AnthropicMessages, "error@text", 500),
         (AnthropicMessages, "error@text:rate_limit", 429),
         (AnthropicMessages, "error@start:overloaded", 529),
+        (Ollama, "error@text", 500),
+        (Ollama, "error@text:rate_limit", 429),
+        (Ollama, "error@start:overloaded", 503),
     ];
     for (wire, fault, status) in cases {
         let seen = meet(wire, fault, &prompt_on(wire, "Hi")).await?;
 
         assert_eq!(seen.status, status, "{wire:?} {fault}");
-        assert!(seen.json()["error"].is_object());
+        let error = &seen.json()["error"];
+        assert!(if wire == Ollama {
+            error.is_string()
+        } else {
+            error.is_object()
+        });
     }
     Ok(())
 }
@@ -382,9 +392,10 @@ async fn stream_without_end_ends_in_order() -> TestResult {
 #[tokio::test]
 async fn successes_that_are_none() -> TestResult {
     for (wire, kind) in [
-        (OpenAiChat, "server_error"),
-        (AnthropicMessages, "api_error"),
-        (OpenAiResponses, "server_error"),
+        (OpenAiChat, json!("server_error")),
+        (AnthropicMessages, json!("api_error")),
+        (OpenAiResponses, json!("server_error")),
+        (Ollama, Value::Null),
     ] {
         for body in [prompt_on(wire, "Hi"), streamed(prompt_on(wire, "Hi"))] {
             let empty = meet(wire, "empty", &body).await?;
@@ -401,10 +412,11 @@ async fn successes_that_are_none() -> TestResult {
             );
             assert!(page.text().starts_with("<!DOCTYPE html>"));
             assert_eq!(
-                (error.status, error.header("content-type")),
-                (200, "application/json")
+                (error.status, error.header("content-type").get(..16)),
+                (200, Some("application/json"))
             );
             assert_eq!(error.error().0, kind);
+            assert!(!error.json()["error"].is_null());
         }
     }
     Ok(())
@@ -430,6 +442,7 @@ async fn garbage_is_inside_a_json_string() -> TestResult {
         (OpenAiChat, "content", "content"),
         (AnthropicMessages, "text", "text"),
         (OpenAiResponses, "text", "delta"),
+        (Ollama, "content", "content"),
     ] {
         let prompt = prompt_on(wire, "Hi");
         for (body, field) in [(prompt.clone(), whole), (streamed(prompt), piece)] {
@@ -463,10 +476,12 @@ async fn huge_line_has_ten_megabytes() -> TestResult {
 async fn keep_alives_go_on_without_data() -> TestResult {
     let ping = "event: ping\ndata: {\"type\":\"ping\"}\n\n";
     let comment = ": keep-alive\n\n";
+    let empty = format!("{EMPTY_LINE}\n");
     for (wire, start) in [
         (OpenAiChat, comment),
         (AnthropicMessages, ping),
         (OpenAiResponses, comment),
+        (Ollama, &empty),
     ] {
         let stream = meet_streaming(wire, "keepalive").await?;
         let whole = meet(wire, "keepalive", &prompt_on(wire, "Hi")).await?;

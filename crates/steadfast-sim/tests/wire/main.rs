@@ -7,5 +7,6 @@ mod faults;
 mod lifecycle;
 mod limits;
 mod messages;
+mod ollama;
 mod refusals;
 mod responses;
