@@ -59,7 +59,8 @@ pub enum Fault {
         hint: RetryHint,
     },
     /// `429:quota`: the status of a rate limit with the body of an exhausted budget
-    /// (`insufficient_quota`; for Anthropic the code `enforced_spend_limit_reached`).
+    /// (`insufficient_quota`; for Anthropic the code `enforced_spend_limit_reached`, for Ollama the
+    /// sentence about a usage limit).
     Quota,
     /// `reset`, `reset@…`: a TCP reset.
     Reset(Moment),
@@ -68,7 +69,7 @@ pub enum Fault {
     /// `cut`, `cut@…`: the connection is closed in good order, but the body is not ended.
     Cut(Moment),
     /// `no-end`, `no-end@…`: the body ends in good order, but the answer in it does not: no
-    /// `finish_reason` and `[DONE]`, no `message_delta` and `message_stop`.
+    /// `finish_reason` and `[DONE]`, no `message_delta` and `message_stop`, no line that is `done`.
     NoEnd(Moment),
     /// `error@text`, `error@start:overloaded`: an error in the stream, and then its end.
     /// An answer that is not a stream gets the matching status instead.
@@ -85,8 +86,8 @@ pub enum Fault {
     HugeLine,
     /// `error-200`: status 200 and an error object as JSON, also if a stream was asked for.
     Error200,
-    /// `keepalive`: status 200, then `: keep-alive` comments or `ping` events for ever, as the
-    /// vendor would send them while the model thinks, and no answer.
+    /// `keepalive`: status 200, then `: keep-alive` comments, `ping` events or empty pieces for
+    /// ever, as the vendor would send them while the model thinks, and no answer.
     KeepAlive,
 }
 

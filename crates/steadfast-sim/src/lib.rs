@@ -1,9 +1,9 @@
 //! A model provider on your own machine: it throttles like the real one, and it fails on demand.
 //!
-//! [`Simulator`] is a local HTTP server that speaks three [`Wire`]s on one port, streaming and
-//! not: OpenAI chat completions, OpenAI responses and Anthropic messages. Point any client of theirs at it, with any key:
-//! OpenAI's at [`Simulator::base_url`], Anthropic's at [`Simulator::url`]. There it meets what real
-//! providers do to their clients:
+//! [`Simulator`] is a local HTTP server that speaks four [`Wire`]s on one port, streaming and not:
+//! OpenAI chat completions, OpenAI responses, Anthropic messages and Ollama's own. Point any client
+//! of theirs at it, with any key: OpenAI's at [`Simulator::base_url`], Anthropic's and Ollama's at
+//! [`Simulator::url`]. There it meets what real providers do to their clients:
 //!
 //! - **It answers.** Without being told what: it calls the first tool that it is offered, repeats
 //!   the tool's result, or quotes the prompt. Or what you tell it:
@@ -72,6 +72,11 @@
 //! | 405 | the wrong method | the same |
 //! | 413 | bodies over 64 MB | bodies over 32 MB |
 //!
+//! Ollama asks for no key and refuses no history. It answers 400 where a value is of another type
+//! than its server reads (arguments that are no object, a property's schema that is none, images
+//! that are not base64), 404 on paths but `/api/chat` and `/api/tags` and for the same models, 405,
+//! and 413 for bodies over 64 MB. A request without messages loads the model and says nothing.
+//!
 //! Servers that are compatible with a vendor have its paths elsewhere, and so has the simulator:
 //! behind any words with a version in them for OpenAI (`/openai/v1/…`, `/api/paas/v4/…`), behind any
 //! words for Anthropic (`/anthropic/v1/…`). The path of a wrong base URL, such as
@@ -90,7 +95,7 @@
 //! answer thought comes back unchanged or is refused, and with `thinking` enabled it may not be
 //! left out before tool results.
 //!
-//! `GET …/models` lists two models; any other name works as well. It is in Anthropic's form for
+//! `GET …/models`, and Ollama's `GET …/api/tags`, list two models; any other name works as well. It is in Anthropic's form for
 //! requests with `anthropic-version` or `x-api-key`, and so are errors about unknown paths. A
 //! refused request takes no item from the fault script, and only a request that is otherwise in
 //! order counts against the rate limit.
@@ -114,17 +119,17 @@
 //! | `garbage-utf8` | one string in the stream is not UTF-8 |
 //! | `huge-line` | one line of the stream has 10 MB |
 //! | `error-200` | 200 with an error object as JSON |
-//! | `keepalive` | comments (OpenAI) or `ping` events (Anthropic) for ever, and no answer |
+//! | `keepalive` | comments (OpenAI), `ping` events (Anthropic) or empty pieces (Ollama) for ever, and no answer |
 //!
 //! Each wire says them in its own words:
 //!
-//! | | OpenAI chat | Anthropic messages |
-//! |---|---|---|
-//! | `429:quota` | `insufficient_quota` | `rate_limit_error` with the code `enforced_spend_limit_reached` |
-//! | `error@…` | `data: {"error": …}` | `event: error` |
-//! | its kinds | `server_error`, `rate_limit_exceeded`, `server_is_overloaded` | `api_error`, `rate_limit_error`, `overloaded_error` |
-//! | without a stream | 500, 429, 503 | 500, 429, 529 |
-//! | the answer's end | `finish_reason` and `[DONE]` | `message_delta` and `message_stop` |
+//! | | OpenAI chat | Anthropic messages | Ollama |
+//! |---|---|---|---|
+//! | `429:quota` | `insufficient_quota` | `rate_limit_error` with the code `enforced_spend_limit_reached` | the sentence about a usage limit |
+//! | `error@…` | `data: {"error": …}` | `event: error` | the line `{"error": "…"}` |
+//! | its kinds | `server_error`, `rate_limit_exceeded`, `server_is_overloaded` | `api_error`, `rate_limit_error`, `overloaded_error` | a sentence; ollama.com's `StatusCode` 429 and 503 |
+//! | without a stream | 500, 429, 503 | 500, 429, 529 | 500, 429, 503 |
+//! | the answer's end | `finish_reason` and `[DONE]` | `message_delta` and `message_stop` | the line with `"done": true` |
 //!
 //! OpenAI's responses have the words of its chat wire, behind `event: error` in a stream; their end is
 //! `response.completed`.
