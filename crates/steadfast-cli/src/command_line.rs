@@ -73,8 +73,8 @@ pub(crate) struct RunOptions {
     )]
     pub(crate) model: Option<String>,
 
-    /// Where a compatible server is, such as `http://127.0.0.1:8080/v1`; for Anthropic's wire without
-    /// `/v1`
+    /// Where a compatible server is, such as `http://127.0.0.1:8080/v1`; for Anthropic's wire and
+    /// Ollama's without `/v1`
     #[arg(long, value_name = "URL", help_heading = "Model")]
     pub(crate) base_url: Option<String>,
 
@@ -147,10 +147,11 @@ pub(crate) enum EventFormat {
 /// Serves a simulated model provider that throttles and fails on demand.
 #[derive(Debug, Args)]
 #[command(after_help = format!("\
-It speaks OpenAI chat completions and Anthropic messages on one port, and any
-key will do. The first line on standard output is its address: Anthropic's
-clients take it as it is, OpenAI's with `/v1` behind it. Every request is a line
-on standard error. Limit, faults and recorded traffic are shared by all wires.
+It speaks OpenAI chat completions and responses, Anthropic messages and Ollama's
+own wire on one port, and any key will do. The first line on standard output is
+its address: Anthropic's and Ollama's clients take it as it is, OpenAI's with
+`/v1` behind it. Every request is a line on standard error. Limit, faults and
+recorded traffic are shared by all wires.
 
 Faults, one per request; `503*3` three times, `503*` for ever:
   ok  429  503:retry-after=2  429:quota  reset  hang  cut@text  no-end  empty

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use steadfast::{Anthropic, ConfigError, Model, OpenAiChat, OpenAiResponses, Wire};
+use steadfast::{Anthropic, ConfigError, Model, Ollama, OpenAiChat, OpenAiResponses, Wire};
 
 /// A provider that is built.
 #[derive(Debug)]
@@ -25,14 +25,25 @@ pub(crate) struct Provider {
 /// Builds a model by its name and a base URL.
 type Build = fn(&str, Option<&str>) -> Result<Box<dyn Model>, ConfigError>;
 
-/// Describes a provider: its name, its type, its wire, what its variables begin with, a model.
+/// Describes a provider: its name, its type, its wire, what its variables begin with, a model, and
+/// how the variable of its address ends where it is not `_BASE_URL`.
 macro_rules! provider {
     ($name:literal, $provider:ident, $wire:ident, $variables:literal, $example_model:literal) => {
+        provider!(
+            $name,
+            $provider,
+            $wire,
+            $variables,
+            $example_model,
+            "_BASE_URL"
+        )
+    };
+    ($name:literal, $provider:ident, $wire:ident, $variables:literal, $example_model:literal, $address:literal) => {
         Provider {
             name: $name,
             wire: Wire::$wire,
             key_variable: concat!($variables, "_API_KEY"),
-            base_url_variable: concat!($variables, "_BASE_URL"),
+            base_url_variable: concat!($variables, $address),
             example_model: $example_model,
             build: |model, base_url| {
                 let mut builder = $provider::builder(model);
@@ -46,7 +57,7 @@ macro_rules! provider {
 }
 
 /// The providers that work now.
-pub(crate) static PROVIDERS: [Provider; 3] = [
+pub(crate) static PROVIDERS: [Provider; 4] = [
     provider!("openai", OpenAiChat, OpenAiChat, "OPENAI", "gpt-5"),
     provider!(
         "anthropic",
@@ -62,15 +73,15 @@ pub(crate) static PROVIDERS: [Provider; 3] = [
         "OPENAI",
         "gpt-5"
     ),
+    provider!("ollama", Ollama, Ollama, "OLLAMA", "qwen3:4b", "_HOST"),
 ];
 
 /// Providers that are known and not built yet, with the base URL under which they speak the wire of
 /// `openai` themselves, where they do.
-const NOT_BUILT_YET: [(&str, Option<&str>); 12] = [
+const NOT_BUILT_YET: [(&str, Option<&str>); 11] = [
     ("bedrock", None),
     ("gemini", None),
     ("azure", None),
-    ("ollama", Some("http://127.0.0.1:11434/v1")),
     ("openrouter", Some("https://openrouter.ai/api/v1")),
     ("groq", Some("https://api.groq.com/openai/v1")),
     ("mistral", Some("https://api.mistral.ai/v1")),

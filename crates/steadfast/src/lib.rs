@@ -89,6 +89,13 @@ pub use steadfast_providers::{OpenAiChat, OpenAiChatBuilder};
 #[cfg(feature = "openai")]
 pub use steadfast_providers::{OpenAiResponses, OpenAiResponsesBuilder};
 
+/// The code of the page of a provider, compiled with its feature.
+#[cfg(all(doctest, feature = "ollama"))]
+mod ollama_page {
+    #[doc = include_str!(concat!("../../../", "docs/providers/ollama.md"))]
+    struct Ollama;
+}
+
 /// The code of the README and of the pages below `docs` compiles and runs.
 #[cfg(all(doctest, feature = "openai"))]
 mod pages {

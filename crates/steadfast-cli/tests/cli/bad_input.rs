@@ -61,7 +61,7 @@ fn wrong_models_are_refused_with_a_hint() -> TestResult {
         ),
         ("bedrock:nova", "the provider `bedrock` is not built yet"),
         ("gemini:flash", "the provider `gemini` is not built yet"),
-        ("ollama:qwen3", "the provider `ollama` is not built yet"),
+        ("ollama", "`--model ollama` names a provider and no model"),
         ("azure:gpt-5", "the provider `azure` is not built yet"),
         (
             "openrouter:a/b",

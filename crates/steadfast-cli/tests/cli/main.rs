@@ -7,6 +7,7 @@ mod conversation;
 mod demonstration;
 mod ending;
 mod explain;
+mod ollama;
 mod openai_responses;
 mod process;
 mod sim;

@@ -16,12 +16,14 @@ pub(crate) type TestResult<T = ()> = Result<T, Box<dyn Error>>;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Variables that would change what the program does.
-const CLEARED: [&str; 21] = [
+const CLEARED: [&str; 23] = [
     "OPENAI_API_KEY",
     "OPENAI_BASE_URL",
     "ANTHROPIC_API_KEY",
     "ANTHROPIC_BASE_URL",
     "AWS_MAX_ATTEMPTS",
+    "OLLAMA_API_KEY",
+    "OLLAMA_HOST",
     "HTTP_PROXY",
     "HTTPS_PROXY",
     "ALL_PROXY",

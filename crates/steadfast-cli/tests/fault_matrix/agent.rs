@@ -15,7 +15,8 @@ use serde::Deserialize;
 use steadfast::{
     AfterModelCallEvent, Agent, AgentBuilder, AgentEvent, Anthropic, ContentBlock, Conversation,
     FailedAttempt, FunctionTool, Message, ModelError, ModelRetryStrategy, NoopRetryStrategy,
-    OpenAiChat, OpenAiResponses, RetryDecision, RetryStrategy, Role, RunErrorKind, ToolError,
+    Ollama, OpenAiChat, OpenAiResponses, RetryDecision, RetryStrategy, Role, RunErrorKind,
+    ToolError,
 };
 use steadfast_sim::{ChatRequest, Simulator, Wire};
 
@@ -129,6 +130,10 @@ fn with_model(
         Wire::OpenAiResponses => {
             let model = OpenAiResponses::builder("any").base_url(base_url);
             builder.model(model.api_key("any").no_proxy().build()?)
+        }
+        Wire::Ollama => {
+            let model = Ollama::builder("any").base_url(base_url);
+            builder.model(model.no_proxy().build()?)
         }
         other => return Err(format!("no provider speaks {other:?} yet").into()),
     })

@@ -87,7 +87,7 @@ fn every_fault_of_the_simulator_has_its_cells() -> TestResult {
 #[test]
 fn every_cell_comes_to_what_the_contract_says() -> TestResult {
     let cells = axes::cells(Wire::all(), &Strategy::ALL, &Strikes::ALL)?;
-    assert_eq!(cells.len(), axes::faults()?.len() * 3 * 5 * 4);
+    assert_eq!(cells.len(), axes::faults()?.len() * 4 * 5 * 4);
     assert!(axes::faults()?.len() >= 70, "the axes were made shorter");
     let machine = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
     let runtime = Runtime::new()?;
@@ -108,7 +108,7 @@ fn program_comes_to_what_the_contract_says() -> TestResult {
     let strategies = [Strategy::Default, Strategy::None];
     let wires = program::wires();
     let cells = axes::cells(&wires, &strategies, &Strikes::ALL)?;
-    assert_eq!(cells.len(), axes::faults()?.len() * 3 * 2 * 4);
+    assert_eq!(cells.len(), axes::faults()?.len() * 4 * 2 * 4);
     let machine = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
     let runtime = Runtime::new()?;
 

@@ -33,6 +33,7 @@ const PROVIDERS: &[(Wire, &str, &str)] = &[
         "openai-responses:any",
         "OPENAI_API_KEY",
     ),
+    (Wire::Ollama, "ollama:any", "OLLAMA_API_KEY"),
 ];
 
 /// How long a run may take in cells of silence. The program has no flag for a model's silence, and
