@@ -121,3 +121,34 @@ impl OllamaBuilder {
         self.0.build(&OLLAMA).map(Ollama)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Ollama;
+
+    #[test]
+    fn server_on_this_machine_wants_no_key() {
+        for address in ["127.0.0.1", "http://127.0.0.1:11434", "0.0.0.0"] {
+            assert!(Ollama::builder("m").base_url(address).build().is_ok());
+        }
+    }
+
+    #[test]
+    fn addresses_that_cannot_work_are_refused_by_name() {
+        for address in [
+            "ftp://h",
+            "http://",
+            "me:secret@h",
+            "h:port",
+            "h/api",
+            "h/api/chat",
+        ] {
+            let refused = Ollama::builder("m").base_url(address).build();
+            let error = refused
+                .err()
+                .unwrap_or_else(|| panic!("{address} was taken"));
+            assert_eq!(error.field(), "base_url", "{address}");
+            assert!(!error.to_string().contains("secret"));
+        }
+    }
+}
