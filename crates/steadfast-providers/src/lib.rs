@@ -17,10 +17,6 @@ mod call_identity;
 mod delta_stream;
 mod endpoint;
 mod error_wire;
-#[cfg_attr(
-    not(any(feature = "anthropic", feature = "openai")),
-    expect(dead_code, reason = "no wire that is built has streams of events")
-)]
 mod event_stream;
 mod finish;
 mod framing;

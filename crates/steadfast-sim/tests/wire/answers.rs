@@ -319,3 +319,20 @@ async fn cached_tokens_are_counted_where_the_vendor_counts_them() -> TestResult 
     assert_eq!(anthropic["usage"]["output_tokens"], 5);
     Ok(())
 }
+
+#[tokio::test]
+async fn star_lasts_for_ever() -> TestResult {
+    let sim = Simulator::builder()
+        .faults("ok, 503*".parse()?)
+        .start()
+        .await?;
+    let mut statuses = Vec::new();
+
+    for _ in 0..5 {
+        let seen = ask(&sim, &prompt("Hi")).await;
+        statuses.push(seen.status);
+    }
+
+    assert_eq!(statuses, [200, 503, 503, 503, 503]);
+    Ok(())
+}

@@ -492,20 +492,3 @@ async fn keep_alives_go_on_without_data() -> TestResult {
     }
     Ok(())
 }
-
-#[tokio::test]
-async fn star_lasts_for_ever() -> TestResult {
-    let sim = Simulator::builder()
-        .faults("ok, 503*".parse()?)
-        .start()
-        .await?;
-    let mut statuses = Vec::new();
-
-    for _ in 0..5 {
-        let seen = ask_on(OpenAiChat, &sim, &prompt_on(OpenAiChat, "Hi")).await;
-        statuses.push(seen.status);
-    }
-
-    assert_eq!(statuses, [200, 503, 503, 503, 503]);
-    Ok(())
-}
