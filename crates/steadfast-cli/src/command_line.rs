@@ -74,7 +74,7 @@ pub(crate) struct RunOptions {
     pub(crate) model: Option<String>,
 
     /// Where a compatible server is, such as `http://127.0.0.1:8080/v1`; for the wires of
-    /// Anthropic and Gemini without `/v1`
+    /// Anthropic, Gemini and Ollama without `/v1`
     #[arg(long, value_name = "URL", help_heading = "Model")]
     pub(crate) base_url: Option<String>,
 
@@ -147,11 +147,11 @@ pub(crate) enum EventFormat {
 /// Serves a simulated model provider that throttles and fails on demand.
 #[derive(Debug, Args)]
 #[command(after_help = format!("\
-It speaks OpenAI chat completions, Anthropic messages and Gemini on one port,
-and any key will do. The first line on standard output is its address: the
-clients of Anthropic and Gemini take it as it is, OpenAI's with `/v1` behind it.
-Every request is a line on standard error. Limit, faults and recorded traffic
-are shared by all wires.
+It speaks the wires of OpenAI (chat completions and responses), Anthropic, Gemini,
+Amazon Bedrock and Ollama on one port, and any key will do. The first line on
+standard output is its address: OpenAI's clients take it with `/v1` behind it, all
+others as it is. Every request is a line on standard error. Limit, faults and
+recorded traffic are shared by all wires.
 
 Faults, one per request; `503*3` three times, `503*` for ever:
   ok  429  503:retry-after=2  429:quota  reset  hang  cut@text  no-end  empty

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use steadfast::{Anthropic, ConfigError, Gemini, Model, OpenAiChat, OpenAiResponses, Wire};
+use steadfast::{Anthropic, ConfigError, Gemini, Model, Ollama, OpenAiChat, OpenAiResponses, Wire};
 
 /// A provider that is built.
 #[derive(Debug)]
@@ -120,6 +120,13 @@ pub(crate) static PROVIDERS: &[Provider] = &[
         ),
         "gemini-2.5-flash"
     ),
+    provider!(
+        "ollama",
+        Ollama,
+        Ollama,
+        ("OLLAMA_API_KEY", None, "OLLAMA_HOST"),
+        "qwen3:4b"
+    ),
 ];
 
 /// Providers that this program was built without.
@@ -130,9 +137,8 @@ const LEFT_OUT: &[&str] = &[];
 
 /// Providers that are known and not built yet, with the base URL under which they speak the wire of
 /// `openai` themselves, where they do.
-const NOT_BUILT_YET: [(&str, Option<&str>); 10] = [
+const NOT_BUILT_YET: [(&str, Option<&str>); 9] = [
     ("azure", None),
-    ("ollama", Some("http://127.0.0.1:11434/v1")),
     ("openrouter", Some("https://openrouter.ai/api/v1")),
     ("groq", Some("https://api.groq.com/openai/v1")),
     ("mistral", Some("https://api.mistral.ai/v1")),

@@ -80,7 +80,7 @@ fn announce(simulator: &Simulator, output: &mut Output) {
     let line = StyledLine::marked(Mark::Noted)
         .dim("base URL for OpenAI clients: ")
         .plain(&simulator.base_url())
-        .dim(", for Anthropic's and Gemini's: ")
+        .dim(", for all others: ")
         .plain(&simulator.url())
         .dim(", any key; Ctrl-C ends it");
     output.status.line(&line);

@@ -16,14 +16,18 @@ use crate::{
     answer_deltas::AnswerDeltas,
     delta_stream::DeltaStream,
     error_wire::{self, ErrorObject, Verdict},
+    framing::Framing,
     http_client::{Head, body_stream, read_body, read_error_body},
 };
 
 /// The mark that may stand before a text in UTF-8.
 pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
-/// Decodes one answer of a wire whose streams are server-sent events.
+/// Decodes one answer of a wire.
 pub(crate) trait AnswerDecoder: Default + Send + Unpin + 'static {
+    /// How the wire's streams are cut into events.
+    type Framing: Framing;
+
     /// Decodes one event of a stream. Returns whether it was the last.
     fn take_event(&mut self, data: &[u8], deltas: &mut AnswerDeltas) -> Result<bool, ModelError>;
 
@@ -70,9 +74,10 @@ pub(crate) async fn read_answer<D: AnswerDecoder>(
         return Err(head.locate(ModelError::new(ModelErrorKind::Protocol, message)));
     }
     let media_type = head.media_type();
-    if media_type.ends_with("json") {
+    // Lines of JSON are a stream, and called `application/x-ndjson`.
+    if media_type.ends_with("json") && !media_type.ends_with("ndjson") {
         let body = read_body(body_stream(response)).await?;
-        if is_event_stream(&body) {
+        if D::Framing::is_in(without_mark(&body)) {
             let body = Whole(Some(Bytes::from(body)));
             return Ok(ModelStream::new(DeltaStream::<_, D>::new(body, head)));
         }
@@ -85,14 +90,6 @@ pub(crate) async fn read_answer<D: AnswerDecoder>(
     }
     let deltas = DeltaStream::<_, D>::new(body_stream(response), head);
     Ok(ModelStream::new(deltas))
-}
-
-/// Returns whether a body that says it is JSON is a stream of events, as some gateways send it.
-fn is_event_stream(body: &[u8]) -> bool {
-    let body = without_mark(body).trim_ascii_start();
-    [&b"data:"[..], b"event:", b"id:", b"retry:", b":"]
-        .iter()
-        .any(|field| body.starts_with(field))
 }
 
 /// A body that has come.

@@ -14,7 +14,7 @@ use tokio::time::{Sleep, sleep};
 use crate::{
     answer::{AnswerDecoder, BYTE_ORDER_MARK, decode_whole},
     answer_deltas::AnswerDeltas,
-    event_stream::{EventStream, EventTooLong},
+    framing::{EventTooLong, Form, Framing},
     http_client::Head,
 };
 
@@ -29,9 +29,9 @@ const REST_TIMEOUT: Duration = Duration::from_secs(1);
 const MAX_UNFRAMED_BYTES: usize = 8 * 1024 * 1024;
 
 /// The deltas of a body.
-pub(crate) struct DeltaStream<B, D> {
+pub(crate) struct DeltaStream<B, D: AnswerDecoder> {
     body: B,
-    events: EventStream,
+    events: D::Framing,
     decoder: D,
     deltas: AnswerDeltas,
     /// How much of a byte order mark is behind, or all of it where none came.
@@ -42,7 +42,7 @@ pub(crate) struct DeltaStream<B, D> {
 
 /// What is done with bytes that arrive.
 enum Phase {
-    /// They begin: nothing but white space has come.
+    /// They begin: what they are is not known yet.
     Beginning,
     /// They are events.
     Events,
@@ -59,7 +59,7 @@ impl<B, D: AnswerDecoder> DeltaStream<B, D> {
     pub(crate) fn new(body: B, head: Head) -> Self {
         Self {
             body,
-            events: EventStream::default(),
+            events: D::Framing::default(),
             decoder: D::default(),
             deltas: AnswerDeltas::new(head),
             mark: 0,
@@ -80,11 +80,10 @@ impl<B, D: AnswerDecoder> DeltaStream<B, D> {
             bytes = rest;
         }
         if matches!(self.phase, Phase::Beginning) {
-            // No line of an event stream begins with a bracket.
-            match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
+            match self.events.tell(bytes) {
                 None => {}
-                Some(b'{' | b'[') => self.phase = Phase::Unframed(Vec::new()),
-                Some(_) => self.phase = Phase::Events,
+                Some(Form::Whole) => self.phase = Phase::Unframed(self.events.take_rest()),
+                Some(Form::Stream) => self.phase = Phase::Events,
             }
         }
         match &mut self.phase {
@@ -137,6 +136,13 @@ impl<B, D: AnswerDecoder> DeltaStream<B, D> {
 
     /// Takes the end of the body.
     fn end(&mut self) {
+        if matches!(self.phase, Phase::Beginning | Phase::Events) {
+            let rest = self.events.take_rest();
+            if D::Framing::ends_with(&rest) {
+                let taken = self.decoder.take_event(&rest, &mut self.deltas);
+                self.failure = taken.err();
+            }
+        }
         match &self.phase {
             Phase::Unframed(body) => {
                 let head = self.deltas.head().clone();
@@ -146,7 +152,9 @@ impl<B, D: AnswerDecoder> DeltaStream<B, D> {
                 }
             }
             // Said here, where status and identity of the answer are known.
-            Phase::Beginning | Phase::Events if !self.deltas.is_complete() => {
+            Phase::Beginning | Phase::Events
+                if self.failure.is_none() && !self.deltas.is_complete() =>
+            {
                 let message = "the stream ended without its end marker";
                 let error = ModelError::new(ModelErrorKind::Truncated, message);
                 self.failure = Some(self.deltas.head().locate(error));
@@ -210,5 +218,5 @@ where
     }
 }
 
-#[cfg(all(test, feature = "openai"))]
+#[cfg(all(test, feature = "ollama", feature = "openai"))]
 mod tests;

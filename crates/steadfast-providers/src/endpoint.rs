@@ -123,7 +123,8 @@ impl EndpointBuilder {
                 .any(|key| name.eq_ignore_ascii_case(key))
         };
         let has_key = api_key.is_some() || self.http.headers.iter().any(names_key);
-        if !has_key && base_url.host() == own.host() {
+        // A vendor whose own address is this machine wants no key there.
+        if !has_key && own.is_https() && base_url.host() == own.host() {
             return Err(ConfigError::new("api_key", "is missing").with_hint(format!(
                 "set the environment variable `{}`, or call `.api_key(..)`",
                 vendor.key_variable

@@ -4,13 +4,7 @@ use std::ops::Range;
 
 use memchr::memchr2;
 
-/// The longest event that is accepted, in bytes. The longest that providers of text send are some
-/// hundred kilobytes.
-const MAX_EVENT_BYTES: usize = 8 * 1024 * 1024;
-
-/// An event is longer than is accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct EventTooLong;
+use crate::framing::{EventTooLong, Form, Framing, MAX_EVENT_BYTES};
 
 /// Cuts bytes into events and hands out the data of each. Comments and other fields are passed
 /// over. An event of one line, which is every event of the providers, is not copied.
@@ -37,9 +31,17 @@ enum Data {
     Joined(Vec<u8>),
 }
 
-impl EventStream {
-    /// Adds bytes. What was handed out is forgotten first.
-    pub(crate) fn push(&mut self, bytes: &[u8]) {
+impl Framing for EventStream {
+    /// No line of an event stream begins with a bracket.
+    fn tell(&mut self, bytes: &[u8]) -> Option<Form> {
+        let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace())?;
+        Some(match first {
+            b'{' | b'[' => Form::Whole,
+            _ => Form::Stream,
+        })
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
         let keep = match &self.data {
             Data::Line(range) => range.start,
             _ => self.line,
@@ -53,8 +55,7 @@ impl EventStream {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// Returns the data of the next complete event; none if more bytes are needed.
-    pub(crate) fn next_event(&mut self) -> Result<Option<&[u8]>, EventTooLong> {
+    fn next_event(&mut self) -> Result<Option<&[u8]>, EventTooLong> {
         while let Some(line) = self.next_line() {
             if !line.is_empty() {
                 self.take_field(line);
@@ -87,6 +88,24 @@ impl EventStream {
         Ok(None)
     }
 
+    fn take_rest(&mut self) -> Vec<u8> {
+        std::mem::take(self).buffer
+    }
+
+    /// An event whose end has not come is dropped.
+    fn ends_with(_: &[u8]) -> bool {
+        false
+    }
+
+    fn is_in(body: &[u8]) -> bool {
+        let body = body.trim_ascii_start();
+        [&b"data:"[..], b"event:", b"id:", b"retry:", b":"]
+            .iter()
+            .any(|field| body.starts_with(field))
+    }
+}
+
+impl EventStream {
     fn next_line(&mut self) -> Option<Range<usize>> {
         if self.after_return && self.buffer.get(self.line) == Some(&b'\n') {
             self.line += 1;

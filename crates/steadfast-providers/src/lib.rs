@@ -12,10 +12,16 @@
     feature = "openai",
     feature = "anthropic",
     feature = "bedrock",
-    feature = "gemini"
+    feature = "gemini",
+    feature = "ollama"
 ))]
 #![cfg_attr(
-    not(any(feature = "openai", feature = "anthropic", feature = "gemini")),
+    not(any(
+        feature = "openai",
+        feature = "anthropic",
+        feature = "gemini",
+        feature = "ollama"
+    )),
     expect(
         dead_code,
         unused_imports,
@@ -33,6 +39,7 @@ mod endpoint;
 mod error_wire;
 mod event_stream;
 mod finish;
+mod framing;
 mod http_client;
 mod request_body;
 mod retry_hint;
@@ -46,6 +53,10 @@ mod anthropic;
 mod bedrock;
 #[cfg(feature = "gemini")]
 mod gemini;
+#[cfg(feature = "ollama")]
+mod line_stream;
+#[cfg(feature = "ollama")]
+mod ollama;
 #[cfg(feature = "openai")]
 mod openai_chat;
 #[cfg(feature = "openai")]
@@ -59,6 +70,8 @@ pub use anthropic::{Anthropic, AnthropicBuilder};
 pub use bedrock::{Bedrock, BedrockBuilder};
 #[cfg(feature = "gemini")]
 pub use gemini::{Gemini, GeminiBuilder};
+#[cfg(feature = "ollama")]
+pub use ollama::{Ollama, OllamaBuilder};
 #[cfg(feature = "openai")]
 pub use openai_chat::{OpenAiChat, OpenAiChatBuilder};
 #[cfg(feature = "openai")]

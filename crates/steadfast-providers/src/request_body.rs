@@ -68,6 +68,17 @@ pub(crate) fn data_url(media_type: &str, data: &str) -> String {
     format!("data:{media_type};base64,{data}")
 }
 
+/// Wraps arguments that are no object, for wires that take nothing else. No arguments are an empty
+/// one.
+#[cfg(any(feature = "anthropic", feature = "ollama"))]
+pub(crate) fn as_object(input: Value) -> Map<String, Value> {
+    match input {
+        Value::Object(object) => object,
+        Value::Null => Map::new(),
+        other => Map::from_iter([("input".to_owned(), other)]),
+    }
+}
+
 /// Says that a wire cannot carry something.
 pub(crate) fn unsupported_by(wire: &str, what: &str) -> ModelError {
     let message = format!("the {wire} wire does not take {what}");

@@ -12,11 +12,12 @@ use serde_json::value::RawValue;
 #[derive(Deserialize)]
 pub(crate) struct Text<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
 
-/// Arguments of a call on OpenAI's wires: JSON in a string; some servers send the object itself.
-#[cfg(feature = "openai")]
+/// Arguments of a call: on OpenAI's wires JSON in a string, on Ollama's the object itself; some
+/// servers send the other.
+#[cfg(any(feature = "ollama", feature = "openai"))]
 pub(crate) struct Arguments<'a>(pub(crate) Cow<'a, str>);
 
-#[cfg(feature = "openai")]
+#[cfg(any(feature = "ollama", feature = "openai"))]
 impl<'de: 'a, 'a> Deserialize<'de> for Arguments<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = <&RawValue>::deserialize(deserializer)?.get();

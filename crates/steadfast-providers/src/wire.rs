@@ -38,6 +38,9 @@ pub enum Wire {
     /// Gemini's `generateContent` and its stream.
     #[cfg(feature = "gemini")]
     Gemini,
+    /// Ollama's own wire.
+    #[cfg(feature = "ollama")]
+    Ollama,
     /// OpenAI chat completions.
     #[cfg(feature = "openai")]
     OpenAiChat,
@@ -67,6 +70,8 @@ impl Wire {
             Self::Bedrock => crate::bedrock::Bedrock::read(answer).await?,
             #[cfg(feature = "gemini")]
             Self::Gemini => read::<crate::gemini::StreamDecoder>(answer).await?,
+            #[cfg(feature = "ollama")]
+            Self::Ollama => read::<crate::ollama::StreamDecoder>(answer).await?,
             #[cfg(feature = "openai")]
             Self::OpenAiChat => read::<crate::openai_chat::StreamDecoder>(answer).await?,
             #[cfg(feature = "openai")]

@@ -13,6 +13,8 @@ mod bedrock_stream;
 mod compatible;
 #[path = "classification/gemini.rs"]
 mod gemini;
+#[path = "classification/ollama.rs"]
+mod ollama;
 #[path = "classification/openai.rs"]
 mod openai;
 
@@ -20,7 +22,7 @@ use std::time::Duration;
 
 use http::Response;
 use steadfast_core::{ModelError, ModelErrorKind as Kind, StopReason};
-use steadfast_providers::Wire::{self, Anthropic, Gemini, OpenAiChat, OpenAiResponses};
+use steadfast_providers::Wire::{self, Anthropic, Gemini, Ollama, OpenAiChat, OpenAiResponses};
 
 type TestResult<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
@@ -64,6 +66,13 @@ const fn responses(status: u16, body: &'static str) -> Answered {
 const fn gemini(status: u16, body: &'static str) -> Answered {
     Answered {
         wire: Gemini,
+        ..openai(status, body)
+    }
+}
+
+const fn ollama(status: u16, body: &'static str) -> Answered {
+    Answered {
+        wire: Ollama,
         ..openai(status, body)
     }
 }
@@ -139,7 +148,7 @@ async fn check(rows: &[Row]) -> TestResult {
 
 #[tokio::test]
 async fn rows_of_any_server_hold_for_every_wire() -> TestResult {
-    for answered in [openai, anthropic, responses, gemini] {
+    for answered in [openai, anthropic, responses, gemini, ollama] {
         check(&[
             (answered(425, ""), Kind::Server, None, "status 425"),
             (answered(408, ""), Kind::Timeout, None, "status 408"),

@@ -12,6 +12,8 @@ mod bedrock;
 mod chat;
 #[path = "recordings/gemini.rs"]
 mod gemini;
+#[path = "recordings/ollama.rs"]
+mod ollama;
 #[path = "recordings/responses.rs"]
 mod responses;
 #[path = "recordings/wire.rs"]
@@ -54,6 +56,11 @@ async fn recorded_responses_decode_whatever_the_chunk_boundaries() -> TestResult
 #[tokio::test]
 async fn recorded_gemini_answers_decode_whatever_the_chunk_boundaries() -> TestResult {
     check_wire(&gemini::GEMINI).await
+}
+
+#[tokio::test]
+async fn recorded_ollama_answers_decode_whatever_the_chunk_boundaries() -> TestResult {
+    check_wire(&ollama::OLLAMA).await
 }
 
 async fn check_wire(wire: &RecordedWire) -> TestResult {

@@ -69,8 +69,9 @@ impl Answer {
     /// Asks for a tool, with arguments as JSON.
     ///
     /// A [`Value::String`] is sent as it is, for arguments that are not JSON. Only an Anthropic
-    /// answer that is not a stream has no place for those; it gets them as a JSON string. Gemini has
-    /// none at all: its answer ends with `MALFORMED_FUNCTION_CALL`, and without the call.
+    /// answer that is not a stream, and an Ollama answer, have no place for those; they get them as
+    /// a JSON string. Gemini has none at all: its answer ends with `MALFORMED_FUNCTION_CALL`, and
+    /// without the call.
     pub fn tool_call(name: impl Into<String>, arguments: impl Into<Value>) -> Self {
         Self::empty().then_tool_call(name, arguments)
     }
@@ -142,12 +143,12 @@ impl Answer {
     /// In the words of OpenAI or Anthropic: each wire says it in its own. A word that a wire has no
     /// other word for is sent as it is.
     ///
-    /// | OpenAI says | Anthropic says | Gemini says |
-    /// |---|---|---|
-    /// | `stop` | `end_turn`, or `stop_sequence` if that was the word | `STOP` |
-    /// | `tool_calls` | `tool_use` | `STOP` |
-    /// | `length` | `max_tokens`, or `model_context_window_exceeded` if that was the word | `MAX_TOKENS` |
-    /// | `content_filter` | `refusal` | `SAFETY` |
+    /// | OpenAI says | Anthropic says | Gemini says | Ollama says |
+    /// |---|---|---|---|
+    /// | `stop` | `end_turn`, or `stop_sequence` if that was the word | `STOP` | `stop` |
+    /// | `tool_calls` | `tool_use` | `STOP` | `stop` |
+    /// | `length` | `max_tokens`, or `model_context_window_exceeded` if that was the word | `MAX_TOKENS` | `length` |
+    /// | `content_filter` | `refusal` | `SAFETY` | `stop` |
     pub fn finish(mut self, reason: impl Into<String>) -> Self {
         self.finish = Some(reason.into());
         self

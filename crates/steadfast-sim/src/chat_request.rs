@@ -173,7 +173,7 @@ impl ChatRequest {
     pub fn is_stream(&self) -> bool {
         match &self.by_path {
             Some(said) => said.is_stream,
-            None => self.body.get("stream") == Some(&Value::Bool(true)),
+            None => self.wire.dialect().is_stream(&self.body),
         }
     }
 

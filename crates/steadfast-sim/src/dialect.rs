@@ -43,6 +43,11 @@ pub(crate) trait Dialect: Sync {
     /// Returns the largest body that is read, in bytes.
     fn largest_body(&self) -> usize;
 
+    /// Says whether a request wants its answer as a stream.
+    fn is_stream(&self, body: &Value) -> bool {
+        body.get("stream") == Some(&Value::Bool(true))
+    }
+
     /// Refuses what the vendor refuses before it looks at limits. The body is JSON.
     fn check(
         &self,

@@ -60,7 +60,7 @@ pub enum Fault {
     },
     /// `429:quota`: the status of a rate limit with the body of an exhausted budget
     /// (`insufficient_quota`; for Anthropic the code `enforced_spend_limit_reached`, for Gemini a
-    /// quota of a day).
+    /// quota of a day, for Ollama the sentence about a usage limit).
     Quota,
     /// `reset`, `reset@…`: a TCP reset.
     Reset(Moment),
@@ -69,7 +69,8 @@ pub enum Fault {
     /// `cut`, `cut@…`: the connection is closed in good order, but the body is not ended.
     Cut(Moment),
     /// `no-end`, `no-end@…`: the body ends in good order, but the answer in it does not: no
-    /// `finish_reason` and `[DONE]`, no `message_delta` and `message_stop`, no `finishReason`.
+    /// `finish_reason` and `[DONE]`, no `message_delta` and `message_stop`, no `finishReason`, no line
+    /// that is `done`.
     NoEnd(Moment),
     /// `error@text`, `error@start:overloaded`: an error in the stream, and then its end.
     /// An answer that is not a stream gets the matching status instead.
@@ -86,8 +87,8 @@ pub enum Fault {
     HugeLine,
     /// `error-200`: status 200 and an error object as JSON, also if a stream was asked for.
     Error200,
-    /// `keepalive`: status 200, then `: keep-alive` comments or `ping` events for ever, as the
-    /// vendor would send them while the model thinks, and no answer.
+    /// `keepalive`: status 200, then `: keep-alive` comments, `ping` events or empty pieces for
+    /// ever, as the vendor would send them while the model thinks, and no answer.
     KeepAlive,
 }
 

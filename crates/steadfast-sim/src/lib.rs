@@ -1,8 +1,9 @@
 //! A model provider on your own machine: it throttles like the real one, and it fails on demand.
 //!
 //! [`Simulator`] is a local HTTP server that speaks several [`Wire`]s on one port, streaming and not:
-//! OpenAI chat completions and responses, Anthropic messages, Amazon Bedrock's Converse and Gemini.
-//! Point any client of theirs at it, with any key: OpenAI's at [`Simulator::base_url`], the others' at
+//! OpenAI chat completions and responses, Anthropic messages, Amazon Bedrock's Converse, Gemini and
+//! Ollama's own. Point any client of theirs at it, with any key: OpenAI's at
+//! [`Simulator::base_url`], the others' at
 //! [`Simulator::url`]. There it meets what real providers do to their clients:
 //!
 //! - **It answers.** Without being told what: it calls the first tool that it is offered, repeats
@@ -72,6 +73,11 @@
 //! | 405 | the wrong method | the same |
 //! | 413 | bodies over 64 MB | bodies over 32 MB |
 //!
+//! Ollama asks for no key and refuses no history. It answers 400 where a value is of another type
+//! than its server reads (arguments that are no object, a property's schema that is none, images
+//! that are not base64), 404 on paths but `/api/chat` and `/api/tags` and for the same models, 405,
+//! and 413 for bodies over 64 MB. A request without messages loads the model and says nothing.
+//!
 //! Servers that are compatible with a vendor have its paths elsewhere, and so has the simulator:
 //! behind any words with a version in them for OpenAI (`/openai/v1/…`, `/api/paas/v4/…`), behind any
 //! words for Anthropic (`/anthropic/v1/…`). The path of a wrong base URL, such as
@@ -105,9 +111,9 @@
 //! answer thought comes back unchanged or is refused, and with `thinking` enabled it may not be
 //! left out before tool results.
 //!
-//! `GET …/models` lists two models; any other name works as well. It is in Anthropic's form for
-//! requests with `anthropic-version` or `x-api-key`, in Gemini's for those with `x-goog-api-key`, and
-//! so are errors about unknown paths. A
+//! `GET …/models`, and Ollama's `GET …/api/tags`, list two models; any other name works as well. It
+//! is in Anthropic's form for requests with `anthropic-version` or `x-api-key`, in Gemini's for those
+//! with `x-goog-api-key`, and so are errors about unknown paths. A
 //! refused request takes no item from the fault script, and only a request that is otherwise in
 //! order counts against the rate limit.
 //!
@@ -130,18 +136,18 @@
 //! | `garbage-utf8` | one string in the stream is not UTF-8 |
 //! | `huge-line` | one line of the stream has 10 MB |
 //! | `error-200` | 200 with an error object as JSON |
-//! | `keepalive` | comments (OpenAI, Gemini) or `ping` events (Anthropic) for ever, and no answer |
+//! | `keepalive` | comments (OpenAI, Gemini), `ping` events (Anthropic) or empty pieces (Ollama) for ever, and no answer |
 //!
 //! Each wire says them in its own words:
 //!
-//! | | OpenAI chat | Anthropic messages | Gemini |
-//! |---|---|---|---|
-//! | `429:quota` | `insufficient_quota` | `rate_limit_error` with the code `enforced_spend_limit_reached` | `RESOURCE_EXHAUSTED` with a quota `…PerDay…` |
-//! | a hint | `retry-after`, `retry-after-ms` | the same | `RetryInfo` in the body |
-//! | `error@…` | `data: {"error": …}` | `event: error` | `data: {"error": …}` |
-//! | its kinds | `server_error`, `rate_limit_exceeded`, `server_is_overloaded` | `api_error`, `rate_limit_error`, `overloaded_error` | `INTERNAL`, `RESOURCE_EXHAUSTED`, `UNAVAILABLE` |
-//! | without a stream | 500, 429, 503 | 500, 429, 529 | 500, 429, 503 |
-//! | the answer's end | `finish_reason` and `[DONE]` | `message_delta` and `message_stop` | `finishReason` |
+//! | | OpenAI chat | Anthropic messages | Gemini | Ollama |
+//! |---|---|---|---|---|
+//! | `429:quota` | `insufficient_quota` | `rate_limit_error` with the code `enforced_spend_limit_reached` | `RESOURCE_EXHAUSTED` with a quota `…PerDay…` | the sentence about a usage limit |
+//! | a hint | `retry-after`, `retry-after-ms` | the same | `RetryInfo` in the body | as OpenAI |
+//! | `error@…` | `data: {"error": …}` | `event: error` | `data: {"error": …}` | the line `{"error": "…"}` |
+//! | its kinds | `server_error`, `rate_limit_exceeded`, `server_is_overloaded` | `api_error`, `rate_limit_error`, `overloaded_error` | `INTERNAL`, `RESOURCE_EXHAUSTED`, `UNAVAILABLE` | a sentence; ollama.com's `StatusCode` 429 and 503 |
+//! | without a stream | 500, 429, 503 | 500, 429, 529 | 500, 429, 503 | 500, 429, 503 |
+//! | the answer's end | `finish_reason` and `[DONE]` | `message_delta` and `message_stop` | `finishReason` | the line with `"done": true` |
 //!
 //! Bedrock says them with its codes in `x-amzn-errortype`, in a stream as exceptions:
 //! `internalServerException`, `throttlingException`, `serviceUnavailableException` (without a stream
@@ -171,6 +177,7 @@ mod fault;
 mod gemini;
 mod headers;
 mod identifier;
+mod ollama;
 mod openai;
 mod openai_responses;
 mod pieces;

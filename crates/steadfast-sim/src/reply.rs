@@ -27,7 +27,7 @@ pub(crate) struct Draft {
 /// How the client is told where the body ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Framing {
-    /// Chunked encoding: server-sent data, sent as it comes.
+    /// Chunked encoding: server-sent data or lines, sent as they come.
     Stream,
     /// A `content-length` of so many bytes.
     Whole(usize),
@@ -93,6 +93,14 @@ impl Draft {
             ending: Ending::Finish,
             silent: false,
         }
+    }
+
+    /// Makes an answer that is streamed as lines of JSON.
+    pub(crate) fn lines(chunks: Vec<Chunk>) -> Self {
+        let mut draft = Self::stream(chunks);
+        let content_type = HeaderValue::from_static("application/x-ndjson");
+        draft.headers.insert(CONTENT_TYPE, content_type);
+        draft
     }
 
     /// Makes an answer that never comes: the request meets its ending at once.

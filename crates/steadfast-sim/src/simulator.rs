@@ -67,7 +67,7 @@ impl Simulator {
 
     /// Returns the address of the server without a path, `http://127.0.0.1:PORT`.
     ///
-    /// This is what an Anthropic client takes as base URL.
+    /// This is what a client of Anthropic's or Ollama's takes as base URL.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
@@ -82,7 +82,7 @@ impl Simulator {
     }
 
     /// Returns what the vendor's own client takes as base URL: with `/v1` for OpenAI, without a
-    /// path for Anthropic and Bedrock.
+    /// path for the others.
     #[must_use]
     pub fn base_url_for(&self, wire: Wire) -> String {
         format!("{}{}", self.url(), wire.dialect().base_path())

@@ -1,12 +1,12 @@
 //! The wires that the simulator speaks, and which of them a request is in.
 //!
-//! What a wire says is in its own folder (`openai/`, `anthropic/`, `bedrock/`, `gemini/`), behind `dialect.rs`; a further
+//! What a wire says is in its own folder, as in `openai/` or `ollama/`, behind `dialect.rs`; a further
 //! wire is a variant here and a folder there.
 
 use http::request::Parts;
 
 use crate::dialect::{Dialect, Wanted};
-use crate::{anthropic, bedrock, gemini, openai, openai_responses};
+use crate::{anthropic, bedrock, gemini, ollama, openai, openai_responses};
 
 /// Names a wire: the HTTP interface of one vendor, which others may speak as well.
 ///
@@ -41,6 +41,8 @@ pub enum Wire {
     OpenAiResponses,
     /// Gemini: `POST …/models/MODEL:generateContent` and `…:streamGenerateContent`.
     Gemini,
+    /// Ollama's own: `POST …/api/chat`.
+    Ollama,
 }
 
 impl Wire {
@@ -53,6 +55,7 @@ impl Wire {
             Self::BedrockConverse,
             Self::OpenAiResponses,
             Self::Gemini,
+            Self::Ollama,
         ]
     }
 
@@ -63,6 +66,8 @@ impl Wire {
         wires()
             .find(|wire| wire.dialect().wanted(path) == Some(Wanted::Answer))
             .or_else(|| wires().find(|wire| wire.dialect().has_own_headers(&head.headers)))
+            // Of vendors that share a path, the first is as good as any.
+            .or_else(|| wires().find(|wire| wire.dialect().wanted(path).is_some()))
             .unwrap_or(Self::OpenAiChat)
     }
 
@@ -73,6 +78,7 @@ impl Wire {
             Self::BedrockConverse => &bedrock::Converse,
             Self::OpenAiResponses => &openai_responses::Responses,
             Self::Gemini => &gemini::GenerateContent,
+            Self::Ollama => &ollama::Ollama,
         }
     }
 }
@@ -110,6 +116,7 @@ mod tests {
         check("/model/a.b-v1%3A0/converse", None, Wire::BedrockConverse);
         check("/x/model/m/converse-stream", version, Wire::BedrockConverse);
         check("/model/m/invoke", None, Wire::OpenAiChat);
+        check("/ollama/api/chat", version, Wire::Ollama);
     }
 
     #[test]
@@ -120,5 +127,6 @@ mod tests {
             check(path, Some("x-api-key"), Wire::AnthropicMessages);
             check(path, Some("anthropic-version"), Wire::AnthropicMessages);
         }
+        check("/api/tags", None, Wire::Ollama);
     }
 }

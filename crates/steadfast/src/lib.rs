@@ -44,7 +44,7 @@
 //! | steer what happens next | [`HookProvider`], [`HookRegistry`], [`AfterModelCallEvent`] |
 //! | decide about retries | [`ModelRetryStrategy`], [`AwsRetryStrategy`], [`NoopRetryStrategy`], [`RetryStrategy`] |
 //! | see all that happens | [`Prompt::stream`], [`AgentEvent`], [`EventLoopThrottleEvent`] |
-//! | talk to a provider | `OpenAiChat`, `OpenAiResponses`, `Anthropic`, `Bedrock`, or your own [`Model`] |
+//! | talk to a provider | `OpenAiChat`, `OpenAiResponses`, `Anthropic`, `Bedrock`, `Gemini`, `Ollama`, or your own [`Model`] |
 //! | stop in good order | [`Prompt::cancel_on`], [`AgentBuilder::deadline`] |
 //! | go on after a failure | [`RunError::into_run`], [`Agent::resume`] |
 //! | test without a network | [`testing`] |
@@ -73,6 +73,7 @@
 //! | `anthropic` | `Anthropic`: Anthropic messages and compatible servers |
 //! | `bedrock` | `Bedrock`: Amazon Bedrock, on the official SDK, which is large to compile |
 //! | `gemini` | `Gemini`: Gemini's generateContent and its stream |
+//! | `ollama` | `Ollama`: Ollama's own wire |
 //!
 //! With any of them comes `Wire`: how an answer is classified, asked without a network.
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -83,6 +84,7 @@ pub use steadfast_core::*;
     feature = "anthropic",
     feature = "bedrock",
     feature = "gemini",
+    feature = "ollama",
     feature = "openai"
 ))]
 pub use steadfast_providers::Wire;
@@ -92,15 +94,20 @@ pub use steadfast_providers::{Anthropic, AnthropicBuilder};
 pub use steadfast_providers::{Bedrock, BedrockBuilder};
 #[cfg(feature = "gemini")]
 pub use steadfast_providers::{Gemini, GeminiBuilder};
+#[cfg(feature = "ollama")]
+pub use steadfast_providers::{Ollama, OllamaBuilder};
 #[cfg(feature = "openai")]
 pub use steadfast_providers::{OpenAiChat, OpenAiChatBuilder};
 #[cfg(feature = "openai")]
 pub use steadfast_providers::{OpenAiResponses, OpenAiResponsesBuilder};
 
-/// The page of a provider that is not in the default features.
+/// The pages of providers that are not in the default features.
 #[cfg(all(doctest, feature = "gemini"))]
 #[doc = include_str!("../../../docs/providers/gemini.md")]
 struct GeminiPage;
+#[cfg(all(doctest, feature = "ollama"))]
+#[doc = include_str!("../../../docs/providers/ollama.md")]
+struct OllamaPage;
 
 /// The code of the README and of the pages below `docs` compiles and runs.
 #[cfg(all(doctest, feature = "openai"))]

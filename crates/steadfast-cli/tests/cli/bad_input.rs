@@ -60,7 +60,7 @@ fn wrong_models_are_refused_with_a_hint() -> TestResult {
             "`--model openai-responses` names a provider and no model",
         ),
         ("gemini", "`--model gemini` names a provider and no model"),
-        ("ollama:qwen3", "the provider `ollama` is not built yet"),
+        ("ollama", "`--model ollama` names a provider and no model"),
         ("azure:gpt-5", "the provider `azure` is not built yet"),
         (
             "openrouter:a/b",

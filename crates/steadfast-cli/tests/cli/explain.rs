@@ -92,7 +92,13 @@ fn geminis_answers_are_classified_by_their_details() -> TestResult {
 #[test]
 fn statuses_alone_are_classified_for_every_wire() -> TestResult {
     let hinted = ["--status", "529", "--header", "retry-after: 7"];
-    for provider in ["openai", "anthropic", "openai-responses", "gemini"] {
+    for provider in [
+        "openai",
+        "anthropic",
+        "openai-responses",
+        "gemini",
+        "ollama",
+    ] {
         check(&[
             (
                 provider,
@@ -307,6 +313,18 @@ fn streams_are_read_to_their_error() -> TestResult {
         ("anthropic", &["--stream"], started, cut.clone()),
         ("openai", &["--stream"], said, cut.clone()),
         ("openai", &["--stream"], "", cut.clone()),
+        (
+            "ollama",
+            &["--stream"],
+            "{\"message\":{\"content\":\"Hello\"},\"done\":false}\n{\"error\":\"server busy, please try again.  maximum pending requests exceeded\"}\n",
+            json!({"kind": "overloaded", "retried": true, "status": 200}),
+        ),
+        (
+            "ollama",
+            &["--stream"],
+            "{\"message\":{\"content\":\"Hello\"},\"done\":false}\n",
+            cut.clone(),
+        ),
         // The flag counts, whatever the headers say.
         (
             "openai",

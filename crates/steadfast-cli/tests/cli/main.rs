@@ -9,6 +9,7 @@ mod demonstration;
 mod ending;
 mod explain;
 mod gemini;
+mod ollama;
 mod openai_responses;
 mod process;
 mod sim;

@@ -16,7 +16,7 @@ pub(crate) type TestResult<T = ()> = Result<T, Box<dyn Error>>;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Variables that would change what the program does.
-const CLEARED: [&str; 24] = [
+const CLEARED: [&str; 26] = [
     "GEMINI_API_KEY",
     "GOOGLE_API_KEY",
     "GOOGLE_GEMINI_BASE_URL",
@@ -25,6 +25,8 @@ const CLEARED: [&str; 24] = [
     "ANTHROPIC_API_KEY",
     "ANTHROPIC_BASE_URL",
     "AWS_MAX_ATTEMPTS",
+    "OLLAMA_API_KEY",
+    "OLLAMA_HOST",
     "HTTP_PROXY",
     "HTTPS_PROXY",
     "ALL_PROXY",

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use steadfast::{
     AfterModelCallEvent, Agent, AgentBuilder, AgentEvent, Anthropic, ContentBlock, Conversation,
     FailedAttempt, FunctionTool, Gemini, Message, ModelError, ModelRetryStrategy,
-    NoopRetryStrategy, OpenAiChat, OpenAiResponses, RetryDecision, RetryStrategy, Role,
+    NoopRetryStrategy, Ollama, OpenAiChat, OpenAiResponses, RetryDecision, RetryStrategy, Role,
     RunErrorKind, ToolError,
 };
 use steadfast_sim::{ChatRequest, Simulator, Wire};
@@ -142,6 +142,10 @@ fn with_model(
         Wire::Gemini => {
             let model = Gemini::builder("any").base_url(base_url);
             builder.model(model.api_key("any").no_proxy().build()?)
+        }
+        Wire::Ollama => {
+            let model = Ollama::builder("any").base_url(base_url);
+            builder.model(model.no_proxy().build()?)
         }
         other => return Err(format!("no provider speaks {other:?} yet").into()),
     })

@@ -36,6 +36,7 @@ const PROVIDERS: &[(Wire, &str, &str)] = &[
         "OPENAI_API_KEY",
     ),
     (Wire::Gemini, "gemini:any", "GEMINI_API_KEY"),
+    (Wire::Ollama, "ollama:any", "OLLAMA_API_KEY"),
 ];
 
 /// How long a run may take in cells of silence. The program has no flag for a model's silence, and

@@ -38,15 +38,6 @@ pub(super) fn body(model: &str, request: &ModelRequest) -> Result<Vec<u8>, Model
     })
 }
 
-/// Wraps arguments that are no object: the vendor takes nothing else. No arguments are an empty one.
-pub(super) fn as_object(input: Value) -> Map<String, Value> {
-    match input {
-        Value::Object(object) => object,
-        Value::Null => Map::new(),
-        other => Map::from_iter([("input".to_owned(), other)]),
-    }
-}
-
 struct Body<'a> {
     model: &'a str,
     system: Option<&'a str>,

@@ -4,7 +4,7 @@ use steadfast_core::{ModelErrorKind as Kind, StopReason};
 use tokio::time::Instant;
 
 use super::*;
-use crate::{http_client::Head, openai_chat::StreamDecoder};
+use crate::{http_client::Head, ollama, openai_chat};
 
 /// What a body does next; when nothing is left, it ends.
 #[derive(Clone)]
@@ -37,11 +37,11 @@ impl Stream for Script {
 type Case = (&'static [Step], (&'static str, bool, Option<Kind>));
 
 /// Reads a body: what was said, whether it was ended, how it failed, and how long it took.
-async fn read(steps: &[Step]) -> (String, bool, Option<Kind>, Duration) {
+async fn read<D: AnswerDecoder>(steps: &[Step]) -> (String, bool, Option<Kind>, Duration) {
     let head = Head::of_status(200);
     let begun = Instant::now();
     let body = Script(steps.iter().cloned().collect());
-    let mut stream = DeltaStream::<_, StreamDecoder>::new(body, head);
+    let mut stream = DeltaStream::<_, D>::new(body, head);
     let (mut said, mut stopped, mut failure) = (String::new(), false, None);
     while let Some(item) = poll_fn(|cx| Pin::new(&mut stream).poll_next(cx)).await {
         match item {
@@ -85,10 +85,67 @@ async fn answer_stands_once_it_has_ended() {
             ("", false, Some(Kind::Protocol)),
         ),
     ];
-    for (place, (steps, expected)) in cases.into_iter().enumerate() {
-        let (said, stopped, failure, elapsed) = read(steps).await;
-        assert_eq!((said.as_str(), stopped, failure), expected, "case {place}");
-        let bound = if matches!(steps.last(), Some(Stall)) {
+    check::<openai_chat::StreamDecoder>(&cases).await;
+}
+
+const LINE: Step = Step::Bytes("{\"message\":{\"content\":\"x\"},\"done\":false}\n");
+const LAST: Step = Step::Bytes("{\"done\":true,\"done_reason\":\"stop\"}\n");
+const UNENDED: Step = Step::Bytes("{\"done\":true,\"done_reason\":\"stop\"}");
+
+#[tokio::test(start_paused = true)]
+async fn answer_in_lines_stands_once_it_has_ended() {
+    use Step::{Break, Bytes, Stall};
+    let cases: [Case; 16] = [
+        (&[LINE, LAST], ("x", true, None)),
+        (&[LINE, LAST, Bytes("{oops\n")], ("x", true, None)),
+        (&[LINE, LAST, Break], ("x", true, None)),
+        (&[LINE, LAST, Stall], ("x", true, None)),
+        // The last line needs no end.
+        (&[LINE, UNENDED], ("x", true, None)),
+        (&[Bytes("\u{feff}\r\n"), LINE, UNENDED], ("x", true, None)),
+        (&[LINE, UNENDED, Break], ("x", false, Some(Kind::Network))),
+        (&[LINE], ("x", false, Some(Kind::Truncated))),
+        (&[LINE, Break], ("x", false, Some(Kind::Network))),
+        (&[], ("", false, Some(Kind::Truncated))),
+        // Cut off in the middle of a line.
+        (
+            &[LINE, Bytes("{\"done\":tr")],
+            ("x", false, Some(Kind::Truncated)),
+        ),
+        (
+            &[LINE, Bytes("{\"error\":\"x\"}")],
+            ("x", false, Some(Kind::Server)),
+        ),
+        (
+            &[LINE, Bytes("{oops\n"), LAST],
+            ("x", false, Some(Kind::Protocol)),
+        ),
+        (
+            &[LINE, Bytes("[DONE]")],
+            ("x", false, Some(Kind::Truncated)),
+        ),
+        // One value over several lines.
+        (
+            &[
+                Bytes("{"),
+                Bytes("\n \"message\": {\"content\": \"x\"},\n"),
+                Bytes("\"done\": true, \"done_reason\": \"stop\"\n}\n"),
+            ],
+            ("x", true, None),
+        ),
+        (
+            &[Bytes("{\n"), Bytes("\"error\": \"x\"}")],
+            ("", false, Some(Kind::Server)),
+        ),
+    ];
+    check::<ollama::StreamDecoder>(&cases).await;
+}
+
+async fn check<D: AnswerDecoder>(cases: &[Case]) {
+    for (place, (steps, expected)) in cases.iter().enumerate() {
+        let (said, stopped, failure, elapsed) = read::<D>(steps).await;
+        assert_eq!((said.as_str(), stopped, failure), *expected, "case {place}");
+        let bound = if matches!(steps.last(), Some(Step::Stall)) {
             END_TIMEOUT
         } else {
             Duration::ZERO

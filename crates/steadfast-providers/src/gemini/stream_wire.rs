@@ -15,6 +15,7 @@ use crate::{
     answer::AnswerDecoder,
     answer_deltas::AnswerDeltas,
     error_wire::{ErrorObject, Verdict},
+    event_stream::EventStream,
     finish::Finish,
     http_client::Head,
     scalar::{Text, is_error, mend_surrogates},
@@ -44,6 +45,8 @@ pub(crate) struct StreamDecoder {
 }
 
 impl AnswerDecoder for StreamDecoder {
+    type Framing = EventStream;
+
     fn take_event(&mut self, data: &[u8], deltas: &mut AnswerDeltas) -> Result<bool, ModelError> {
         let was_over = self.over;
         match self.decode(data, deltas) {

@@ -12,6 +12,7 @@ use crate::{
     answer::AnswerDecoder,
     answer_deltas::AnswerDeltas,
     error_wire::{ErrorObject, Verdict},
+    event_stream::EventStream,
     finish::Finish,
     openai_error_wire,
     scalar::{Text, mend_surrogates, read_usage},
@@ -34,6 +35,8 @@ pub(crate) struct StreamDecoder {
 }
 
 impl AnswerDecoder for StreamDecoder {
+    type Framing = EventStream;
+
     fn take_event(&mut self, data: &[u8], deltas: &mut AnswerDeltas) -> Result<bool, ModelError> {
         if data == DONE {
             return Ok(true);

@@ -14,6 +14,7 @@ use crate::{
     answer::AnswerDecoder,
     answer_deltas::AnswerDeltas,
     error_wire::{ErrorObject, Verdict},
+    event_stream::EventStream,
     openai_error_wire,
     scalar::{Arguments, Text, is_error, mend_surrogates, read_usage},
 };
@@ -51,6 +52,8 @@ pub(crate) struct StreamDecoder {
 }
 
 impl AnswerDecoder for StreamDecoder {
+    type Framing = EventStream;
+
     fn take_event(&mut self, data: &[u8], deltas: &mut AnswerDeltas) -> Result<bool, ModelError> {
         if data == DONE {
             return Ok(true);

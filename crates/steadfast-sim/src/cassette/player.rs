@@ -74,9 +74,11 @@ fn draft(exchange: &RecordedExchange) -> Draft {
     let content_type = content_type
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
-    let is_stream = ["event-stream", "eventstream", "ndjson"]
-        .iter()
-        .any(|kind| content_type.contains(kind));
+    let is_lines = content_type.contains("ndjson");
+    let is_stream = is_lines
+        || ["event-stream", "eventstream"]
+            .iter()
+            .any(|kind| content_type.contains(kind));
     Draft {
         status: exchange.status,
         headers: exchange.headers.clone(),
@@ -85,7 +87,11 @@ fn draft(exchange: &RecordedExchange) -> Draft {
         } else {
             Framing::Whole(exchange.body.len())
         },
-        chunks: chunks(&exchange.body, is_stream),
+        chunks: if is_lines {
+            lines(&exchange.body)
+        } else {
+            chunks(&exchange.body, is_stream)
+        },
         ending: Ending::Finish,
         silent: false,
     }
@@ -114,6 +120,19 @@ fn chunks(body: &Bytes, is_stream: bool) -> Vec<Chunk> {
             });
         }
         start = end;
+    }
+    chunks
+}
+
+/// Cuts a stream of lines after each of them.
+fn lines(body: &Bytes) -> Vec<Chunk> {
+    let mut rest = body.clone();
+    let mut chunks = Vec::new();
+    while !rest.is_empty() {
+        let end = rest.iter().position(|byte| *byte == b'\n');
+        let bytes = rest.split_to(end.map_or(rest.len(), |end| end + 1));
+        let part = Part::Unmarked;
+        chunks.push(Chunk { part, bytes });
     }
     chunks
 }
@@ -214,6 +233,7 @@ mod tests {
             .collect();
 
         assert_eq!(lengths, [9, 11, 7]);
+        assert_eq!(lines(&body).len(), 5);
         assert_eq!(chunks(&body, false).len(), 1);
     }
 }

@@ -11,20 +11,21 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// The versions of the clients.
-const CLIENTS: [&str; 4] = [
+const CLIENTS: [&str; 5] = [
     "openai>=3,<4",
     "anthropic>=2,<3",
     "boto3>=1.43,<2",
     "google-genai>=3,<4",
+    "ollama>=0.6,<1",
 ];
 
 /// What tells that an environment has them.
-const HAS_CLIENTS: &str = "import openai, anthropic, boto3, google.genai; \
+const HAS_CLIENTS: &str = "import openai, anthropic, boto3, google.genai, ollama; \
                            assert openai.__version__.startswith('3.'); \
                            assert anthropic.__version__.startswith('2.'); \
                            assert google.genai.__version__.startswith('3.')";
 
-const ENVIRONMENT: &str = "python-openai-3-anthropic-2-boto3-1-google-genai-3";
+const ENVIRONMENT: &str = "python-openai-3-anthropic-2-boto3-1-google-genai-3-ollama-0";
 
 const INSTALL: &str = "install python3 with its venv and pip (Debian: `apt-get install python3-venv \
                        python3-pip`), or set STEADFAST_SKIP_PYTHON=1 to skip this test";

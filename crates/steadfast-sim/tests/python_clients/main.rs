@@ -45,6 +45,8 @@ async fn check(
         .env(format!("{variable}_API_KEY"), "any key")
         .envs(AWS_ENVIRONMENT)
         .env("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", sim.url())
+        // What Ollama's client calls its base URL.
+        .env(format!("{variable}_HOST"), sim.base_url_for(wire))
         .env("NO_PROXY", "127.0.0.1")
         .env("no_proxy", "127.0.0.1")
         .output()
@@ -171,4 +173,15 @@ async fn googles_client_for_gemini_works_unchanged() -> TestResult {
         &statuses,
     )
     .await
+}
+
+#[tokio::test]
+async fn ollamas_client_works_unchanged() -> TestResult {
+    let sim = Simulator::builder()
+        .faults("ok*3, 429*2, 503, error@text:overloaded".parse()?)
+        .start()
+        .await?;
+
+    let statuses = [200, 200, 200, 429, 429, 503, 200, 404, 200];
+    check("ollama_client.py", "OLLAMA", Wire::Ollama, sim, &statuses).await
 }

@@ -225,60 +225,74 @@ async fn answerer_may_look_at_the_request() -> TestResult {
 #[tokio::test]
 async fn finish_reasons_are_said_in_each_wires_words() -> TestResult {
     let cases = [
-        ("stop", "stop", "end_turn", "completed", "STOP"),
-        ("end_turn", "stop", "end_turn", "completed", "STOP"),
-        ("tool_use", "tool_calls", "tool_use", "completed", "STOP"),
-        ("tool_calls", "tool_calls", "tool_use", "completed", "STOP"),
-        (
+        ["stop", "stop", "end_turn", "completed", "STOP", "stop"],
+        ["end_turn", "stop", "end_turn", "completed", "STOP", "stop"],
+        [
+            "tool_use",
+            "tool_calls",
+            "tool_use",
+            "completed",
+            "STOP",
+            "stop",
+        ],
+        [
+            "tool_calls",
+            "tool_calls",
+            "tool_use",
+            "completed",
+            "STOP",
+            "stop",
+        ],
+        [
             "length",
             "length",
             "max_tokens",
             "max_output_tokens",
             "MAX_TOKENS",
-        ),
-        (
+            "length",
+        ],
+        [
             "max_tokens",
             "length",
             "max_tokens",
             "max_output_tokens",
             "MAX_TOKENS",
-        ),
-        (
+            "length",
+        ],
+        [
             "content_filter",
             "content_filter",
             "refusal",
             "content_filter",
             "SAFETY",
-        ),
-        (
+            "stop",
+        ],
+        [
             "refusal",
             "content_filter",
             "refusal",
             "content_filter",
             "SAFETY",
-        ),
-        (
+            "stop",
+        ],
+        [
             "stop_sequence",
             "stop",
             "stop_sequence",
             "completed",
             "STOP",
-        ),
-        (
-            "pause_turn",
-            "pause_turn",
-            "pause_turn",
-            "pause_turn",
-            "pause_turn",
-        ),
-        ("whatever", "whatever", "whatever", "whatever", "whatever"),
+            "stop",
+        ],
+        ["pause_turn"; 6],
+        ["whatever"; 6],
     ];
-    for (word, openai, anthropic, responses, gemini) in cases {
+    for [word, openai, anthropic, responses, gemini, ollama] in cases {
         for (wire, expected) in [
             (Wire::OpenAiChat, openai),
             (Wire::AnthropicMessages, anthropic),
             (Wire::OpenAiResponses, responses),
             (Wire::Gemini, gemini),
+            (Wire::Ollama, ollama),
         ] {
             let sim = Simulator::builder()
                 .answer(move |_| Answer::text("x").finish(word))
@@ -291,6 +305,7 @@ async fn finish_reasons_are_said_in_each_wires_words() -> TestResult {
             let reason = whole.pointer("/choices/0/finish_reason");
             let reason = reason.or(whole.get("stop_reason"));
             let reason = reason.or(whole.pointer("/candidates/0/finishReason"));
+            let reason = reason.or(whole.get("done_reason"));
             let reason = reason.and_then(Value::as_str).or(ended(&whole));
             assert_eq!(reason, Some(expected), "{word} on {wire:?}");
             assert_eq!(stream.finish_reason().as_deref(), Some(expected));
@@ -323,5 +338,22 @@ async fn cached_tokens_are_counted_where_the_vendor_counts_them() -> TestResult 
     assert_eq!(anthropic["usage"]["input_tokens"], 20);
     assert_eq!(anthropic["usage"]["cache_read_input_tokens"], 80);
     assert_eq!(anthropic["usage"]["output_tokens"], 5);
+    Ok(())
+}
+
+#[tokio::test]
+async fn star_lasts_for_ever() -> TestResult {
+    let sim = Simulator::builder()
+        .faults("ok, 503*".parse()?)
+        .start()
+        .await?;
+    let mut statuses = Vec::new();
+
+    for _ in 0..5 {
+        let seen = ask(&sim, &prompt("Hi")).await;
+        statuses.push(seen.status);
+    }
+
+    assert_eq!(statuses, [200, 503, 503, 503, 503]);
     Ok(())
 }

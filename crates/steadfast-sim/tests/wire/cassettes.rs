@@ -279,6 +279,7 @@ async fn recorded_requests_are_not_refused() -> TestResult {
             path if path.ends_with("/v1/messages") => Wire::AnthropicMessages,
             path if path.ends_with("/responses") => Wire::OpenAiResponses,
             path if path.ends_with("enerateContent") => Wire::Gemini,
+            path if path.ends_with("/api/chat") => Wire::Ollama,
             _ => continue,
         };
         // The signatures under recorded thoughts are the vendor's, and so is what packs them.
@@ -299,6 +300,6 @@ async fn recorded_requests_are_not_refused() -> TestResult {
         assert_eq!(seen.status, 200, "{exchange:?}: {}", seen.text());
         asked.insert(wire);
     }
-    assert_eq!(asked.len(), 4);
+    assert_eq!(asked.len(), 5);
     Ok(())
 }

@@ -16,6 +16,12 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Longer than a busy machine takes to read what was sent before.
 pub(crate) const IMPATIENCE: Duration = Duration::from_millis(300);
 
+/// What Ollama's wire says while there is nothing to say.
+pub(crate) const EMPTY_LINE: &str = concat!(
+    r#"{"model":"steadfast-sim","message":{"role":"assistant","content":""},"#,
+    r#""done":false}"#
+);
+
 pub(crate) type TestResult = Result<(), Box<dyn Error>>;
 
 /// What came back.
@@ -53,15 +59,18 @@ impl Seen {
             .unwrap_or_default()
     }
 
-    /// The `data` lines of a stream, or the payloads of its frames; those that are not JSON are
-    /// strings.
+    /// The `data` lines of a stream, all of one in lines, or the payloads of its frames; those that
+    /// are not JSON are strings.
     pub(crate) fn data(&self) -> Vec<Value> {
-        if self.header("content-type") == "application/vnd.amazon.eventstream" {
-            return frames(&self.bytes);
-        }
+        let mark = match self.header("content-type") {
+            "application/vnd.amazon.eventstream" => return frames(&self.bytes),
+            "application/x-ndjson" => "",
+            _ => "data: ",
+        };
         self.text()
             .lines()
-            .filter_map(|line| line.strip_prefix("data: "))
+            .filter_map(|line| line.strip_prefix(mark))
+            .filter(|data| !data.is_empty())
             .map(|data| serde_json::from_str(data).unwrap_or_else(|_| json!(data)))
             .collect()
     }
@@ -102,15 +111,17 @@ impl Seen {
             + &self.all("/delta/text")
             + &self.deltas("response.output_text.delta")
             + &self.all("/candidates/0/content/parts/0/text")
+            + &self.all("/message/content")
     }
 
     /// The arguments of the tool calls of a streamed answer, in any wire.
     pub(crate) fn arguments(&self) -> String {
-        // Gemini's come whole.
-        let whole = self.data();
-        let whole = whole
-            .iter()
-            .filter_map(|data| data.pointer("/candidates/0/content/parts/0/functionCall/args"));
+        // Gemini's and Ollama's come whole.
+        let data = self.data();
+        let whole = data.iter().filter_map(|data| {
+            data.pointer("/candidates/0/content/parts/0/functionCall/args")
+                .or_else(|| data.pointer("/message/tool_calls/0/function/arguments"))
+        });
         self.all("/choices/0/delta/tool_calls/0/function/arguments")
             + &self.all("/delta/partial_json")
             + &self.all("/delta/toolUse/input")
@@ -122,7 +133,8 @@ impl Seen {
         let reason = self.all("/choices/0/finish_reason")
             + &self.all("/delta/stop_reason")
             + &self.all("/stopReason")
-            + &self.all("/candidates/0/finishReason");
+            + &self.all("/candidates/0/finishReason")
+            + &self.all("/done_reason");
         let last = self.data().pop().unwrap_or_default();
         let response = last.get("response").unwrap_or(&Value::Null);
         let reason = reason + ended(response).unwrap_or_default();
@@ -137,6 +149,7 @@ impl Seen {
             || ends.iter().any(|end| last.get("type") == Some(&json!(end)))
             || last.get("metrics").is_some()
             || last.pointer("/candidates/0/finishReason").is_some()
+            || last.get("done") == Some(&json!(true))
     }
 
     /// What kind of error it is: the type, or Gemini's status; and the code, which Anthropic lacks.
@@ -213,6 +226,7 @@ pub(crate) fn prompt_on(wire: Wire, text: &str) -> Value {
         }
         Wire::OpenAiResponses => json!({"model": "gpt-test", "input": text}),
         Wire::Gemini => json!({"contents": [{"role": "user", "parts": [{"text": text}]}]}),
+        Wire::Ollama => with(prompt(text), "stream", json!(false)),
         _ => prompt(text),
     }
 }
@@ -323,6 +337,7 @@ fn request_for(wire: Wire, client: &Client, sim: &Simulator, body: &Value) -> Re
                 .post(format!("{base}/v1beta/models/gpt-test:{call}"))
                 .header("x-goog-api-key", "key")
         }
+        Wire::Ollama => client.post(format!("{base}/api/chat")),
         _ => client
             .post(format!("{base}/chat/completions"))
             .bearer_auth("key"),
@@ -359,7 +374,8 @@ async fn see_for([for_head, for_piece]: [Duration; 2], request: RequestBuilder) 
         }
         // An endless answer is as good as none.
         let pings = "event: ping\ndata: {\"type\":\"ping\"}\n\n".repeat(2);
-        let endless = [": keep-alive\n\n: keep-alive\n\n", "\n\n", &pings];
+        let empty = format!("{EMPTY_LINE}\n").repeat(2);
+        let endless = [": keep-alive\n\n: keep-alive\n\n", "\n\n", &pings, &empty];
         if endless
             .iter()
             .any(|start| seen.bytes.starts_with(start.as_bytes()))

@@ -15,8 +15,18 @@ fn header(wire: Wire, what: &str) -> String {
     }
 }
 
-/// The wires whose vendors tell limits and waits in headers.
-const WIRES: [Wire; 2] = [Wire::OpenAiChat, Wire::AnthropicMessages];
+/// The wires whose vendors tell waits in headers.
+const WIRES: [Wire; 4] = [
+    Wire::OpenAiChat,
+    Wire::AnthropicMessages,
+    Wire::OpenAiResponses,
+    Wire::Ollama,
+];
+
+/// Says whether the vendor tells how much is left: Ollama does not.
+fn has_headers(wire: Wire) -> bool {
+    wire != Wire::Ollama
+}
 
 /// Asks a simulator until it refuses. The rate is so low that no token comes back meanwhile.
 async fn refused(wire: Wire, style: HintStyle) -> Result<Seen, steadfast_sim::Error> {
@@ -28,10 +38,16 @@ async fn refused(wire: Wire, style: HintStyle) -> Result<Seen, steadfast_sim::Er
     let body = prompt_on(wire, "Hi");
     let admitted = ask_on(wire, &sim, &body).await;
     assert_eq!(admitted.status, 200);
-    assert_eq!(admitted.header(&header(wire, "limit")), "3");
-    assert_eq!(admitted.header(&header(wire, "remaining")), "0");
+    let told = if has_headers(wire) {
+        ("3", "0")
+    } else {
+        ("", "")
+    };
+    let limit = admitted.header(&header(wire, "limit"));
+    assert_eq!((limit, admitted.header(&header(wire, "remaining"))), told);
     let reset = admitted.header(&header(wire, "reset"));
     match wire {
+        Wire::Ollama => assert_eq!(reset, ""),
         Wire::AnthropicMessages => assert!(reset.starts_with("20") && reset.ends_with('Z')),
         _ => assert!(reset.ends_with('s')),
     }
@@ -43,12 +59,14 @@ async fn refused(wire: Wire, style: HintStyle) -> Result<Seen, steadfast_sim::Er
 /// Checks what kind of error it is, and returns its sentence.
 fn message(wire: Wire, seen: &Seen) -> String {
     let expected = match wire {
+        Wire::Ollama => (Value::Null, Value::Null),
         Wire::AnthropicMessages => (json!("rate_limit_error"), Value::Null),
         _ => (json!("requests"), json!("rate_limit_exceeded")),
     };
     assert_eq!(seen.error(), expected);
     let body = seen.json();
-    let message = body.pointer("/error/message").and_then(Value::as_str);
+    let message = body.pointer("/error/message").or(body.get("error"));
+    let message = message.and_then(Value::as_str);
     message.unwrap_or_default().to_owned()
 }
 
@@ -70,6 +88,7 @@ async fn integer_hint_is_whole_seconds_rounded_up() -> TestResult {
             "This request would exceed the rate limit for your organization of 3 requests per \
              minute.",
         ),
+        (Wire::Ollama, "too many requests"),
     ];
     for (wire, sentence) in cases {
         let seen = refused(wire, HintStyle::Integer).await?;
@@ -89,7 +108,7 @@ async fn exact_hint_is_milliseconds() -> TestResult {
         let millis: u64 = seen.header("retry-after-ms").parse()?;
         assert!((15_000..=20_000).contains(&millis), "{millis}");
         assert_eq!(seen.header("retry-after"), "");
-        if *wire != Wire::AnthropicMessages {
+        if !matches!(*wire, Wire::AnthropicMessages | Wire::Ollama) {
             assert!(message(*wire, &seen).contains("Please try again in "));
         }
     }
@@ -105,7 +124,8 @@ async fn without_hint_nothing_tells_when_to_come_back() -> TestResult {
         for header in ["retry-after", "retry-after-ms", &reset] {
             assert_eq!(seen.header(header), "", "{header}");
         }
-        assert_eq!(seen.header(&header(*wire, "remaining")), "0");
+        let left = if has_headers(*wire) { "0" } else { "" };
+        assert_eq!(seen.header(&header(*wire, "remaining")), left);
         let message = message(*wire, &seen);
         assert!(!message.contains("try again"), "{message}");
     }

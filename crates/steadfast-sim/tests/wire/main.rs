@@ -9,5 +9,6 @@ mod gemini;
 mod lifecycle;
 mod limits;
 mod messages;
+mod ollama;
 mod refusals;
 mod responses;

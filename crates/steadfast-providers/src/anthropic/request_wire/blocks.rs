@@ -11,10 +11,10 @@ use steadfast_core::{
     StopReason, ToolResult, ToolUse,
 };
 
-use super::{OPAQUE_KEY, as_object, server_calls::ServerCalls};
+use super::{OPAQUE_KEY, server_calls::ServerCalls};
 use crate::{
     call_identity::{CallIdentities, is_word, wire_name},
-    request_body::{block_name, unsupported_by},
+    request_body::{as_object, block_name, unsupported_by},
 };
 
 /// One message of the wire.

@@ -3,10 +3,8 @@
 use serde_json::{Map, Value, json, value::RawValue};
 use steadfast_core::ModelDelta;
 
-use super::{
-    super::request_wire::{OPAQUE_KEY, as_object},
-    event::OwnDelta,
-};
+use super::{super::request_wire::OPAQUE_KEY, event::OwnDelta};
+use crate::request_body::as_object;
 
 /// A block of which something has come.
 pub(super) struct OpenBlock {
