@@ -103,10 +103,10 @@ pub use steadfast_providers::{OpenAiResponses, OpenAiResponsesBuilder};
 
 /// The pages of providers that are not in the default features.
 #[cfg(all(doctest, feature = "gemini"))]
-#[doc = include_str!("../../../docs/providers/gemini.md")]
+#[doc = include_str!(concat!("../../../", "docs/providers/gemini.md"))]
 struct GeminiPage;
 #[cfg(all(doctest, feature = "ollama"))]
-#[doc = include_str!("../../../docs/providers/ollama.md")]
+#[doc = include_str!(concat!("../../../", "docs/providers/ollama.md"))]
 struct OllamaPage;
 
 /// The code of the README and of the pages below `docs` compiles and runs.

@@ -2,6 +2,7 @@
 
 mod answers;
 mod bedrock;
+mod broken_answers;
 mod cassettes;
 mod client;
 mod faults;
