@@ -7,9 +7,8 @@ use serde::Deserialize;
 use serde_json::json;
 use steadfast_core::{
     Agent, AgentBuilder, ConfigError, FunctionTool, HookProvider, HookRegistry, Message,
-    ModelErrorKind, ModelRequest, ModelRetryStrategy, ModelSettings, NoopRetryStrategy,
-    RunErrorKind, Tool, ToolChoice, ToolContext, ToolError, ToolOutput, ToolSpec, async_trait,
-    secs,
+    ModelErrorKind, ModelRequest, ModelRetryStrategy, ModelSettings, NoopRetryStrategy, Tool,
+    ToolChoice, ToolContext, ToolError, ToolOutput, ToolSpec, async_trait, secs,
     testing::{Reply, ScriptedModel},
 };
 
@@ -152,18 +151,6 @@ fn provider_is_checked_however_it_is_held() {
     for agent in built {
         assert_eq!(agent.unwrap_err().field(), "max_attempts");
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn prompt_of_nothing_is_refused_before_the_model_is_called() {
-    let model = ScriptedModel::new([Reply::text("never")]);
-    let agent = Agent::builder().model(model.clone()).build().unwrap();
-
-    let error = agent.prompt(Vec::<Message>::new()).await.unwrap_err();
-
-    assert_eq!(error.kind(), RunErrorKind::Config);
-    assert_eq!(error.to_string(), "the prompt has no message");
-    assert_eq!(model.calls(), 0);
 }
 
 #[tokio::test(start_paused = true)]

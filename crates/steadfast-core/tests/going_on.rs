@@ -330,6 +330,8 @@ async fn prompt_without_a_message_is_refused() {
     let told = told(agent.prompt(Vec::<Message>::new())).await;
 
     assert_eq!(told.trace(), ["run", "force_stop config"]);
+    let error = told.outcome.unwrap_err();
+    assert_eq!(error.to_string(), "the prompt has no message");
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,8 +10,9 @@ use std::sync::{
 use futures_core::future::BoxFuture;
 use serde_json::{Value, json};
 use steadfast_core::{
-    AfterToolCallEvent, Agent, FunctionTool, HookError, NoopRetryStrategy, Run, Runtime, Step,
-    StepName, StepOutcome, Stopped, TokioRuntime, ToolError, ToolUse, secs,
+    AfterInvocationEvent, AfterToolCallEvent, Agent, ConfigError, FunctionTool, HookError,
+    NoopRetryStrategy, Run, Runtime, Step, StepName, StepOutcome, Stopped, TokioRuntime, ToolError,
+    ToolUse, secs,
     testing::{Journal, JournalRuntime, Reply, ScriptedModel},
 };
 use support::told;
@@ -268,4 +269,46 @@ async fn run_follows_from_its_outcomes_alone_and_refuses_others() {
     assert_eq!(run.step(), Step::Done);
     assert!(run.is_done());
     assert_eq!(run.history().last().unwrap().text(), result.text());
+}
+
+/// An agent that asks itself for more once, within its two turns.
+fn twofold() -> Result<Agent, ConfigError> {
+    Agent::builder()
+        .model(ScriptedModel::always(Reply::text("Yes.")))
+        .on(|event: &mut AfterInvocationEvent| event.resume = Some("More?".into()))
+        .max_turns(2)
+        .build()
+}
+
+#[tokio::test(start_paused = true)]
+async fn resumed_run_tells_its_beginning_once_wherever_it_was_stopped() {
+    let agent = twofold().unwrap();
+    for units in 0..6 {
+        let keeping = Keeping::until(units);
+        let stopped = agent.prompt("?").on_runtime(&keeping).await;
+        let run = stopped.unwrap_err().into_run();
+
+        let trace = told(agent.resume(run)).await.trace();
+
+        let beginnings = trace.iter().filter(|line| *line == "run").count();
+        assert_eq!((trace[0].as_str(), beginnings), ("run", 1), "after {units}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn resumed_run_that_is_done_has_nothing_more_to_tell() {
+    let agent = twofold().unwrap();
+    let stopped = agent.prompt("?").on_runtime(&Keeping::until(0)).await;
+    let mut run = stopped.unwrap_err().into_run();
+    let keeping = Keeping::until(usize::MAX);
+    let result = agent.resume(run.clone()).on_runtime(&keeping).await;
+    for (outcome, _) in keeping.kept() {
+        run.apply(outcome).unwrap();
+    }
+    assert!(run.is_done());
+
+    let mut again = agent.resume(run).stream();
+
+    assert!(again.next().await.is_none());
+    assert_eq!(again.result().await.unwrap().text(), result.unwrap().text());
 }

@@ -382,6 +382,29 @@ async fn retried_tool_waits_and_only_its_last_result_counts() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn tool_is_not_waited_for_past_the_deadline() {
+    // The wait would end at the deadline itself, or a moment before it.
+    for (deadline, runs) in [(millis(1_500), 1), (millis(1_501), 2)] {
+        let model =
+            ScriptedModel::new([Reply::tool_call("broken", json!({})), Reply::text("Done.")]);
+        let count = Count::default();
+        let agent = builder(&model, &count)
+            .deadline(deadline)
+            .on(|event: &mut AfterToolCallEvent| {
+                if event.error().is_some() && event.tries() < 2 {
+                    event.retry_after(millis(1_500));
+                }
+            })
+            .build()
+            .unwrap();
+
+        let answer = agent.prompt("Go.").await.unwrap();
+
+        assert_eq!((answer.text(), count.get()), ("Done.", runs));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn tool_retries_end_at_the_cap() {
     for (cap, runs) in [(None, 10), (Some(4), 4), (Some(1), 1)] {
         let call = Reply::tool_call("broken", json!({}));
