@@ -335,6 +335,19 @@ async fn prompt_without_a_message_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn resumed_run_is_recorded_beside_what_failed() {
+    let agent = agent([down(), Reply::text("Now.")]);
+    let journal = Journal::new();
+    let on_journal = || JournalRuntime::new(&journal);
+    let error = agent.prompt("?").on_runtime(&on_journal()).await;
+    let run = error.unwrap_err().into_run();
+
+    let answer = agent.resume(run).on_runtime(&on_journal()).await;
+
+    assert_eq!(answer.unwrap().text(), "Now.");
+}
+
+#[tokio::test(start_paused = true)]
 async fn provider_may_be_chosen_at_run_time() {
     struct Counting(Arc<AtomicUsize>);
     impl HookProvider for Counting {

@@ -303,6 +303,7 @@ async fn resumed_run_that_is_done_has_nothing_more_to_tell() {
     let keeping = Keeping::until(usize::MAX);
     let result = agent.resume(run.clone()).on_runtime(&keeping).await;
     for (outcome, _) in keeping.kept() {
+        assert!(!run.is_done());
         run.apply(outcome).unwrap();
     }
     assert!(run.is_done());
