@@ -336,6 +336,7 @@ fn parts_of_a_nanosecond_are_rounded_up() {
         Some(Duration::from_nanos(34_074_824_224))
     );
     assert_eq!(units("1h2m3.5s"), Some(Duration::from_millis(3_723_500)));
+    assert_eq!(units("4ms5us6ns"), Some(Duration::from_nanos(4_005_006)));
 }
 
 #[tokio::test(start_paused = true)]
