@@ -224,6 +224,8 @@ fn advice(error: &RunError, options: &RunOptions, provider: Option<&Provider>) -
             }
             .to_owned(),
         ),
+        // What the kind does not say, nobody does; why the strategy gave up stands before it.
+        (RunErrorKind::Model(_), _) => None,
         _ => error.hint(),
     }
 }

@@ -39,6 +39,7 @@ pub(crate) async fn attempt(cx: &RunContext<'_>, run: &Run) -> AttemptOutcome {
         run,
         number: run.attempts_in_turn().saturating_add(1),
         model: CalledModel(Arc::clone(&cx.agent.model)),
+        called: false,
         started: cx.runtime.now(),
         watch: cx.watch(),
         assembly: Assembly::default(),
@@ -64,6 +65,8 @@ struct Attempt<'a> {
     run: &'a Run,
     number: u32,
     model: CalledModel,
+    /// Whether the model was called, and not answered for by a hook.
+    called: bool,
     started: SystemTime,
     watch: Watch,
     assembly: Assembly,
@@ -197,6 +200,7 @@ impl Attempt<'_> {
     }
 
     async fn call_model(&mut self) -> Outcome {
+        self.called = true;
         if let Some(from) = self.cx.switch_model(&self.model) {
             self.cx.tell(AgentEvent::ModelSwitched(ModelSwitchedEvent {
                 scope: self.scope(),
@@ -290,6 +294,7 @@ impl Attempt<'_> {
         AfterModelCallEvent {
             scope: self.scope(),
             model: self.model.clone(),
+            called: self.called,
             facts: self.facts(outcome.as_ref().is_some_and(Result::is_err)),
             outcome,
             retry: false,
@@ -301,14 +306,12 @@ impl Attempt<'_> {
 
     fn facts(&self, failed: bool) -> AttemptFacts {
         let turn_started = self.run.turn_started().unwrap_or(self.started);
+        let now = self.cx.runtime.now();
+        let left = |deadline: SystemTime| deadline.duration_since(now).unwrap_or_default();
         AttemptFacts {
             waits: self.run.waits(),
-            elapsed: self
-                .cx
-                .runtime
-                .now()
-                .duration_since(turn_started)
-                .unwrap_or_default(),
+            elapsed: now.duration_since(turn_started).unwrap_or_default(),
+            time_left: self.cx.deadline.map(left),
             last_delay: self.run.last_delay(),
             output_started: self.output_started,
             drawn: self.run.drawn(),

@@ -171,9 +171,9 @@ pub trait Model: Send + Sync + 'static {
 
     /// Registers hooks that the model brings along, when an agent is built with it.
     ///
-    /// They are registered first: asked before all others at `Before` events, and at `After` events
-    /// after all others, the retry strategy too, so that they see what was decided. Most models bring
-    /// none. A model around another one calls the other's.
+    /// They are registered before the hooks of the user: asked first at `Before` events, and at `After`
+    /// events when the user's have had their say and the retry strategy has not; [`HookRegistry::order`]
+    /// chooses another place. Most models bring none. A model around another one calls the other's.
     fn register_hooks(&self, hooks: &mut HookRegistry) {
         let _ = hooks;
     }

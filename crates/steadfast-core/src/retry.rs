@@ -273,6 +273,7 @@ impl<'a> FailedAttempt<'a> {
             facts: AttemptFacts {
                 waits: attempt.saturating_sub(1),
                 elapsed: Duration::ZERO,
+                time_left: None,
                 last_delay: None,
                 output_started: false,
                 random: 0,
@@ -378,6 +379,11 @@ impl<'a> FailedAttempt<'a> {
     #[must_use]
     pub const fn elapsed(&self) -> Duration {
         self.facts.elapsed
+    }
+
+    /// Whether a wait would not end before the run's deadline, so that no retry can follow.
+    pub(crate) fn is_too_late(&self, delay: Duration) -> bool {
+        self.facts.time_left.is_some_and(|left| delay >= left)
     }
 
     /// Returns the latest delay of this turn, if there was one.

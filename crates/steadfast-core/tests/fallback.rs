@@ -3,9 +3,9 @@
 mod support;
 
 use steadfast_core::{
-    AfterModelCallEvent, Agent, AgentResult, BeforeModelCallEvent, Fallback, Model, ModelError,
-    ModelErrorKind as Kind, ModelRequest, ModelRetryStrategy, ModelStream, NoopRetryStrategy,
-    RunError, RunErrorKind, async_trait, millis, secs,
+    AfterModelCallEvent, Agent, AgentResult, AwsRetryStrategy, BeforeModelCallEvent, Fallback,
+    Model, ModelError, ModelErrorKind as Kind, ModelRequest, ModelRetryStrategy, ModelStream,
+    NoopRetryStrategy, RunError, RunErrorKind, async_trait, millis, secs,
     testing::{Reply, ScriptedModel},
 };
 use support::told;
@@ -305,4 +305,98 @@ async fn agents_of_one_list_learn_from_each_other() {
     }
 
     assert_eq!(first.1.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn turn_goes_through_the_list_once_however_long_calls_take() {
+    // Each call takes longer than a model is left out.
+    let hangs = || ScriptedModel::always(Reply::hang());
+    let models = Fallback::new(hangs()).then(hangs());
+    let agent = Agent::builder().model(models).build().unwrap();
+
+    let error = agent.prompt("?").await.unwrap_err();
+
+    assert_eq!(error.kind(), RunErrorKind::Model(Kind::Timeout));
+    assert_eq!(error.attempts(), 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn going_on_takes_nothing_from_a_quota() {
+    let retries = AwsRetryStrategy::standard();
+    let models = Fallback::new(named("a", [Reply::fail(Kind::Server)]))
+        .then(named("b", [Reply::text("yes")]));
+    let agent = Agent::builder()
+        .model(models)
+        .retry_strategy(retries.clone())
+        .build()
+        .unwrap();
+
+    assert_eq!(agent.prompt("?").await.unwrap().text(), "yes");
+
+    assert_eq!(retries.quota().left(), 500);
+}
+
+#[tokio::test(start_paused = true)]
+async fn wait_that_the_deadline_forbids_goes_to_the_next_model() {
+    let first = named("a", [Reply::throttled_for(secs(30))]);
+    let models = Fallback::new(first).then(named("b", [Reply::text("yes")]));
+    let agent = Agent::builder()
+        .model(models)
+        .deadline(secs(10))
+        .build()
+        .unwrap();
+
+    assert_eq!(agent.prompt("?").await.unwrap().text(), "yes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn answer_of_a_hook_brings_no_model_back() {
+    let first = named("a", [Reply::fail(Kind::QuotaExhausted)]);
+    let second = named("b", (0..2).map(|_| Reply::text("b")));
+    let models = Fallback::new(first.clone()).then(second);
+    let agent = Agent::builder()
+        .model(models)
+        .on(|event: &mut BeforeModelCallEvent| {
+            if event
+                .history()
+                .last()
+                .is_some_and(|message| message.text() == "cached")
+            {
+                event.cancel = Some("cached".to_owned());
+            }
+        })
+        .build()
+        .unwrap();
+
+    for prompt in ["?", "cached", "?"] {
+        assert!(agent.prompt(prompt).await.is_ok());
+    }
+
+    assert_eq!(first.1.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn shorter_failure_does_not_shorten_a_longer_one() {
+    let exhausted = ModelError::new(Kind::QuotaExhausted, "").with_retry_after(secs(3_600));
+    let first = named(
+        "a",
+        [
+            Reply::error(exhausted).after(secs(1)),
+            Reply::fail(Kind::Server).after(secs(2)),
+        ],
+    );
+    let second = named("b", (0..3).map(|_| Reply::text("b")));
+    let agent = Agent::builder()
+        .model(Fallback::new(first.clone()).then(second))
+        .build()
+        .unwrap();
+    let runs = [(); 2].map(|()| agent.prompt("?").spawn());
+    for run in runs {
+        run.await.unwrap();
+    }
+
+    advance(secs(120)).await;
+    assert_eq!(agent.prompt("?").await.unwrap().text(), "b");
+
+    assert_eq!(first.1.calls(), 2);
 }

@@ -119,6 +119,9 @@ impl AdaptiveLimiter {
 
     /// Waits for a token, first come, first served. Done at once while the limiter is off.
     ///
+    /// The first in the queue holds it: a future that is kept and not polled, such as in a run whose
+    /// stream nobody reads, has those behind it wait as well. Drop what is not wanted.
+    ///
     /// # Cancel safety
     ///
     /// A future that is dropped gives its place in the queue back and takes no token.

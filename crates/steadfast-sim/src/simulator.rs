@@ -224,7 +224,8 @@ impl SimulatorBuilder {
     /// from its schema; repeats what the tools said if the last messages are tool results; and
     /// quotes the prompt if there are no tools. See [`Answer::built_in`].
     ///
-    /// The function is called once for each request that gets an answer, and must not block.
+    /// The function is called once for each request that is in order, also where a fault takes the place
+    /// of its answer, and must not block.
     pub fn answer<F>(mut self, answerer: F) -> Self
     where
         F: Fn(&ChatRequest) -> Answer + Send + Sync + 'static,

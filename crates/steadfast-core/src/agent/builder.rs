@@ -253,9 +253,12 @@ impl AgentBuilder {
         };
         frame.validate()?;
         let mut hooks = HookRegistry::new();
+        // Registered first, so that with `After` events reversed it is asked last; the model's hooks
+        // are asked right before it, when all others have had their say.
+        self.retry.validate()?;
+        self.retry.register_hooks(&mut hooks);
         model.register_hooks(&mut hooks);
-        // Registered before the others, so that with `After` events reversed it is asked behind them.
-        for provider in std::iter::once(&self.retry).chain(&self.providers) {
+        for provider in &self.providers {
             provider.validate()?;
             provider.register_hooks(&mut hooks);
         }

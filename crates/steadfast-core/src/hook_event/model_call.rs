@@ -74,8 +74,9 @@ impl BeforeModelCallEvent {
     /// Has this attempt call another model than the agent's.
     ///
     /// Observers are told of the change, as [`AgentEvent::ModelSwitched`](crate::AgentEvent). The next
-    /// attempt begins with the agent's model again. The last writer wins; for models that stand in
-    /// for each other there is [`Fallback`](crate::Fallback).
+    /// attempt begins with the agent's model again. The last writer wins. Hooks that the model would
+    /// bring to an agent of its own are not registered; for models that stand in for each other there is
+    /// [`Fallback`](crate::Fallback).
     ///
     /// ```
     /// use steadfast_core::{Agent, BeforeModelCallEvent, testing::{Reply, ScriptedModel}};
@@ -178,6 +179,8 @@ impl BeforeModelCallEvent {
 pub struct AfterModelCallEvent {
     pub(crate) scope: EventScope,
     pub(crate) model: CalledModel,
+    /// Whether the model was called, and not answered for by a hook.
+    pub(crate) called: bool,
     pub(crate) outcome: Option<Result<ModelResponse, ModelError>>,
     pub(crate) facts: AttemptFacts,
     /// Whether the model is called again.
@@ -195,6 +198,8 @@ pub struct AfterModelCallEvent {
 pub(crate) struct AttemptFacts {
     pub(crate) waits: u32,
     pub(crate) elapsed: Duration,
+    /// Until the run's deadline, if it has one.
+    pub(crate) time_left: Option<Duration>,
     pub(crate) last_delay: Option<Duration>,
     pub(crate) output_started: bool,
     pub(crate) random: u64,
@@ -223,7 +228,7 @@ impl WaitPlan {
 }
 
 impl AfterModelCallEvent {
-    /// Returns the name of the model that was called.
+    /// Returns the name of the model that was called, or in whose place a hook answered.
     #[must_use]
     pub fn model(&self) -> &str {
         self.model.0.name()

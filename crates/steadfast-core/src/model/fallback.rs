@@ -15,11 +15,14 @@ use super::{CalledModel, Model, ModelError, ModelErrorKind, ModelRequest, ModelS
 use crate::{
     event::DecidedBy,
     hook::HookRegistry,
-    hook_event::{AfterModelCallEvent, BeforeModelCallEvent},
+    hook_event::{AfterModelCallEvent, BeforeModelCallEvent, WaitPlan},
 };
 
 /// How long a model that failed is left out, unless it asks for more.
 const SET_ASIDE: Duration = secs(60);
+
+/// The place of a hook that looks at what the strategy decided, which has place 0.
+const BEHIND_THE_STRATEGY: i32 = 1;
 
 /// The longest that a server's hint has a model left out.
 const LONGEST_ASIDE: Duration = secs(24 * 60 * 60);
@@ -39,12 +42,14 @@ const LONGEST_ASIDE: Duration = secs(24 * 60 * 60);
 /// hint where that is longer: one call tries whether it answers, while others still go elsewhere. An
 /// answer brings it back.
 ///
-/// Each call is an attempt of its own, is bounded as attempts are (`max_attempts` counts the calls of
-/// all models in a turn), and takes back what the one before has said. Observers are told of each
-/// change as [`AgentEvent::ModelSwitched`](crate::AgentEvent::ModelSwitched). A hook that asked for a
-/// retry or claimed that there is to be none is respected. Clones share what is set aside, so one
-/// list may serve many agents, which learn from each other. A list within a list is one model of it
-/// and goes on to no other.
+/// Each call is an attempt of its own and takes back what the one before has said. A turn goes on at
+/// once as often as there are other models; from then on the retry strategy decides alone, whose
+/// `max_attempts` counts the calls of all models: one that is called after the strategy gave up has
+/// one call. A call of a model with another name is told as
+/// [`AgentEvent::ModelSwitched`](crate::AgentEvent::ModelSwitched). A hook that asked for a retry or
+/// claimed that there is to be none is respected. Clones share what is set aside, so one list may
+/// serve many agents, which learn from each other. Hooks that a model of the list would bring are
+/// not registered: a list within a list goes on to no other model.
 ///
 /// ```
 /// use steadfast_core::{
@@ -127,33 +132,76 @@ impl Fallback {
         &called.or_else(soonest).unwrap_or(&self.first).model
     }
 
-    /// Draws the conclusion from a call, once everybody else has had a say.
+    /// Concludes from a call before the strategy is asked: what waiting does not mend goes on at once.
     fn conclude(&self, event: &mut AfterModelCallEvent) {
-        let called = |entry: &&Arc<Entry>| event.model.is(&entry.model);
-        let (Some(entry), Some(outcome)) = (self.entries().find(called), &event.outcome) else {
+        let Some(entry) = self.called_in(event) else {
             return;
         };
-        let Err(error) = outcome else {
-            *entry.aside() = None;
+        match &event.outcome {
+            Some(Ok(_)) => *entry.aside() = None,
+            Some(Err(error)) if is_of_one_model(error) => {
+                self.set_aside(entry, error);
+                if !event.is_claimed() && self.may_move_on(entry, event) {
+                    event.retry = true;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Concludes from a throttled call once the strategy was asked: the next model is called if this
+    /// one is not waited for.
+    fn conclude_throttled(&self, event: &mut AfterModelCallEvent) {
+        let Some(entry) = self.called_in(event) else {
             return;
         };
-        let waits_here = event.retry && error.kind() == ModelErrorKind::Throttled;
-        if waits_here || !is_of_one_model(error) {
+        let (Some(error), Some(attempt)) = (event.error(), event.failed_attempt()) else {
+            return;
+        };
+        let is_by_hook = |plan: WaitPlan| plan.decided_by == DecidedBy::Hook;
+        let is_waited_for = event.retry
+            && event
+                .plan
+                .is_none_or(|plan| is_by_hook(plan) || !attempt.is_too_late(plan.delay));
+        if error.kind() != ModelErrorKind::Throttled || event.gave_up || is_waited_for {
             return;
         }
-        let now = Instant::now();
-        let hint = error.retry_after().unwrap_or_default().min(LONGEST_ASIDE);
-        *entry.aside() = now.checked_add(hint.max(self.set_aside));
-        let answers = |next: &Arc<Entry>| !Arc::ptr_eq(next, entry) && next.answers(now);
-        let is_claimed_by_hook = event.gave_up
-            || event.retry
-                && event
-                    .plan
-                    .is_none_or(|plan| plan.decided_by == DecidedBy::Hook);
-        if !is_claimed_by_hook && self.entries().any(answers) {
+        self.set_aside(entry, error);
+        if self.may_move_on(entry, event) {
             event.retry = true;
             event.plan = None;
         }
+    }
+
+    /// The model of this list that was called, if one was.
+    fn called_in(&self, event: &AfterModelCallEvent) -> Option<&Arc<Entry>> {
+        self.entries()
+            .find(|entry| event.called && event.model.is(&entry.model))
+    }
+
+    /// Leaves a model out for a time; for a longer one if another call has learnt of it.
+    fn set_aside(&self, entry: &Entry, error: &ModelError) {
+        let hint = error.retry_after().unwrap_or_default().min(LONGEST_ASIDE);
+        let until = Instant::now().checked_add(hint.max(self.set_aside));
+        let mut aside = entry.aside();
+        *aside = until.max(*aside);
+    }
+
+    /// Whether another model may be called at once.
+    ///
+    /// Each turn goes through the list once; a model whose time is over while the others fail is the
+    /// strategy's to wait for.
+    fn may_move_on(&self, from: &Arc<Entry>, event: &AfterModelCallEvent) -> bool {
+        let now = Instant::now();
+        let moves = event
+            .attempt()
+            .saturating_sub(1)
+            .saturating_sub(event.waits());
+        let is_left = usize::try_from(moves).is_ok_and(|moves| moves < self.others.len());
+        is_left
+            && self
+                .entries()
+                .any(|next| !Arc::ptr_eq(next, from) && next.answers(now))
     }
 }
 
@@ -174,14 +222,20 @@ impl Entry {
     }
 }
 
-/// Whether another model may answer what this one did not.
+/// Whether another model may answer at once what this one did not.
 fn is_of_one_model(error: &ModelError) -> bool {
     use ModelErrorKind as Kind;
-    error.kind().is_transient()
-        || matches!(
-            error.kind(),
-            Kind::QuotaExhausted | Kind::Auth | Kind::NotFound
-        )
+    matches!(
+        error.kind(),
+        Kind::QuotaExhausted
+            | Kind::Overloaded
+            | Kind::Server
+            | Kind::Network
+            | Kind::Timeout
+            | Kind::Truncated
+            | Kind::Auth
+            | Kind::NotFound
+    )
 }
 
 /// Outside an agent it is the model that is to be called now; only an agent goes on to the next.
@@ -203,6 +257,10 @@ impl Model for Fallback {
         });
         let after = self.clone();
         hooks.on(move |event: &mut AfterModelCallEvent| after.conclude(event));
+        let last = self.clone();
+        hooks
+            .order(BEHIND_THE_STRATEGY)
+            .on(move |event: &mut AfterModelCallEvent| last.conclude_throttled(event));
     }
 }
 

@@ -183,6 +183,12 @@ impl AwsRetryStrategy {
             ));
         }
         let decision = self.delay(class, attempt);
+        if let RetryDecision::Retry { delay, .. } = decision
+            && attempt.is_too_late(delay)
+        {
+            // The loop refuses it and says why; nothing is drawn for a retry that is not made.
+            return decision;
+        }
         let cost = match self.settings.mode {
             AwsRetryMode::Legacy => return decision,
             AwsRetryMode::Standard | AwsRetryMode::Adaptive => self.cost(class),
@@ -246,7 +252,7 @@ impl AwsRetryStrategy {
 
     /// Learns from every answer, whoever decides about it.
     fn learn(&self, event: &AfterModelCallEvent) {
-        if self.settings.mode == AwsRetryMode::Legacy {
+        if self.settings.mode == AwsRetryMode::Legacy || !event.called {
             return;
         }
         if event.response().is_some() {
