@@ -9,9 +9,9 @@ use std::sync::{
 
 use serde_json::{Value, json};
 use steadfast_core::{
-    AfterInvocationEvent, AfterToolCallEvent, Agent, AgentBuilder, BeforeToolsEvent,
-    CancellationToken, Conversation, FunctionTool, HookError, ModelDelta, ModelErrorKind,
-    NoopRetryStrategy, RunErrorKind, StopReason, ToolError, secs,
+    AfterInvocationEvent, AfterToolCallEvent, AfterToolsEvent, Agent, AgentBuilder,
+    BeforeToolsEvent, CancellationToken, Conversation, FunctionTool, HookError, ModelDelta,
+    ModelErrorKind, NoopRetryStrategy, RunErrorKind, StopReason, ToolError, secs,
     testing::{Reply, ScriptedModel},
 };
 use support::{message_line, told};
@@ -128,6 +128,23 @@ async fn kept_failed_turn_has_all_its_calls_answered() {
         "assistant: call_1=look call_2=nobody",
         "user: call_1=seen call_2!there is no tool `nobody`; the tools are `look`",
     ];
+    assert_eq!(lines(&conversation), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn kept_failed_turn_keeps_answers_that_hooks_failed_to_look_at() {
+    let (builder, _) = builder([look()]);
+    let agent = builder
+        .keep_failed_turn()
+        .on(|_: &mut AfterToolsEvent| Err(HookError::new("boom")))
+        .build()
+        .unwrap();
+    let mut conversation = agent.conversation();
+
+    let error = told(conversation.prompt("Go.")).await.outcome.unwrap_err();
+
+    assert_eq!(error.kind(), RunErrorKind::Hook);
+    let expected = ["user: Go.", "assistant: call_1=look", "user: call_1=seen"];
     assert_eq!(lines(&conversation), expected);
 }
 

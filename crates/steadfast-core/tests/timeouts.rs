@@ -3,8 +3,8 @@
 mod support;
 
 use steadfast_core::{
-    Agent, AgentBuilder, AgentEvent, ModelDelta, ModelErrorKind, ModelRetryStrategy, RunErrorKind,
-    StopReason, secs,
+    AfterModelCallEvent, Agent, AgentBuilder, AgentEvent, HookRegistry, ModelDelta, ModelErrorKind,
+    ModelRetryStrategy, RunErrorKind, StopReason, secs,
     testing::{Reply, ScriptedModel},
 };
 use support::told;
@@ -124,6 +124,23 @@ async fn slow_viewer_is_not_a_silent_model() {
     }
 
     assert!(events.result().await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn hook_that_looks_at_the_answer_is_not_a_silent_model() {
+    let agent = builder([Reply::text("Yes.")])
+        .hooks(slow_hook())
+        .build()
+        .unwrap();
+
+    assert_eq!(agent.prompt("?").await.unwrap().text(), "Yes.");
+}
+
+/// Looks at an answer for longer than a model may be silent.
+fn slow_hook() -> HookRegistry {
+    let mut hooks = HookRegistry::new();
+    hooks.on_async(|_: &mut AfterModelCallEvent| Box::pin(tokio::time::sleep(secs(121))));
+    hooks
 }
 
 #[tokio::test(start_paused = true)]
