@@ -108,6 +108,8 @@ fn documented_sentences_are_read() {
     check_sentence("Please try again in 28ms.", Some(0.028));
     check_sentence("Please retry after 60 seconds.", Some(60.0));
     check_sentence("Please retry after 1 second", Some(1.0));
+    check_sentence("Please retry after 1.5 minutes.", Some(90.0));
+    check_sentence("Please retry after 3 fortnights.", None);
     check_sentence("Please retry in 59.95s.", Some(59.95));
     check_sentence("Please try again in a while.", None);
     check_sentence("Please wait before trying again.", None);
