@@ -19,6 +19,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::answer_block::blocks;
 use crate::conversation::{Item, OfferedTool, ToolChoice};
 use crate::dialect::{Caller, Dialect, Failure, ResetTime, Wanted, has_bearer};
 use crate::fault::StreamError;
@@ -29,7 +30,7 @@ use crate::reply::{Draft, to_json};
 use crate::tokens::Tokens;
 use crate::{Answer, ChatRequest};
 
-use self::block::{Stop, blocks};
+use self::block::{Stop, is_thinking_enabled};
 use self::error_body::ErrorBody;
 use self::message::Message;
 
@@ -141,7 +142,12 @@ impl Dialect for Messages {
 
     fn answer(&self, answer: &Answer, request: &ChatRequest, number: u64) -> Draft {
         let tokens = Tokens::of(answer, request);
-        let blocks = blocks(answer, request, number);
+        let blocks = blocks(
+            answer,
+            is_thinking_enabled(request.body()),
+            "toolu_01",
+            number,
+        );
         let stop = Stop::of(answer, request);
         let model = request.model();
         if request.is_stream() {

@@ -18,6 +18,7 @@ use http::StatusCode;
 use http::header::{AUTHORIZATION, HeaderMap};
 use serde_json::{Value, json};
 
+use crate::answer_block::blocks;
 use crate::cassette::decoded;
 use crate::conversation::{Item, OfferedTool, ToolChoice};
 use crate::dialect::{Caller, Dialect, Failure, ResetTime, SaidByPath, Wanted, has_bearer};
@@ -29,7 +30,7 @@ use crate::reply::Draft;
 use crate::tokens::Tokens;
 use crate::{Answer, ChatRequest};
 
-use self::block::{blocks, stop_reason};
+use self::block::{is_thinking_enabled, stop_reason};
 use self::error_body::ErrorBody;
 
 /// The largest body that is read: the vendor's limit for images and documents together.
@@ -112,12 +113,17 @@ impl Dialect for Converse {
 
     fn answer(&self, answer: &Answer, request: &ChatRequest, number: u64) -> Draft {
         let tokens = Tokens::of(answer, request);
-        let blocks = blocks(answer, request, number);
+        let blocks = blocks(
+            answer,
+            is_thinking_enabled(request.body()),
+            "tooluse_",
+            number,
+        );
         let stop = stop_reason(answer);
         if request.is_stream() {
             stream::draft(&blocks, stop, &tokens)
         } else {
-            let content: Vec<_> = blocks.iter().map(block::Block::whole).collect();
+            let content: Vec<_> = blocks.iter().map(block::whole).collect();
             let body = json!({
                 "metrics": {"latencyMs": 1},
                 "output": {"message": {"content": content, "role": "assistant"}},

@@ -165,6 +165,7 @@
 //! `503*3` three times, `503*` for ever.
 
 mod answer;
+mod answer_block;
 mod anthropic;
 mod bedrock;
 mod built_in_answer;

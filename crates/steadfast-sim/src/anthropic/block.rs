@@ -4,25 +4,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::answer::Content;
-use crate::identifier::identifier;
-use crate::pieces::mix;
-use crate::signature::signature;
+use crate::answer_block::{Block, input};
 use crate::{Answer, ChatRequest};
-
-/// One block.
-#[derive(Debug)]
-pub(super) enum Block<'a> {
-    Thinking {
-        text: &'a str,
-        signature: String,
-    },
-    Text(&'a str),
-    ToolUse {
-        id: String,
-        name: &'a str,
-        arguments: &'a str,
-    },
-}
 
 /// A block as JSON: all of it, or what a stream begins with.
 #[derive(Debug, Serialize)]
@@ -44,33 +27,31 @@ pub(super) enum ContentBlock<'a> {
     },
 }
 
-impl Block<'_> {
-    /// Returns all of the block.
-    pub(super) fn whole(&self) -> ContentBlock<'_> {
-        match self {
-            Self::Thinking { text, signature } => ContentBlock::Thinking {
-                thinking: text,
-                signature,
-            },
-            Self::Text(text) => ContentBlock::Text { text },
-            Self::ToolUse {
-                id,
-                name,
-                arguments,
-            } => tool_use(id, name, input(arguments)),
-        }
+/// Returns all of a block.
+pub(super) fn whole<'a>(block: &'a Block<'_>) -> ContentBlock<'a> {
+    match block {
+        Block::Thinking { text, signature } => ContentBlock::Thinking {
+            thinking: text,
+            signature,
+        },
+        Block::Text(text) => ContentBlock::Text { text },
+        Block::ToolUse {
+            id,
+            name,
+            arguments,
+        } => tool_use(id, name, input(arguments)),
     }
+}
 
-    /// Returns the block without what the deltas of a stream add to it.
-    pub(super) fn start(&self) -> ContentBlock<'_> {
-        match self {
-            Self::Thinking { .. } => ContentBlock::Thinking {
-                thinking: "",
-                signature: "",
-            },
-            Self::Text(_) => ContentBlock::Text { text: "" },
-            Self::ToolUse { id, name, .. } => tool_use(id, name, json!({})),
-        }
+/// Returns a block without what the deltas of a stream add to it.
+pub(super) fn start<'a>(block: &'a Block<'_>) -> ContentBlock<'a> {
+    match block {
+        Block::Thinking { .. } => ContentBlock::Thinking {
+            thinking: "",
+            signature: "",
+        },
+        Block::Text(_) => ContentBlock::Text { text: "" },
+        Block::ToolUse { id, name, .. } => tool_use(id, name, json!({})),
     }
 }
 
@@ -81,48 +62,6 @@ fn tool_use<'a>(id: &'a str, name: &'a str, input: Value) -> ContentBlock<'a> {
         input,
         caller: json!({"type": "direct"}),
     }
-}
-
-/// Reads the arguments of a call; what is not JSON becomes a string.
-fn input(arguments: &str) -> Value {
-    if arguments.trim().is_empty() {
-        return json!({});
-    }
-    serde_json::from_str(arguments).unwrap_or_else(|_| json!(arguments))
-}
-
-/// Returns the blocks of an answer.
-///
-/// With `thinking` enabled, the vendor's models always think first, and its server later insists
-/// on having the thought back. So an answer without one gets one whose text is kept back, as
-/// the vendor sends them on request.
-pub(super) fn blocks<'a>(answer: &'a Answer, request: &ChatRequest, number: u64) -> Vec<Block<'a>> {
-    let mut blocks = Vec::new();
-    let thinks = matches!(answer.contents.first(), Some(Content::Reasoning(_)));
-    if is_thinking_enabled(request.body()) && !thinks {
-        blocks.push(thinking(""));
-    }
-    let mut calls = 0;
-    for content in &answer.contents {
-        blocks.push(match content {
-            Content::Reasoning(text) => thinking(text),
-            Content::Text(text) | Content::Refusal(text) => Block::Text(text),
-            Content::ToolCall { name, arguments } => {
-                calls += 1;
-                Block::ToolUse {
-                    id: identifier("toolu_01", mix(number).wrapping_add(calls), 22),
-                    name,
-                    arguments,
-                }
-            }
-        });
-    }
-    blocks
-}
-
-fn thinking(text: &str) -> Block<'_> {
-    let signature = signature(text);
-    Block::Thinking { text, signature }
 }
 
 /// Says whether a request has thinking with a budget; `adaptive` thinking may not think at all.

@@ -4,7 +4,8 @@ use http::StatusCode;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::block::{Block, ContentBlock, Stop};
+use super::block::{ContentBlock, Stop, whole};
+use crate::answer_block::Block;
 use crate::identifier::identifier;
 use crate::reply::Draft;
 use crate::tokens::Tokens;
@@ -48,7 +49,7 @@ impl<'a> Message<'a> {
         stop: Stop<'a>,
     ) -> Self {
         Self {
-            content: blocks.iter().map(Block::whole).collect(),
+            content: blocks.iter().map(whole).collect(),
             stop_reason: Some(stop.reason),
             stop_sequence: stop.sequence,
             stop_details: stop.details,

@@ -3,9 +3,10 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::block::{Block, ContentBlock, Stop};
+use super::block::{ContentBlock, Stop, start};
 use super::event;
 use super::message::{Message, Usage};
+use crate::answer_block::Block;
 use crate::reply::{Chunk, Draft, Part};
 use crate::text_pieces;
 use crate::tokens::Tokens;
@@ -111,7 +112,7 @@ impl Events {
         };
         let start = Event::ContentBlockStart {
             index,
-            content_block: block.start(),
+            content_block: start(block),
         };
         self.push(edge, &start);
         if index == 0 {

@@ -3,83 +3,25 @@
 
 use serde_json::{Value, json};
 
+use crate::Answer;
 use crate::answer::Content;
-use crate::identifier::identifier;
-use crate::pieces::mix;
-use crate::signature::signature;
+use crate::answer_block::{Block, input};
 use crate::tokens::Tokens;
-use crate::{Answer, ChatRequest};
 
-/// One block.
-#[derive(Debug)]
-pub(super) enum Block<'a> {
-    Thinking {
-        text: &'a str,
-        signature: String,
-    },
-    Text(&'a str),
-    ToolUse {
-        id: String,
-        name: &'a str,
-        arguments: &'a str,
-    },
-}
-
-impl Block<'_> {
-    /// Returns all of the block.
-    pub(super) fn whole(&self) -> Value {
-        match self {
-            Self::Thinking { text, signature } => {
-                let text = json!({"text": text, "signature": signature});
-                json!({"reasoningContent": {"reasoningText": text}})
-            }
-            Self::Text(text) => json!({ "text": text }),
-            Self::ToolUse {
-                id,
-                name,
-                arguments,
-            } => json!({"toolUse": {"toolUseId": id, "name": name, "input": input(arguments)}}),
+/// Returns all of a block.
+pub(super) fn whole(block: &Block<'_>) -> Value {
+    match block {
+        Block::Thinking { text, signature } => {
+            let text = json!({"text": text, "signature": signature});
+            json!({"reasoningContent": {"reasoningText": text}})
         }
+        Block::Text(text) => json!({ "text": text }),
+        Block::ToolUse {
+            id,
+            name,
+            arguments,
+        } => json!({"toolUse": {"toolUseId": id, "name": name, "input": input(arguments)}}),
     }
-}
-
-/// Reads the arguments of a call; what is not JSON becomes a string.
-fn input(arguments: &str) -> Value {
-    if arguments.trim().is_empty() {
-        return json!({});
-    }
-    serde_json::from_str(arguments).unwrap_or_else(|_| json!(arguments))
-}
-
-/// Returns the blocks of an answer. With thinking enabled the models that have it always think
-/// first.
-pub(super) fn blocks<'a>(answer: &'a Answer, request: &ChatRequest, number: u64) -> Vec<Block<'a>> {
-    let mut blocks = Vec::new();
-    let thinks = matches!(answer.contents.first(), Some(Content::Reasoning(_)));
-    if is_thinking_enabled(request.body()) && !thinks {
-        blocks.push(thinking(""));
-    }
-    let mut calls = 0;
-    for content in &answer.contents {
-        blocks.push(match content {
-            Content::Reasoning(text) => thinking(text),
-            Content::Text(text) | Content::Refusal(text) => Block::Text(text),
-            Content::ToolCall { name, arguments } => {
-                calls += 1;
-                Block::ToolUse {
-                    id: identifier("tooluse_", mix(number).wrapping_add(calls), 22),
-                    name,
-                    arguments,
-                }
-            }
-        });
-    }
-    blocks
-}
-
-fn thinking(text: &str) -> Block<'_> {
-    let signature = signature(text);
-    Block::Thinking { text, signature }
 }
 
 /// Says whether a request has thinking with a budget.

@@ -3,8 +3,9 @@
 use http::header::{CONTENT_TYPE, HeaderValue};
 use serde_json::{Value, json};
 
-use super::block::{Block, usage};
+use super::block::usage;
 use super::frame::frame;
+use crate::answer_block::Block;
 use crate::reply::{Chunk, Draft, Part, to_json};
 use crate::text_pieces;
 use crate::tokens::Tokens;
