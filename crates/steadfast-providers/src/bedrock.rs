@@ -88,33 +88,6 @@ impl Bedrock {
             given: Given::default(),
         }
     }
-
-    /// Reads an answer as a call would.
-    pub(crate) async fn read(
-        mut answer: http::Response<Vec<u8>>,
-    ) -> Result<ModelStream, ModelError> {
-        // An event begins with its length, so with a zero.
-        let is_json = answer.body().trim_ascii_start().starts_with(b"{");
-        if is_json && !answer.headers().contains_key(header::CONTENT_TYPE) {
-            let json = HeaderValue::from_static("application/json");
-            answer.headers_mut().insert(header::CONTENT_TYPE, json);
-        }
-        let answer = Response::from(answer);
-        let head = Head::new(&answer, Secrets::default());
-        let form = if head.media_type().ends_with("json") {
-            AnswerForm::Whole
-        } else {
-            AnswerForm::Streamed
-        };
-        let client = setup::client_that_is_told(answer);
-        let asked = Asked {
-            model: "told",
-            form,
-            body: Bytes::new(),
-            identity: None,
-        };
-        call(&client, asked, &Secrets::default()).await
-    }
 }
 
 #[async_trait]
@@ -142,6 +115,35 @@ impl fmt::Debug for Bedrock {
             .field("model", &self.model)
             .finish_non_exhaustive()
     }
+}
+
+/// Names a body of JSON, where nothing says what it is: an event begins with its length, so with a
+/// zero.
+pub(crate) fn with_json_named(mut answer: http::Response<Vec<u8>>) -> http::Response<Vec<u8>> {
+    if answer.body().trim_ascii_start().starts_with(b"{") {
+        let json = HeaderValue::from_static("application/json");
+        let headers = answer.headers_mut();
+        headers.entry(header::CONTENT_TYPE).or_insert(json);
+    }
+    answer
+}
+
+/// Reads an answer as a call would.
+pub(crate) async fn open(answer: Response) -> Result<ModelStream, ModelError> {
+    let head = Head::new(&answer, Secrets::default());
+    let form = if head.media_type().ends_with("json") {
+        AnswerForm::Whole
+    } else {
+        AnswerForm::Streamed
+    };
+    let client = setup::client_that_is_told(answer);
+    let asked = Asked {
+        model: "told",
+        form,
+        body: Bytes::new(),
+        identity: None,
+    };
+    call(&client, asked, &Secrets::default()).await
 }
 
 /// What is asked in one call.

@@ -37,6 +37,7 @@ mod call_identity;
 mod delta_stream;
 mod endpoint;
 mod error_wire;
+#[cfg(any(feature = "anthropic", feature = "gemini", feature = "openai"))]
 mod event_stream;
 mod finish;
 mod framing;
