@@ -148,21 +148,14 @@ fn millis(time: Duration) -> Option<Number> {
 
 /// Finds the provider whose answer it is.
 fn provider(name: &str) -> Result<&'static Provider, Refusal> {
-    let works_now = || format!("these work now: {}", listed(""));
-    let problem = match Known::of(name) {
-        Known::Built(provider) => return Ok(provider),
-        Known::NotBuiltYet(as_openai) => {
-            let problem = format!("the provider `{name}` is not built yet");
-            if as_openai.is_some() {
-                let hint = "its server speaks the wire of `openai`: `--provider openai`";
-                return Err(Refusal::new(problem, hint));
-            }
-            problem
-        }
-        Known::LeftOut => return Err(left_out(name)),
-        Known::Unknown => format!("unknown provider `{name}`"),
-    };
-    Err(Refusal::new(problem, works_now()))
+    match Known::of(name) {
+        Known::Built(provider) => Ok(provider),
+        Known::LeftOut => Err(left_out(name)),
+        Known::Unknown => Err(Refusal::new(
+            format!("unknown provider `{name}`"),
+            format!("these are known: {}", listed("")),
+        )),
+    }
 }
 
 /// Reads the headers. A value may hold a key and is never repeated, nor is what may be one.

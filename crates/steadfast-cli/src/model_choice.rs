@@ -66,23 +66,22 @@ impl ModelChoice {
                 ),
             )),
             (Known::LeftOut, _) => Err(left_out(provider)),
-            (Known::NotBuiltYet(as_openai), _) => Err(not_built_yet(provider, name, as_openai)),
             (Known::Unknown, None) if looks_like_a_model(provider) => Err(Refusal::new(
                 format!("`--model {model}` does not say whose model it is"),
                 format!("did you mean `--model {}:{model}`?", likely_maker(model)),
             )),
             (Known::Unknown, _) => Err(Refusal::new(
                 format!("unknown provider `{provider}`"),
-                works_now(),
+                known(),
             )),
         }
     }
 }
 
-/// Says what works now, for hints.
-fn works_now() -> String {
+/// Says what may be written, for hints.
+fn known() -> String {
     format!(
-        "these work now: {}, with `--base-url` for any compatible server, and `sim`, the built-in \
+        "these are known: {}, with `--base-url` for any compatible server, and `sim`, the built-in \
          simulator",
         listed(":MODEL")
     )
@@ -121,6 +120,16 @@ fn refused(provider: &Provider, error: ConfigError, base_url: Option<&str>) -> R
             "set this environment variable to the key, give `--base-url` for a server that needs \
              none, or leave out `--model` to see the built-in demonstration",
         ),
+        ("base_url", None) if std::env::var_os(provider.base_url_variable).is_none() => {
+            Refusal::new(
+                by_name(provider.base_url_variable),
+                "set this environment variable to the server's address, or give `--base-url`",
+            )
+        }
+        ("region", _) => Refusal::new(
+            by_name("AWS_REGION"),
+            "set this environment variable, or `AWS_PROFILE` to a profile that has a region",
+        ),
         ("base_url" | "endpoint_url", given) => {
             let name = given.map_or(provider.base_url_variable, |_| "--base-url");
             let hint = error.hint().unwrap_or_default();
@@ -144,17 +153,6 @@ pub(crate) fn left_out(provider: &str) -> Refusal {
         format!("this program was built without the provider `{provider}`"),
         format!("build it with the feature `{provider}`, which is on unless it is turned off"),
     )
-}
-
-fn not_built_yet(provider: &str, name: Option<&str>, as_openai: Option<&str>) -> Refusal {
-    let model = name.unwrap_or("MODEL");
-    let hint = match as_openai {
-        Some(base_url) => format!(
-            "its server speaks the wire of `openai`: `--model openai:{model} --base-url {base_url}`"
-        ),
-        None => works_now(),
-    };
-    Refusal::new(format!("the provider `{provider}` is not built yet"), hint)
 }
 
 /// Says whether a word is more likely the name of a model than of a provider: `gpt-5`, `o3`.

@@ -1,11 +1,13 @@
-//! The providers that the program knows: those that are built, one line each, and those to come.
-//! Which of them is meant, and what is said of one that is not there, others decide.
+//! The providers that the program knows. Which of them is meant, and what is said of one that is not there, others decide.
 
 use std::fmt::Write as _;
 
-use steadfast::{Anthropic, ConfigError, Gemini, Model, Ollama, OpenAiChat, OpenAiResponses, Wire};
+use steadfast::{
+    Anthropic, CompatibleServer, ConfigError, Gemini, Model, Ollama, OpenAiChat, OpenAiResponses,
+    Wire,
+};
 
-/// A provider that is built.
+/// A provider.
 #[derive(Debug)]
 pub(crate) struct Provider {
     /// The part of a model's name before the colon.
@@ -74,7 +76,30 @@ macro_rules! provider {
     };
 }
 
-/// The providers that work now.
+/// Describes a server that is compatible with OpenAI's.
+macro_rules! compatible {
+    ($server:ident) => {
+        Provider {
+            name: CompatibleServer::$server.name(),
+            wire: Wire::OpenAiChat,
+            key_variable: CompatibleServer::$server.key_variable(),
+            other_key_variable: None,
+            base_url_variable: CompatibleServer::$server.base_url_variable(),
+            more_variables: &[],
+            has_keys_elsewhere: false,
+            example_model: CompatibleServer::$server.example_model(),
+            build: |model, base_url| {
+                let mut builder = OpenAiChat::builder(model).server(CompatibleServer::$server);
+                if let Some(base_url) = base_url {
+                    builder = builder.base_url(base_url);
+                }
+                Ok(Box::new(builder.build()?))
+            },
+        }
+    };
+}
+
+/// All of them.
 pub(crate) static PROVIDERS: &[Provider] = &[
     provider!("openai", OpenAiChat, OpenAiChat, "OPENAI", "gpt-5"),
     provider!(
@@ -127,6 +152,15 @@ pub(crate) static PROVIDERS: &[Provider] = &[
         ("OLLAMA_API_KEY", None, "OLLAMA_HOST"),
         "qwen3:4b"
     ),
+    compatible!(Azure),
+    compatible!(DeepSeek),
+    compatible!(Groq),
+    compatible!(LlamaCpp),
+    compatible!(LmStudio),
+    compatible!(Mistral),
+    compatible!(OpenRouter),
+    compatible!(Vllm),
+    compatible!(Xai),
 ];
 
 /// Providers that this program was built without.
@@ -135,28 +169,12 @@ const LEFT_OUT: &[&str] = &["bedrock"];
 #[cfg(feature = "bedrock")]
 const LEFT_OUT: &[&str] = &[];
 
-/// Providers that are known and not built yet, with the base URL under which they speak the wire of
-/// `openai` themselves, where they do.
-const NOT_BUILT_YET: [(&str, Option<&str>); 9] = [
-    ("azure", None),
-    ("openrouter", Some("https://openrouter.ai/api/v1")),
-    ("groq", Some("https://api.groq.com/openai/v1")),
-    ("mistral", Some("https://api.mistral.ai/v1")),
-    ("deepseek", Some("https://api.deepseek.com/v1")),
-    ("xai", Some("https://api.x.ai/v1")),
-    ("llamacpp", Some("http://127.0.0.1:8080/v1")),
-    ("vllm", Some("http://127.0.0.1:8000/v1")),
-    ("lmstudio", Some("http://127.0.0.1:1234/v1")),
-];
-
 /// What is known of a name.
 #[derive(Debug)]
 pub(crate) enum Known {
-    /// It works now.
+    /// It is here.
     Built(&'static Provider),
-    /// It is to come; until then it can be reached as `openai` where it has a base URL for that.
-    NotBuiltYet(Option<&'static str>),
-    /// It works, and this program was built without it.
+    /// This program was built without it.
     LeftOut,
     /// Nothing.
     Unknown,
@@ -165,16 +183,11 @@ pub(crate) enum Known {
 impl Known {
     /// Looks a name up.
     pub(crate) fn of(name: &str) -> Self {
-        if let Some(provider) = PROVIDERS.iter().find(|provider| provider.name == name) {
-            return Self::Built(provider);
+        match PROVIDERS.iter().find(|provider| provider.name == name) {
+            Some(provider) => Self::Built(provider),
+            None if LEFT_OUT.contains(&name) => Self::LeftOut,
+            None => Self::Unknown,
         }
-        if LEFT_OUT.contains(&name) {
-            return Self::LeftOut;
-        }
-        NOT_BUILT_YET
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map_or(Self::Unknown, |(_, base_url)| Self::NotBuiltYet(*base_url))
     }
 }
 
@@ -187,7 +200,7 @@ impl Provider {
     }
 }
 
-/// Lists the providers that work now in the middle of a sentence, each with something behind it.
+/// Lists the providers in the middle of a sentence, each with something behind it.
 pub(crate) fn listed(behind: &str) -> String {
     let names = PROVIDERS.iter().enumerate().map(|(index, provider)| {
         let before = match index {

@@ -60,10 +60,11 @@ pub(crate) trait AnswerDecoder: Default + Send + Unpin + 'static {
     }
 }
 
-/// Reads an answer. Asked for a stream, some servers send it whole.
+/// Reads an answer with a decoder that has seen none. Asked for a stream, some servers send it whole.
 pub(crate) async fn read_answer<D: AnswerDecoder>(
     head: Head,
     response: Response,
+    decoder: D,
 ) -> Result<ModelStream, ModelError> {
     if !head.status.is_success() {
         let body = read_error_body(body_stream(response)).await;
@@ -79,16 +80,16 @@ pub(crate) async fn read_answer<D: AnswerDecoder>(
         let body = read_body(body_stream(response)).await?;
         if D::Framing::is_in(without_mark(&body)) {
             let body = Whole(Some(Bytes::from(body)));
-            return Ok(ModelStream::new(DeltaStream::<_, D>::new(body, head)));
+            return Ok(ModelStream::new(DeltaStream::new(body, head, decoder)));
         }
-        return decode_whole::<D>(head, &body).map(ModelStream::from_deltas);
+        return decode_whole(head, &body, decoder).map(ModelStream::from_deltas);
     }
     if media_type.ends_with("html") {
         // A proxy's page in place of an answer: it passes, as other broken answers do.
         let message = "a web page came instead of an answer";
         return Err(head.locate(ModelError::new(ModelErrorKind::Truncated, message)));
     }
-    let deltas = DeltaStream::<_, D>::new(body_stream(response), head);
+    let deltas = DeltaStream::new(body_stream(response), head, decoder);
     Ok(ModelStream::new(deltas))
 }
 
@@ -112,6 +113,7 @@ pub(crate) fn without_mark(body: &[u8]) -> &[u8] {
 pub(crate) fn decode_whole<D: AnswerDecoder>(
     head: Head,
     body: &[u8],
+    mut decoder: D,
 ) -> Result<VecDeque<ModelDelta>, ModelError> {
     let body = without_mark(body);
     if body.iter().all(u8::is_ascii_whitespace) {
@@ -119,6 +121,6 @@ pub(crate) fn decode_whole<D: AnswerDecoder>(
         return Err(head.locate(ModelError::new(ModelErrorKind::Truncated, message)));
     }
     let mut deltas = AnswerDeltas::new(head);
-    D::default().take_whole(body, &mut deltas)?;
+    decoder.take_whole(body, &mut deltas)?;
     Ok(deltas.into_waiting())
 }

@@ -7,14 +7,14 @@ mod stream_wire;
 use async_trait::async_trait;
 use steadfast_core::{ConfigError, Model, ModelError, ModelRequest, ModelStream};
 
-use crate::endpoint::{Endpoint, EndpointBuilder, Vendor, endpoint_setters};
+use crate::endpoint::{Address, Endpoint, EndpointBuilder, Vendor, endpoint_setters};
 pub(crate) use stream_wire::StreamDecoder;
 
 /// How Anthropic is reached.
 static ANTHROPIC: Vendor = Vendor {
     name: "anthropic",
     example_model: "claude-sonnet-4-5",
-    base_url: "https://api.anthropic.com",
+    address: Address::Own("https://api.anthropic.com"),
     base_url_variable: "ANTHROPIC_BASE_URL",
     key_variable: "ANTHROPIC_API_KEY",
     key_header: "x-api-key",
@@ -90,7 +90,7 @@ impl Model for Anthropic {
     async fn stream(&self, request: ModelRequest) -> Result<ModelStream, ModelError> {
         let body = request_wire::body(self.0.model(), &request)?;
         drop(request);
-        self.0.call::<StreamDecoder>(body).await
+        self.0.call(body, StreamDecoder::default()).await
     }
 }
 

@@ -14,6 +14,8 @@ const LONGEST_NAME: usize = 64;
 pub(crate) struct CallIdentities<'a> {
     is_taken: fn(char) -> bool,
     longest: usize,
+    /// Whether shorter identities are refused too.
+    is_exact: bool,
     given: HashSet<Cow<'a, str>>,
     /// Calls of the last answer without a result yet: their identity in the history, and on the wire.
     open: VecDeque<(&'a str, Cow<'a, str>)>,
@@ -25,8 +27,17 @@ impl<'a> CallIdentities<'a> {
         Self {
             is_taken,
             longest,
+            is_exact: false,
             given: HashSet::new(),
             open: VecDeque::new(),
+        }
+    }
+
+    /// Begins a request of a wire that takes identities of these characters and of no other length.
+    pub(crate) fn of_length(is_taken: fn(char) -> bool, length: usize) -> Self {
+        Self {
+            is_exact: true,
+            ..Self::new(is_taken, length)
         }
     }
 
@@ -41,10 +52,14 @@ impl<'a> CallIdentities<'a> {
         let mut own = shaped.clone();
         let mut number = 2_u32;
         while self.given.contains(&own) {
-            let end = format!("_{number}");
-            let room = self.longest.saturating_sub(end.len());
-            let begin: String = shaped.chars().take(room).collect();
-            own = Cow::Owned(begin + &end);
+            own = Cow::Owned(if self.is_exact {
+                self.numbered(number)
+            } else {
+                let end = format!("_{number}");
+                let room = self.longest.saturating_sub(end.len());
+                let begin: String = shaped.chars().take(room).collect();
+                begin + &end
+            });
             number += 1;
         }
         self.given.insert(own.clone());
@@ -63,7 +78,21 @@ impl<'a> CallIdentities<'a> {
     }
 
     fn shape(&self, id: &'a str) -> Cow<'a, str> {
+        if self.is_exact {
+            let fits = id.chars().count() == self.longest && id.chars().all(self.is_taken);
+            return if fits {
+                Cow::Borrowed(id)
+            } else {
+                Cow::Owned(self.numbered(1))
+            };
+        }
         shape(id, self.is_taken, self.longest, "call")
+    }
+
+    /// Returns an identity of the one length that is taken: what the history has cannot be cut to it
+    /// without two becoming one.
+    fn numbered(&self, number: u32) -> String {
+        format!("{number:0width$}", width = self.longest)
     }
 }
 
@@ -122,6 +151,23 @@ mod tests {
         assert_eq!(ids.call("12345678"), "123456_2");
         assert_eq!(ids.result("a"), "a_3");
         assert_eq!(ids.result("12345678"), "123456_2");
+    }
+
+    #[test]
+    fn identities_of_one_length_are_kept_or_numbered() {
+        let mut ids = CallIdentities::of_length(|c| c.is_ascii_alphanumeric(), 9);
+        assert_eq!(ids.call("D681PevKs"), "D681PevKs");
+        assert_eq!(ids.call("call_1"), "000000001");
+        assert_eq!(ids.call("call_2"), "000000002");
+        assert_eq!(ids.call("D681PevKs"), "000000003");
+        for (id, expected) in [
+            ("call_2", "000000002"),
+            ("D681PevKs", "D681PevKs"),
+            ("call_1", "000000001"),
+            ("D681PevKs", "000000003"),
+        ] {
+            assert_eq!(ids.result(id), expected);
+        }
     }
 
     #[test]

@@ -56,11 +56,11 @@ enum Phase {
 }
 
 impl<B, D: AnswerDecoder> DeltaStream<B, D> {
-    pub(crate) fn new(body: B, head: Head) -> Self {
+    pub(crate) fn new(body: B, head: Head, decoder: D) -> Self {
         Self {
             body,
             events: D::Framing::default(),
-            decoder: D::default(),
+            decoder,
             deltas: AnswerDeltas::new(head),
             mark: 0,
             failure: None,
@@ -146,7 +146,7 @@ impl<B, D: AnswerDecoder> DeltaStream<B, D> {
         match &self.phase {
             Phase::Unframed(body) => {
                 let head = self.deltas.head().clone();
-                match decode_whole::<D>(head, body) {
+                match decode_whole(head, body, std::mem::take(&mut self.decoder)) {
                     Ok(deltas) => self.deltas.extend(deltas),
                     Err(error) => self.failure = Some(error),
                 }

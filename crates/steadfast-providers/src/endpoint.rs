@@ -18,7 +18,7 @@ pub(crate) struct Vendor {
     /// The part of a model's name before the colon.
     pub(crate) name: &'static str,
     pub(crate) example_model: &'static str,
-    pub(crate) base_url: &'static str,
+    pub(crate) address: Address,
     pub(crate) base_url_variable: &'static str,
     pub(crate) key_variable: &'static str,
     pub(crate) key_header: &'static str,
@@ -31,6 +31,15 @@ pub(crate) struct Vendor {
     pub(crate) call: &'static str,
     /// Paths that show that a base URL already holds a part of the call.
     pub(crate) refused_endings: &'static [&'static str],
+}
+
+/// Whose address the calls go to, unless another one is given.
+#[derive(Clone, Copy)]
+pub(crate) enum Address {
+    /// The vendor's own.
+    Own(&'static str),
+    /// One for each customer; this is the form of it.
+    OfCustomer(&'static str),
 }
 
 /// Where the calls of a provider go.
@@ -63,14 +72,20 @@ impl Endpoint {
         &self.model
     }
 
+    /// Returns the host that is called.
+    pub(crate) fn host(&self) -> &str {
+        self.url.host_str().unwrap_or_default()
+    }
+
     /// Makes one call, whose answer is in this wire's form.
     pub(crate) async fn call<D: AnswerDecoder>(
         &self,
         body: Vec<u8>,
+        decoder: D,
     ) -> Result<ModelStream, ModelError> {
         let response = self.http.post_json(self.url.clone(), body).await?;
         let head = self.http.head(&response);
-        read_answer::<D>(head, response).await
+        read_answer(head, response, decoder).await
     }
 }
 
@@ -79,7 +94,7 @@ impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Endpoint")
             .field("model", &self.model)
-            .field("host", &self.url.host_str().unwrap_or_default())
+            .field("host", &self.host())
             .finish_non_exhaustive()
     }
 }
@@ -100,10 +115,17 @@ impl EndpointBuilder {
             return Err(ConfigError::new("model", "is empty").with_hint(hint));
         }
         let address = self.base_url.or_else(|| from_env(vendor.base_url_variable));
-        let base_url = BaseUrl::parse(
-            address.as_deref().unwrap_or(vendor.base_url),
-            vendor.base_url,
-        )?;
+        let (own, example) = match vendor.address {
+            Address::Own(own) => (Some(own), own),
+            Address::OfCustomer(example) => (None, example),
+        };
+        let Some(address) = address.as_deref().or(own) else {
+            return Err(ConfigError::new("base_url", "is missing").with_hint(format!(
+                "set the environment variable `{}`, or call `.base_url(..)`, such as with `{example}`",
+                vendor.base_url_variable
+            )));
+        };
+        let base_url = BaseUrl::parse(address, example)?;
         let path = base_url.path().trim_end_matches('/');
         let is_refused = |ending: &&&str| path.ends_with(**ending);
         if let Some(ending) = vendor.refused_endings.iter().find(is_refused) {
@@ -116,15 +138,18 @@ impl EndpointBuilder {
                 .with_hint("leave out `.api_key(..)` for a server that wants no key"));
         }
         let api_key = self.api_key.or_else(|| from_env(vendor.key_variable));
-        let own = BaseUrl::parse(vendor.base_url, vendor.base_url)?;
+        // A vendor whose own address is this machine wants no key there.
+        let wants_key = match own.map(|own| BaseUrl::parse(own, own)).transpose()? {
+            Some(own) => own.is_https() && own.host() == base_url.host(),
+            None => base_url.is_https(),
+        };
         let names_key = |(name, _): &(String, String)| {
             [vendor.key_header, "authorization"]
                 .iter()
                 .any(|key| name.eq_ignore_ascii_case(key))
         };
         let has_key = api_key.is_some() || self.http.headers.iter().any(names_key);
-        // A vendor whose own address is this machine wants no key there.
-        if !has_key && own.is_https() && base_url.host() == own.host() {
+        if wants_key && !has_key {
             return Err(ConfigError::new("api_key", "is missing").with_hint(format!(
                 "set the environment variable `{}`, or call `.api_key(..)`",
                 vendor.key_variable

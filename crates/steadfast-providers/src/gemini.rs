@@ -7,14 +7,14 @@ mod stream_wire;
 use async_trait::async_trait;
 use steadfast_core::{ConfigError, Model, ModelError, ModelRequest, ModelStream};
 
-use crate::endpoint::{Endpoint, EndpointBuilder, Vendor, endpoint_setters, from_env};
+use crate::endpoint::{Address, Endpoint, EndpointBuilder, Vendor, endpoint_setters, from_env};
 pub(crate) use stream_wire::StreamDecoder;
 
 /// How Gemini is reached.
 static GEMINI: Vendor = Vendor {
     name: "gemini",
     example_model: "gemini-2.5-flash",
-    base_url: "https://generativelanguage.googleapis.com",
+    address: Address::Own("https://generativelanguage.googleapis.com"),
     base_url_variable: "GOOGLE_GEMINI_BASE_URL",
     key_variable: "GEMINI_API_KEY",
     key_header: "x-goog-api-key",
@@ -88,7 +88,7 @@ impl Model for Gemini {
     async fn stream(&self, request: ModelRequest) -> Result<ModelStream, ModelError> {
         let body = request_wire::body(self.0.model(), &request)?;
         drop(request);
-        self.0.call::<StreamDecoder>(body).await
+        self.0.call(body, StreamDecoder::default()).await
     }
 }
 

@@ -74,7 +74,7 @@ pub use gemini::{Gemini, GeminiBuilder};
 #[cfg(feature = "ollama")]
 pub use ollama::{Ollama, OllamaBuilder};
 #[cfg(feature = "openai")]
-pub use openai_chat::{OpenAiChat, OpenAiChatBuilder};
+pub use openai_chat::{CompatibleServer, OpenAiChat, OpenAiChatBuilder};
 #[cfg(feature = "openai")]
 pub use openai_responses::{OpenAiResponses, OpenAiResponsesBuilder};
 pub use wire::Wire;

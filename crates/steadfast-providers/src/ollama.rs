@@ -10,14 +10,14 @@ use std::env;
 use async_trait::async_trait;
 use steadfast_core::{ConfigError, Model, ModelError, ModelRequest, ModelStream};
 
-use crate::endpoint::{Endpoint, EndpointBuilder, Vendor, endpoint_setters};
+use crate::endpoint::{Address, Endpoint, EndpointBuilder, Vendor, endpoint_setters};
 pub(crate) use stream_wire::StreamDecoder;
 
 /// How Ollama is reached.
 static OLLAMA: Vendor = Vendor {
     name: "ollama",
     example_model: "qwen3:4b",
-    base_url: "http://127.0.0.1:11434",
+    address: Address::Own("http://127.0.0.1:11434"),
     base_url_variable: "OLLAMA_HOST",
     key_variable: "OLLAMA_API_KEY",
     key_header: "authorization",
@@ -84,7 +84,7 @@ impl Model for Ollama {
     async fn stream(&self, request: ModelRequest) -> Result<ModelStream, ModelError> {
         let body = request_wire::body(self.0.model(), &request)?;
         drop(request);
-        self.0.call::<StreamDecoder>(body).await
+        self.0.call(body, StreamDecoder::default()).await
     }
 }
 

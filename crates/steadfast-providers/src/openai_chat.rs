@@ -1,19 +1,23 @@
 //! OpenAI chat completions, and every server that is compatible with it.
 
+mod compatible_server;
+mod dialect;
 mod request_wire;
 mod stream_wire;
 
 use async_trait::async_trait;
 use steadfast_core::{ConfigError, Model, ModelError, ModelRequest, ModelStream};
 
-use crate::endpoint::{Endpoint, EndpointBuilder, Vendor, endpoint_setters};
+use crate::endpoint::{Address, Endpoint, EndpointBuilder, Vendor, endpoint_setters, from_env};
+pub use compatible_server::CompatibleServer;
+use dialect::Dialect;
 pub(crate) use stream_wire::StreamDecoder;
 
 /// How OpenAI is reached.
-static OPENAI: Vendor = Vendor {
+const OPENAI: Vendor = Vendor {
     name: "openai",
     example_model: "gpt-5",
-    base_url: "https://api.openai.com/v1",
+    address: Address::Own("https://api.openai.com/v1"),
     base_url_variable: "OPENAI_BASE_URL",
     key_variable: "OPENAI_API_KEY",
     key_header: "authorization",
@@ -25,7 +29,8 @@ static OPENAI: Vendor = Vendor {
 
 /// A model behind OpenAI's chat-completions wire.
 ///
-/// The same wire is spoken by most other servers: give their address with
+/// The same wire is spoken by most other servers: name one with
+/// [`server`](OpenAiChatBuilder::server), or give its address with
 /// [`base_url`](OpenAiChatBuilder::base_url). One call is one HTTP request; nothing is retried here.
 ///
 /// | setting | environment variable | default |
@@ -44,25 +49,30 @@ static OPENAI: Vendor = Vendor {
 /// # }
 /// ```
 #[derive(Debug, Clone)]
-pub struct OpenAiChat(Endpoint);
+pub struct OpenAiChat {
+    endpoint: Endpoint,
+    dialect: Dialect,
+}
 
 impl OpenAiChat {
     /// Starts to build a provider of the named model.
     pub fn builder(model: impl Into<String>) -> OpenAiChatBuilder {
-        OpenAiChatBuilder(Endpoint::builder(model))
+        OpenAiChatBuilder(Endpoint::builder(model), None)
     }
 }
 
 #[async_trait]
 impl Model for OpenAiChat {
     fn name(&self) -> &str {
-        self.0.name()
+        self.endpoint.name()
     }
 
     async fn stream(&self, request: ModelRequest) -> Result<ModelStream, ModelError> {
-        let body = request_wire::body(self.0.model(), &request)?;
+        let (model, host) = (self.endpoint.model(), self.endpoint.host());
+        let body = request_wire::body(self.dialect, model, host, &request)?;
         drop(request);
-        self.0.call::<StreamDecoder>(body).await
+        let decoder = StreamDecoder::of(host);
+        self.endpoint.call(body, decoder).await
     }
 }
 
@@ -85,7 +95,7 @@ impl Model for OpenAiChat {
 /// ```
 #[derive(Debug)]
 #[must_use]
-pub struct OpenAiChatBuilder(EndpointBuilder);
+pub struct OpenAiChatBuilder(EndpointBuilder, Option<CompatibleServer>);
 
 impl OpenAiChatBuilder {
     endpoint_setters! {
@@ -94,12 +104,33 @@ impl OpenAiChatBuilder {
         "usually ending in `/v1`"
     }
 
+    /// Talks to a server other than OpenAI: with its address, its environment variables, and what it
+    /// wants to be written otherwise.
+    pub fn server(mut self, server: CompatibleServer) -> Self {
+        self.1 = Some(server);
+        self
+    }
+
     /// Builds the provider.
     ///
     /// # Errors
     ///
-    /// A wrong value, with the name of its field; a missing key at OpenAI's own address.
+    /// A wrong value, with the name of its field; a missing key at the vendor's own address.
     pub fn build(self) -> Result<OpenAiChat, ConfigError> {
-        self.0.build(&OPENAI).map(OpenAiChat)
+        let Self(mut endpoint, server) = self;
+        let Some(server) = server else {
+            let dialect = Dialect::OpenAi;
+            let endpoint = endpoint.build(&OPENAI)?;
+            return Ok(OpenAiChat { endpoint, dialect });
+        };
+        let vendor = server.vendor();
+        let base_url = endpoint
+            .base_url
+            .or_else(|| from_env(vendor.base_url_variable));
+        endpoint.base_url = base_url.map(|base_url| server.complete(base_url));
+        Ok(OpenAiChat {
+            endpoint: endpoint.build(vendor)?,
+            dialect: server.dialect(),
+        })
     }
 }

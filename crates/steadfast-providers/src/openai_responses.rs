@@ -7,14 +7,14 @@ mod stream_wire;
 use async_trait::async_trait;
 use steadfast_core::{ConfigError, Model, ModelError, ModelRequest, ModelStream};
 
-use crate::endpoint::{Endpoint, EndpointBuilder, Vendor, endpoint_setters};
+use crate::endpoint::{Address, Endpoint, EndpointBuilder, Vendor, endpoint_setters};
 pub(crate) use stream_wire::StreamDecoder;
 
 /// How OpenAI is reached.
 static OPENAI: Vendor = Vendor {
     name: "openai-responses",
     example_model: "gpt-5",
-    base_url: "https://api.openai.com/v1",
+    address: Address::Own("https://api.openai.com/v1"),
     base_url_variable: "OPENAI_BASE_URL",
     key_variable: "OPENAI_API_KEY",
     key_header: "authorization",
@@ -80,7 +80,7 @@ impl Model for OpenAiResponses {
     async fn stream(&self, request: ModelRequest) -> Result<ModelStream, ModelError> {
         let body = request_wire::body(self.0.model(), &request)?;
         drop(request);
-        self.0.call::<StreamDecoder>(body).await
+        self.0.call(body, StreamDecoder::default()).await
     }
 }
 

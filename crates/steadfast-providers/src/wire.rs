@@ -160,5 +160,5 @@ impl Wire {
 ))]
 async fn open<D: AnswerDecoder>(answer: Response) -> Result<ModelStream, ModelError> {
     let head = Head::new(&answer, Secrets::default());
-    read_answer::<D>(head, answer).await
+    read_answer(head, answer, D::default()).await
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use steadfast_core::{Agent, Model, ModelErrorKind, NoopRetryStrategy, RunErrorKind};
-use steadfast_providers::{Anthropic, OpenAiChat, OpenAiResponses};
+use steadfast_providers::{Anthropic, CompatibleServer, OpenAiChat, OpenAiResponses};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -13,6 +13,16 @@ type TestResult = Result<(), Box<dyn std::error::Error>>;
 
 /// What a server saw: the heads of the requests, by connection.
 type Seen = Arc<Mutex<Vec<Vec<String>>>>;
+
+/// How most servers are sent the key of these tests.
+const BEARER: &str = "authorization: bearer 0123456789";
+
+/// An answer of one word.
+const ANSWER: &[&str] = &[
+    "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n",
+    "55\r\ndata: {\"choices\":[{\"delta\":{\"content\":\"Hi\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n\r\n",
+    "0\r\n\r\n",
+];
 
 /// Answers every request with these pieces, each written by itself.
 async fn serve(pieces: &'static [&'static str]) -> std::io::Result<(String, Seen)> {
@@ -65,13 +75,42 @@ async fn talk(
 }
 
 #[tokio::test]
+async fn every_server_is_called_at_its_path_with_its_key() -> TestResult {
+    let (address, seen) = serve(ANSWER).await?;
+    for (server, path, key) in [
+        (CompatibleServer::Azure, "/openai/v1", "api-key: 0123456789"),
+        (CompatibleServer::DeepSeek, "", BEARER),
+        (CompatibleServer::Groq, "/openai/v1", BEARER),
+        (CompatibleServer::LlamaCpp, "/v1", BEARER),
+        (CompatibleServer::LmStudio, "/v1", BEARER),
+        (CompatibleServer::Mistral, "/v1", BEARER),
+        (CompatibleServer::OpenRouter, "/api/v1", BEARER),
+        (CompatibleServer::Vllm, "/v1", BEARER),
+        (CompatibleServer::Xai, "/v1", BEARER),
+    ] {
+        let model = OpenAiChat::builder("m")
+            .server(server)
+            .base_url(&address)
+            .api_key("0123456789")
+            .no_proxy()
+            .build()?;
+        assert_eq!(model.name(), format!("{}:m", server.name()));
+        let agent = Agent::builder().model(model).build()?;
+
+        assert_eq!(agent.prompt("Hi").await?.text(), "Hi", "{server:?}");
+
+        let seen = seen.lock().map_err(|_| "the server panicked")?;
+        let head = seen.iter().flatten().last().ok_or("no request")?;
+        let start = format!("post {path}/chat/completions http/1.1");
+        assert!(head.starts_with(&start), "{head}");
+        assert!(head.lines().any(|line| line == key), "{head}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn calls_in_a_row_share_a_connection_and_headers_stand_once() -> TestResult {
-    let (address, seen) = serve(&[
-        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n",
-        "55\r\ndata: {\"choices\":[{\"delta\":{\"content\":\"Hi\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n\r\n",
-        "0\r\n\r\n",
-    ])
-    .await?;
+    let (address, seen) = serve(ANSWER).await?;
     let model = OpenAiChat::builder("m")
         .base_url(format!("{address}/v1"))
         .api_key("sk-test")

@@ -78,7 +78,9 @@ impl Dialect for Chat {
     }
 
     fn has_key(&self, headers: &HeaderMap) -> bool {
-        has_bearer(headers)
+        // Azure's clients send it by itself.
+        let key = headers.get("api-key").and_then(|key| key.to_str().ok());
+        key.is_some_and(|key| !key.trim().is_empty()) || has_bearer(headers)
     }
 
     fn largest_body(&self) -> usize {
@@ -235,12 +237,14 @@ impl Dialect for Chat {
     }
 }
 
-/// Says whether a segment of a path is a version, such as `v1` or `v1beta`.
+/// Says whether just one segment of a path is a version, such as `v1` or `v1beta`: two come of a base
+/// URL to which a client has added one.
 pub(crate) fn has_version(path: &str) -> bool {
-    path.split('/').any(|segment| {
+    let is_version = |segment: &&str| {
         let number = segment.strip_prefix('v').unwrap_or_default();
         number.starts_with(|first: char| first.is_ascii_digit())
-    })
+    };
+    path.split('/').filter(is_version).count() == 1
 }
 
 /// Makes one line of a stream.

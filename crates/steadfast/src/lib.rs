@@ -69,7 +69,7 @@
 //!
 //! | feature | gives |
 //! |---|---|
-//! | `openai` (default) | `OpenAiChat` and `OpenAiResponses`: OpenAI's two wires, and compatible servers |
+//! | `openai` (default) | `OpenAiChat` and `OpenAiResponses`: OpenAI's two wires, and compatible servers, such as Azure, Groq and Mistral |
 //! | `anthropic` | `Anthropic`: Anthropic messages and compatible servers |
 //! | `bedrock` | `Bedrock`: Amazon Bedrock, on the official SDK, which is large to compile |
 //! | `gemini` | `Gemini`: Gemini's generateContent and its stream |
@@ -92,16 +92,19 @@ pub use steadfast_providers::Wire;
 pub use steadfast_providers::{Anthropic, AnthropicBuilder};
 #[cfg(feature = "bedrock")]
 pub use steadfast_providers::{Bedrock, BedrockBuilder};
+#[cfg(feature = "openai")]
+pub use steadfast_providers::{CompatibleServer, OpenAiChat, OpenAiChatBuilder};
 #[cfg(feature = "gemini")]
 pub use steadfast_providers::{Gemini, GeminiBuilder};
 #[cfg(feature = "ollama")]
 pub use steadfast_providers::{Ollama, OllamaBuilder};
 #[cfg(feature = "openai")]
-pub use steadfast_providers::{OpenAiChat, OpenAiChatBuilder};
-#[cfg(feature = "openai")]
 pub use steadfast_providers::{OpenAiResponses, OpenAiResponsesBuilder};
 
 /// The pages of providers that are not in the default features.
+#[cfg(all(doctest, feature = "anthropic"))]
+#[doc = include_str!(concat!("../../../", "docs/providers/anthropic.md"))]
+struct AnthropicPage;
 #[cfg(all(doctest, feature = "gemini"))]
 #[doc = include_str!(concat!("../../../", "docs/providers/gemini.md"))]
 struct GeminiPage;
@@ -128,6 +131,7 @@ mod pages {
         ComingFromStrands: "docs/coming-from-strands.md",
         FirstAgent: "docs/guides/first-agent.md",
         OwnStrategy: "docs/guides/own-strategy.md",
+        OpenAiChat: "docs/providers/openai-chat.md",
         OpenAiResponses: "docs/providers/openai-responses.md",
     }
 }

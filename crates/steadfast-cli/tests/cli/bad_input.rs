@@ -61,18 +61,18 @@ fn wrong_models_are_refused_with_a_hint() -> TestResult {
         ),
         ("gemini", "`--model gemini` names a provider and no model"),
         ("ollama", "`--model ollama` names a provider and no model"),
-        ("azure:gpt-5", "the provider `azure` is not built yet"),
+        ("azure:gpt-5", "`AZURE_OPENAI_ENDPOINT` is missing"),
+        ("openrouter:a/b", "`OPENROUTER_API_KEY` is missing"),
+        ("groq:llama", "`GROQ_API_KEY` is missing"),
+        ("mistral:small", "`MISTRAL_API_KEY` is missing"),
+        ("deepseek:chat", "`DEEPSEEK_API_KEY` is missing"),
+        ("xai:grok", "`XAI_API_KEY` is missing"),
         (
-            "openrouter:a/b",
-            "the provider `openrouter` is not built yet",
+            "llamacpp",
+            "`--model llamacpp` names a provider and no model",
         ),
-        ("groq:llama", "the provider `groq` is not built yet"),
-        ("mistral:small", "the provider `mistral` is not built yet"),
-        ("deepseek:chat", "the provider `deepseek` is not built yet"),
-        ("xai:grok", "the provider `xai` is not built yet"),
-        ("llamacpp:x", "the provider `llamacpp` is not built yet"),
-        ("vllm:x", "the provider `vllm` is not built yet"),
-        ("lmstudio:x", "the provider `lmstudio` is not built yet"),
+        ("vllm:", "`--model vllm:` names a provider and no model"),
+        ("lmstudio: ", "names a provider and no model"),
     ];
     for (model, expected) in cases {
         check(&["run", "--model", model, "Hi"], expected)?;

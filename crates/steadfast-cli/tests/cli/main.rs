@@ -4,6 +4,7 @@ mod anthropic;
 mod aws_retry;
 mod bad_input;
 mod bedrock;
+mod compatible_servers;
 mod conversation;
 mod demonstration;
 mod ending;

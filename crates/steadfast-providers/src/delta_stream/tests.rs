@@ -41,7 +41,7 @@ async fn read<D: AnswerDecoder>(steps: &[Step]) -> (String, bool, Option<Kind>, 
     let head = Head::of_status(200);
     let begun = Instant::now();
     let body = Script(steps.iter().cloned().collect());
-    let mut stream = DeltaStream::<_, D>::new(body, head);
+    let mut stream = DeltaStream::new(body, head, D::default());
     let (mut said, mut stopped, mut failure) = (String::new(), false, None);
     while let Some(item) = poll_fn(|cx| Pin::new(&mut stream).poll_next(cx)).await {
         match item {

@@ -26,6 +26,8 @@ const DONE: &[u8] = b"[DONE]";
 /// Decodes the events of one answer.
 #[derive(Default)]
 pub(crate) struct StreamDecoder {
+    /// The host that answers, if it is known.
+    host: String,
     /// Whether anything was said that is part of the answer: text, a refusal or a call.
     spoke: bool,
     calls: Calls,
@@ -85,12 +87,24 @@ impl AnswerDecoder for StreamDecoder {
 }
 
 impl StreamDecoder {
+    /// Decodes an answer of this host.
+    pub(super) fn of(host: &str) -> Self {
+        Self {
+            host: host.to_owned(),
+            ..Self::default()
+        }
+    }
+
     fn take_chunk(
         &mut self,
         chunk: Chunk<'_>,
         deltas: &mut AnswerDeltas,
     ) -> Result<(), ModelError> {
         deltas.start();
+        if let Some(error) = chunk.groq_error() {
+            let error = format!(r#"{{"error":{error}}}"#);
+            return Err(Self::classify(deltas.head(), error.as_bytes()));
+        }
         // One choice is asked for, so there is one; a last chunk has none.
         if let Some(choice) = chunk.choices.into_iter().flatten().next() {
             let at_stop_text = choice.names_stop_text();
@@ -218,7 +232,8 @@ impl StreamDecoder {
         Ok(())
     }
 
-    /// Says in which fields the reasoning, and what came with the calls, go back on the next turn.
+    /// Says in which fields the reasoning, and what came with the calls, go back on the next turn, and
+    /// to which host: others refuse fields that they do not know.
     fn push_opaque(&mut self, deltas: &mut AnswerDeltas) {
         let mut own = Map::new();
         if let Some(field) = self.reasoning_field {
@@ -233,6 +248,9 @@ impl StreamDecoder {
             own.insert("tool_calls".to_owned(), Value::Object(extra));
         }
         if !own.is_empty() {
+            if !self.host.is_empty() {
+                own.insert("host".to_owned(), json!(self.host));
+            }
             deltas.push(ModelDelta::ReasoningOpaque(json!({ OPAQUE_KEY: own })));
         }
     }

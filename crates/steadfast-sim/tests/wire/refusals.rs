@@ -121,6 +121,7 @@ async fn wrong_base_url_is_404_and_the_right_one_is_named() -> TestResult {
     let cases = [
         ("POST", "/chat/completions"),
         ("POST", "/openai/chat/completions"),
+        ("POST", "/v1/v1/chat/completions"),
         ("POST", "/v1/chat/completions/chat/completions"),
         ("POST", "/responses"),
         ("POST", "/v1/responses/responses"),

@@ -75,8 +75,7 @@ fn what_cannot_be_read_is_refused_by_the_name_of_the_flag() -> TestResult {
 #[test]
 fn providers_that_are_not_there_are_refused() -> TestResult {
     for (provider, expected) in [
-        ("mistral", "the provider `mistral` is not built yet"),
-        ("groq", "the provider `groq` is not built yet"),
+        ("cohere", "unknown provider `cohere`"),
         ("nosuch", "unknown provider `nosuch`"),
         ("", "unknown provider ``"),
         ("openai:gpt-5", "unknown provider `openai:gpt-5`"),

@@ -317,7 +317,7 @@ async fn waits_for_more(events: &[Value]) -> Option<Duration> {
         .map(|event| format!("data: {event}\r\n\r\n"))
         .collect();
     let body = Stalled(Some(Bytes::from(body)));
-    let mut stream = DeltaStream::<_, StreamDecoder>::new(body, head());
+    let mut stream = DeltaStream::new(body, head(), StreamDecoder::default());
     let begun = Instant::now();
     let to_its_end = async {
         while let Some(delta) = poll_fn(|cx| Pin::new(&mut stream).poll_next(cx)).await {
@@ -349,9 +349,13 @@ async fn answer_that_is_over_waits_a_second_for_the_rest() {
 #[test]
 fn whole_answers_come_alone_or_as_a_list_of_chunks() {
     let whole = |body: &Value| {
-        answer::decode_whole::<StreamDecoder>(head(), body.to_string().as_bytes())
-            .map(without_start)
-            .map_err(|error| error.kind())
+        answer::decode_whole(
+            head(),
+            body.to_string().as_bytes(),
+            StreamDecoder::default(),
+        )
+        .map(without_start)
+        .map_err(|error| error.kind())
     };
     let mut alone = said(json!([{"text": "a"}]));
     alone["candidates"][0]["finishReason"] = json!("STOP");

@@ -1,10 +1,21 @@
-use steadfast_core::ModelErrorKind;
+use steadfast_core::{
+    ContentBlock, MediaSource, Message, ModelErrorKind, Reasoning, Role, ToolResult, ToolUse,
+};
 
 use super::*;
 
 fn write(request: &ModelRequest) -> Result<Value, ModelError> {
-    let body = body("m", request)?;
+    write_as(Dialect::OpenAi, "m", request)
+}
+
+fn write_as(dialect: Dialect, model: &str, request: &ModelRequest) -> Result<Value, ModelError> {
+    let body = body(dialect, model, "host", request)?;
     Ok(serde_json::from_slice(&body).unwrap())
+}
+
+fn check_mistral(history: Vec<Message>, messages: Value) {
+    let body = write_as(Dialect::Mistral, "m", &ModelRequest::new(history)).unwrap();
+    assert_eq!(body["messages"], messages);
 }
 
 fn check(history: Vec<Message>, messages: Value) {
@@ -226,6 +237,15 @@ fn reasoning_goes_back_in_its_own_field() {
             opaque(json!({"text_in": "reasoning", "reasoning_details": [{"data": "d"}]})),
             json!({"reasoning_details": [{"data": "d"}]}),
         ),
+        (
+            opaque(json!({"text_in": "reasoning", "host": "host"})),
+            json!({"reasoning": "Hm"}),
+        ),
+        // Another host may refuse the field.
+        (
+            opaque(json!({"text_in": "reasoning", "host": "other"})),
+            json!({}),
+        ),
         (opaque(json!({"content": "x", "role": "x"})), json!({})),
         (ContentBlock::Reasoning(Reasoning::new("Hm")), json!({})),
         (
@@ -296,7 +316,7 @@ fn system_and_output_limit_are_written_as_the_model_wants_them() {
         ("o3", "max_completion_tokens", "max_tokens"),
         ("qwen3", "max_tokens", "max_completion_tokens"),
     ] {
-        let body: Value = serde_json::from_slice(&body(model, &request).unwrap()).unwrap();
+        let body = write_as(Dialect::OpenAi, model, &request).unwrap();
         assert_eq!(body[field], json!(9), "{model}");
         assert_eq!(body.get(other), None, "{model}");
         assert_eq!(
@@ -304,4 +324,101 @@ fn system_and_output_limit_are_written_as_the_model_wants_them() {
             json!({"role": "system", "content": "Be brief."})
         );
     }
+}
+
+#[test]
+fn deployments_take_the_newer_output_limit() {
+    let settings = ModelSettings::new().max_tokens(9);
+    let request = ModelRequest::new([Message::user("Hi")]).with_settings(settings);
+
+    let body = write_as(Dialect::Azure, "my-deployment", &request).unwrap();
+
+    assert_eq!(body["max_completion_tokens"], 9);
+    assert_eq!(body.get("max_tokens"), None);
+}
+
+#[test]
+fn mistral_is_sent_no_field_that_it_does_not_know() {
+    let settings = ModelSettings::new().max_tokens(9);
+    let request = ModelRequest::new([Message::user("Hi")]).with_settings(settings);
+
+    let body = write_as(Dialect::Mistral, "o3-like", &request).unwrap();
+
+    let messages = json!([{"role": "user", "content": "Hi"}]);
+    let expected =
+        json!({"model": "o3-like", "messages": messages, "stream": true, "max_tokens": 9});
+    assert_eq!(body, expected);
+}
+
+#[test]
+fn calls_of_others_get_identities_that_mistral_takes() {
+    let call = |id: &str| ToolUse::new(id, "f", json!({}));
+    let result = |id: &str| ToolResult::ok(&call(id), vec![ContentBlock::text("1")]);
+    let function = json!({"name": "f", "arguments": "{}"});
+    let sent = |id: &str| json!({"id": id, "type": "function", "function": function});
+    check_mistral(
+        vec![
+            Message::new(
+                Role::Assistant,
+                ["call_1", "D681PevKs"]
+                    .map(|id| ContentBlock::ToolUse(call(id)))
+                    .to_vec(),
+            ),
+            Message::tool_results([result("call_1"), result("D681PevKs")]),
+        ],
+        json!([
+            {"role": "assistant", "tool_calls": [sent("000000001"), sent("D681PevKs")]},
+            {"role": "tool", "tool_call_id": "000000001", "content": "1"},
+            {"role": "tool", "tool_call_id": "D681PevKs", "content": "1"},
+        ]),
+    );
+}
+
+#[test]
+fn orders_that_mistral_refuses_are_mended() {
+    let image = ContentBlock::image_base64("image/png", "QQ==");
+    let call = ToolUse::new("123456789", "f", json!({}));
+    let result = ToolResult::ok(&call, vec![image]);
+    check_mistral(
+        vec![
+            Message::new(Role::Assistant, vec![ContentBlock::ToolUse(call)]),
+            Message::tool_results([result]),
+            Message::new(Role::Assistant, vec![]),
+            Message::new(
+                Role::Assistant,
+                vec![ContentBlock::Refusal {
+                    text: "I won't.".to_owned(),
+                }],
+            ),
+        ],
+        json!([
+            {"role": "assistant", "tool_calls": [{"id": "123456789", "type": "function",
+                "function": {"name": "f", "arguments": "{}"}}]},
+            {"role": "tool", "tool_call_id": "123456789", "content": ""},
+            {"role": "assistant", "content": " "},
+            {"role": "user", "content": [
+                {"type": "text", "text": "From the tool `f`:"},
+                {"type": "image_url", "image_url": {"url": "data:image/png;base64,QQ=="}}]},
+            {"role": "assistant", "content": " "},
+            {"role": "assistant", "content": "I won't."},
+        ]),
+    );
+}
+
+#[test]
+fn documents_go_to_mistral_by_their_address() {
+    let base64 = MediaSource::Base64 {
+        media_type: "application/pdf".to_owned(),
+        data: "QQ==".to_owned(),
+    };
+    let url = MediaSource::Url {
+        url: "https://h/a.pdf".to_owned(),
+    };
+    check_mistral(
+        user(vec![document(base64, Some("a.pdf")), document(url, None)]),
+        json!([{"role": "user", "content": [
+            {"type": "document_url", "document_url": "data:application/pdf;base64,QQ==",
+                "document_name": "a.pdf"},
+            {"type": "document_url", "document_url": "https://h/a.pdf"}]}]),
+    );
 }

@@ -21,9 +21,24 @@ pub(super) struct Chunk<'a> {
     pub(super) usage: Option<&'a RawValue>,
     #[serde(borrow, default)]
     error: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    x_groq: Option<&'a RawValue>,
+}
+
+/// What Groq says beside its first and its last chunk.
+#[derive(Deserialize)]
+struct OfGroq<'a> {
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
 }
 
 impl Chunk<'_> {
+    /// Returns why Groq broke an answer off, if it did.
+    pub(super) fn groq_error(&self) -> Option<&RawValue> {
+        let OfGroq { error } = serde_json::from_str(self.x_groq?.get()).ok()?;
+        error.filter(|error| is_error(Some(error)))
+    }
+
     /// Returns whether the chunk has an error.
     pub(super) fn is_error(&self) -> bool {
         is_error(self.error)

@@ -12,7 +12,7 @@ fn head() -> Head {
 }
 
 fn decode_whole(body: &[u8]) -> Result<VecDeque<ModelDelta>, ModelError> {
-    answer::decode_whole::<StreamDecoder>(head(), body)
+    answer::decode_whole(head(), body, StreamDecoder::default())
 }
 
 /// Decodes events, each an event's data, up to the first failure.
@@ -247,6 +247,19 @@ fn refusals_and_both_names_of_reasoning_are_read() {
 }
 
 #[test]
+fn reasoning_names_the_host_that_it_goes_back_to() {
+    let mut decoder = StreamDecoder::of("api.deepseek.com");
+    let mut deltas = AnswerDeltas::new(head());
+    for event in [event(json!({"reasoning_content": "a"})), finish("stop")] {
+        let event = event.to_string();
+        decoder.take_event(event.as_bytes(), &mut deltas).unwrap();
+    }
+
+    let own = opaque(json!({"text_in": "reasoning_content", "host": "api.deepseek.com"}));
+    assert!(deltas.into_waiting().contains(&own));
+}
+
+#[test]
 fn pieces_of_reasoning_details_are_joined() {
     let detail = |detail: Value| event(json!({ "reasoning_details": [detail] }));
     check(
@@ -373,6 +386,11 @@ fn errors_under_success_never_pass() {
             Some(Kind::Throttled),
             Kind::Throttled,
         ),
+        (
+            r#"{"choices":[{"delta":{}}],"x_groq":{"error":"stopped early"}}"#,
+            Some(Kind::Server),
+            Kind::Server,
+        ),
         (r#"{"choices":"x"}"#, Some(Kind::Protocol), Kind::Protocol),
         (r#"{"type":"ping"}"#, None, Kind::Protocol),
         ("[]", None, Kind::Protocol),
@@ -385,8 +403,13 @@ fn errors_under_success_never_pass() {
         let error = decode_whole(data.as_bytes()).unwrap_err();
         assert_eq!(error.kind(), whole, "{data}");
     }
-    let empty = json!({"error": null, "choices": [{"delta": {"content": "x"}}]});
-    check(&[empty], &[text("x")]);
+    for (field, value) in [
+        ("error", json!(null)),
+        ("x_groq", json!({"id": "req_1", "error": null})),
+    ] {
+        let empty = json!({field: value, "choices": [{"delta": {"content": "x"}}]});
+        check(&[empty], &[text("x")]);
+    }
 }
 
 #[test]

@@ -8,7 +8,11 @@ fn head() -> Head {
 }
 
 fn decode_whole(body: &Value) -> Result<Vec<ModelDelta>, ModelError> {
-    let deltas = answer::decode_whole::<StreamDecoder>(head(), body.to_string().as_bytes())?;
+    let deltas = answer::decode_whole(
+        head(),
+        body.to_string().as_bytes(),
+        StreamDecoder::default(),
+    )?;
     Ok(deltas.into_iter().skip(1).collect())
 }
 

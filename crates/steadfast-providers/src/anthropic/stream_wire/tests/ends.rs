@@ -96,7 +96,11 @@ fn whole_answer_says_the_same_as_a_stream() {
         tool_use("b", json!({})),
         {"type": "server_tool_use", "id": "s", "input": {"q": 1}}
     ], "stop_reason": "tool_use", "usage": {"input_tokens": 1, "output_tokens": 2}});
-    let deltas = answer::decode_whole::<StreamDecoder>(head(), whole.to_string().as_bytes());
+    let deltas = answer::decode_whole(
+        head(),
+        whole.to_string().as_bytes(),
+        StreamDecoder::default(),
+    );
     assert_eq!(
         without_start(deltas.unwrap()),
         [
@@ -130,7 +134,8 @@ fn whole_body_that_is_no_answer_is_an_error() {
         ),
         ("{\"detail\": \"x\"}", Kind::Server),
     ] {
-        let error = answer::decode_whole::<StreamDecoder>(head(), body.as_bytes()).unwrap_err();
+        let error =
+            answer::decode_whole(head(), body.as_bytes(), StreamDecoder::default()).unwrap_err();
         assert_eq!(error.kind(), kind, "{body}");
     }
 }
