@@ -17,6 +17,9 @@ mod gemini;
 mod ollama;
 #[path = "classification/openai.rs"]
 mod openai;
+#[cfg(feature = "bedrock")]
+#[path = "classification/page.rs"]
+mod page;
 
 use std::time::Duration;
 

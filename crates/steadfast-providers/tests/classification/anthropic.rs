@@ -2,13 +2,12 @@
 
 use steadfast_core::{ModelErrorKind as Kind, secs};
 
-use crate::{TestResult, anthropic, check};
+use crate::{Row, TestResult, anthropic, check};
 
 const NOW: (&str, &str) = ("date", "Sun, 22 Nov 2026 00:00:00 GMT");
 
-#[tokio::test]
-async fn anthropic_rows_are_classified_with_their_evidence() -> TestResult {
-    check(&[
+pub(crate) fn rows() -> Vec<Row> {
+    vec![
         (
             anthropic(429, r#"{"type":"error","error":{"type":"rate_limit_error","message":"This request would exceed your organization's rate limit."},"request_id":"req_1"}"#)
                 .with(&[("retry-after", "7")]),
@@ -149,6 +148,10 @@ async fn anthropic_rows_are_classified_with_their_evidence() -> TestResult {
         (anthropic(502, "<html>Bad gateway</html>"), Kind::Server, None, "status 502"),
         (anthropic(503, r#"{"detail":"no backend"}"#), Kind::Overloaded, None, "status 503"),
         (anthropic(403, r#"{"error":"no such team"}"#), Kind::Auth, None, "status 403"),
-    ])
-    .await
+    ]
+}
+
+#[tokio::test]
+async fn anthropic_rows_are_classified_with_their_evidence() -> TestResult {
+    check(&rows()).await
 }

@@ -28,9 +28,8 @@ macro_rules! refused {
     };
 }
 
-#[tokio::test]
-async fn bedrock_rows_are_classified_with_their_evidence() -> TestResult {
-    let rows: &[Row] = &[
+pub(crate) fn rows() -> Vec<Row> {
+    vec![
         (
             refused!(
                 429,
@@ -335,8 +334,13 @@ async fn bedrock_rows_are_classified_with_their_evidence() -> TestResult {
             "a web page",
         ),
         (bedrock(200, ""), Kind::Truncated, None, "end marker"),
-    ];
-    check(rows).await?;
+    ]
+}
+
+#[tokio::test]
+async fn bedrock_rows_are_classified_with_their_evidence() -> TestResult {
+    let rows = rows();
+    check(&rows).await?;
     let error = rows[0].0.read().await?.err().ok_or("no error")?;
     assert_eq!(error.request_id(), Some("req-1"));
     assert_eq!(error.code(), Some("ThrottlingException"));

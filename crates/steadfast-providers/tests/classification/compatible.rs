@@ -2,33 +2,64 @@
 
 use steadfast_core::{ModelErrorKind as Kind, secs};
 
-use crate::{TestResult, check, openai};
+use crate::{Row, TestResult, check, openai};
 
-#[tokio::test]
-async fn rows_of_compatible_servers_are_classified_with_their_evidence() -> TestResult {
-    check(&[
-        // Azure
+/// The rows of each server.
+pub(crate) fn rows() -> Vec<(&'static str, Vec<Row>)> {
+    vec![
+        ("Azure", azure()),
+        ("Groq", groq()),
+        ("Mistral", mistral()),
+        ("OpenRouter", openrouter()),
+        ("llama.cpp", llama_cpp()),
+        ("vLLM", vllm()),
+        ("Z.ai and Moonshot", zai_and_moonshot()),
+    ]
+}
+
+fn azure() -> Vec<Row> {
+    vec![
         (
-            openai(429, r#"{"error":{"code":"429","message":"Requests have exceeded call rate limit. Please retry after 60 seconds."}}"#),
+            openai(
+                429,
+                r#"{"error":{"code":"429","message":"Requests have exceeded call rate limit. Please retry after 60 seconds."}}"#,
+            ),
             Kind::Throttled,
             Some(secs(60)),
             "status 429, wait from the sentence `retry after 60 seconds`",
         ),
         (
-            openai(429, r#"{"error":{"code":"429","message":"…"}}"#)
-                .with(&[("x-ratelimit-remaining-requests", "-1"), ("x-ratelimit-reset-requests", "0")]),
+            openai(429, r#"{"error":{"code":"429","message":"…"}}"#).with(&[
+                ("x-ratelimit-remaining-requests", "-1"),
+                ("x-ratelimit-reset-requests", "0"),
+            ]),
             Kind::Throttled,
             None,
             "status 429",
         ),
-        (openai(400, r#"{"error":{"code":"content_filter","message":"","status":400}}"#), Kind::ContentFiltered, None, "error code `content_filter`"),
         (
-            openai(400, r#"{"error":{"code":null,"message":"","innererror":{"code":"ResponsibleAIPolicyViolation"}}}"#),
+            openai(
+                400,
+                r#"{"error":{"code":"content_filter","message":"","status":400}}"#,
+            ),
+            Kind::ContentFiltered,
+            None,
+            "error code `content_filter`",
+        ),
+        (
+            openai(
+                400,
+                r#"{"error":{"code":null,"message":"","innererror":{"code":"ResponsibleAIPolicyViolation"}}}"#,
+            ),
             Kind::ContentFiltered,
             None,
             "inner error code `ResponsibleAIPolicyViolation`",
         ),
-        // Groq
+    ]
+}
+
+fn groq() -> Vec<Row> {
+    vec![
         (
             openai(429, r#"{"error":{"message":"… Please try again in 5.289s.","type":"tokens","code":"rate_limit_exceeded"}}"#)
                 .with(&[("retry-after", "6")]),
@@ -40,17 +71,49 @@ async fn rows_of_compatible_servers_are_classified_with_their_evidence() -> Test
         (openai(498, ""), Kind::Overloaded, None, "status 498"),
         (openai(413, ""), Kind::TooLarge, None, "status 413"),
         (openai(422, r#"{"error":{"message":""}}"#), Kind::InvalidRequest, None, "status 422"),
-        // Mistral
-        (openai(429, r#"{"object":"error","message":"Rate limit exceeded","type":"rate_limited","code":"1300"}"#), Kind::Throttled, None, "error type `rate_limited`"),
-        (openai(429, r#"{"message":"Requests rate limit exceeded"}"#), Kind::Throttled, None, "status 429"),
-        (openai(429, r#"{"message":"Service tier capacity exceeded for this model."}"#), Kind::Overloaded, None, "the sentence `Service tier capacity exceeded`"),
+    ]
+}
+
+fn mistral() -> Vec<Row> {
+    vec![
         (
-            openai(400, r#"{"object":"error","message":"Prompt contains 40000 tokens, too large for model with 32768 maximum context length","type":"invalid_request_prompt"}"#),
+            openai(
+                429,
+                r#"{"object":"error","message":"Rate limit exceeded","type":"rate_limited","code":"1300"}"#,
+            ),
+            Kind::Throttled,
+            None,
+            "error type `rate_limited`",
+        ),
+        (
+            openai(429, r#"{"message":"Requests rate limit exceeded"}"#),
+            Kind::Throttled,
+            None,
+            "status 429",
+        ),
+        (
+            openai(
+                429,
+                r#"{"message":"Service tier capacity exceeded for this model."}"#,
+            ),
+            Kind::Overloaded,
+            None,
+            "the sentence `Service tier capacity exceeded`",
+        ),
+        (
+            openai(
+                400,
+                r#"{"object":"error","message":"Prompt contains 40000 tokens, too large for model with 32768 maximum context length","type":"invalid_request_prompt"}"#,
+            ),
             Kind::ContextOverflow,
             None,
             "the sentence `maximum context length`",
         ),
-        // OpenRouter
+    ]
+}
+
+fn openrouter() -> Vec<Row> {
+    vec![
         (openai(429, r#"{"error":{"code":429,"message":"","metadata":{}}}"#), Kind::Throttled, None, "status 429"),
         (openai(200, r#"{"error":{"code":429,"message":""}}"#).with(&[("content-type", "application/json")]), Kind::Throttled, None, "error code `429`"),
         // The gateway's status speaks before what it was told by a server behind it.
@@ -79,17 +142,52 @@ async fn rows_of_compatible_servers_are_classified_with_their_evidence() -> Test
             "error code `502`",
         ),
         (openai(200, "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"error\"}]}\n\n").streamed(), Kind::Server, None, "finish reason `error`"),
-        // llama.cpp
-        (openai(503, r#"{"error":{"code":503,"message":"Loading model","type":"unavailable_error"}}"#), Kind::Overloaded, None, "error type `unavailable_error`"),
+    ]
+}
+
+fn llama_cpp() -> Vec<Row> {
+    vec![
         (
-            openai(400, r#"{"error":{"code":400,"message":"request (13392 tokens) exceeds the available context size (8192 tokens)","type":"exceed_context_size_error","n_prompt_tokens":13392,"n_ctx":8192}}"#),
+            openai(
+                503,
+                r#"{"error":{"code":503,"message":"Loading model","type":"unavailable_error"}}"#,
+            ),
+            Kind::Overloaded,
+            None,
+            "error type `unavailable_error`",
+        ),
+        (
+            openai(
+                400,
+                r#"{"error":{"code":400,"message":"request (13392 tokens) exceeds the available context size (8192 tokens)","type":"exceed_context_size_error","n_prompt_tokens":13392,"n_ctx":8192}}"#,
+            ),
             Kind::ContextOverflow,
             None,
             "error type `exceed_context_size_error`",
         ),
-        (openai(501, r#"{"error":{"code":501,"message":"","type":"not_supported_error"}}"#), Kind::Unsupported, None, "`not_supported_error`"),
-        (openai(401, r#"{"error":{"code":401,"message":"","type":"authentication_error"}}"#), Kind::Auth, None, "`authentication_error`"),
-        // vLLM
+        (
+            openai(
+                501,
+                r#"{"error":{"code":501,"message":"","type":"not_supported_error"}}"#,
+            ),
+            Kind::Unsupported,
+            None,
+            "`not_supported_error`",
+        ),
+        (
+            openai(
+                401,
+                r#"{"error":{"code":401,"message":"","type":"authentication_error"}}"#,
+            ),
+            Kind::Auth,
+            None,
+            "`authentication_error`",
+        ),
+    ]
+}
+
+fn vllm() -> Vec<Row> {
+    vec![
         (
             openai(400, r#"{"object":"error","message":"This model's maximum context length is 4096 tokens. However, you requested 5000","type":"BadRequestError","code":400}"#),
             Kind::ContextOverflow,
@@ -103,13 +201,57 @@ async fn rows_of_compatible_servers_are_classified_with_their_evidence() -> Test
             "error code `500`",
         ),
         (openai(200, "data: [DONE]\n\n").streamed(), Kind::Truncated, None, "end marker"),
-        // Z.ai and Moonshot
-        (openai(429, r#"{"error":{"code":"1113","message":""}}"#), Kind::QuotaExhausted, None, "error code `1113`"),
-        (openai(429, r#"{"error":{"code":"1308","message":""}}"#), Kind::QuotaExhausted, None, "error code `1308`"),
-        (openai(429, r#"{"error":{"code":"1321","message":""}}"#), Kind::QuotaExhausted, None, "error code `1321`"),
-        (openai(429, r#"{"error":{"code":"1302","message":""}}"#), Kind::Throttled, None, "error code `1302`"),
-        (openai(429, r#"{"error":{"code":"1305","message":""}}"#), Kind::Throttled, None, "error code `1305`"),
-        (openai(429, r#"{"error":{"message":"","type":"exceeded_current_quota_error"}}"#), Kind::QuotaExhausted, None, "`exceeded_current_quota_error`"),
-    ])
-    .await
+    ]
+}
+
+fn zai_and_moonshot() -> Vec<Row> {
+    vec![
+        (
+            openai(429, r#"{"error":{"code":"1113","message":""}}"#),
+            Kind::QuotaExhausted,
+            None,
+            "error code `1113`",
+        ),
+        (
+            openai(429, r#"{"error":{"code":"1308","message":""}}"#),
+            Kind::QuotaExhausted,
+            None,
+            "error code `1308`",
+        ),
+        (
+            openai(429, r#"{"error":{"code":"1321","message":""}}"#),
+            Kind::QuotaExhausted,
+            None,
+            "error code `1321`",
+        ),
+        (
+            openai(429, r#"{"error":{"code":"1302","message":""}}"#),
+            Kind::Throttled,
+            None,
+            "error code `1302`",
+        ),
+        (
+            openai(429, r#"{"error":{"code":"1305","message":""}}"#),
+            Kind::Throttled,
+            None,
+            "error code `1305`",
+        ),
+        (
+            openai(
+                429,
+                r#"{"error":{"message":"","type":"exceeded_current_quota_error"}}"#,
+            ),
+            Kind::QuotaExhausted,
+            None,
+            "`exceeded_current_quota_error`",
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn rows_of_compatible_servers_are_classified_with_their_evidence() -> TestResult {
+    for (_, rows) in rows() {
+        check(&rows).await?;
+    }
+    Ok(())
 }

@@ -2,11 +2,14 @@
 
 use steadfast_core::{ModelErrorKind as Kind, millis, secs};
 
-use crate::{TestResult, check, gemini};
+use crate::{Row, TestResult, check, gemini};
 
-#[tokio::test]
-async fn gemini_quotas_and_limits_are_told_apart() -> TestResult {
-    check(&[
+pub(crate) fn rows() -> Vec<Row> {
+    [limits(), errors(), in_streams()].concat()
+}
+
+fn limits() -> Vec<Row> {
+    vec![
         (
             gemini(429, r#"{"error":{"code":429,"status":"RESOURCE_EXHAUSTED","details":[{"@type":"type.googleapis.com/google.rpc.QuotaFailure","violations":[{"quotaId":"GenerateRequestsPerDayPerProjectPerModel-FreeTier"}]},{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"26s"}]}}"#),
             Kind::QuotaExhausted,
@@ -94,95 +97,237 @@ async fn gemini_quotas_and_limits_are_told_apart() -> TestResult {
             Some(secs(7)),
             "error status `RESOURCE_EXHAUSTED`, wait from header `retry-after`",
         ),
-    ])
-    .await
+    ]
 }
 
 #[tokio::test]
-async fn gemini_rows_are_classified_with_their_evidence() -> TestResult {
-    check(&[
+async fn gemini_quotas_and_limits_are_told_apart() -> TestResult {
+    check(&limits()).await
+}
+
+fn errors() -> Vec<Row> {
+    vec![
         (
-            gemini(429, r#"{"error":{"code":429,"message":"No capacity available for model gemini-2.5-pro on the server","status":"RESOURCE_EXHAUSTED","details":[{"reason":"MODEL_CAPACITY_EXHAUSTED"}]}}"#),
+            gemini(
+                429,
+                r#"{"error":{"code":429,"message":"No capacity available for model gemini-2.5-pro on the server","status":"RESOURCE_EXHAUSTED","details":[{"reason":"MODEL_CAPACITY_EXHAUSTED"}]}}"#,
+            ),
             Kind::Overloaded,
             None,
             "error reason `MODEL_CAPACITY_EXHAUSTED`",
         ),
         (
-            gemini(503, r#"{"error":{"code":503,"message":"The model is overloaded. Please try again later.","status":"UNAVAILABLE"}}"#),
+            gemini(
+                503,
+                r#"{"error":{"code":503,"message":"The model is overloaded. Please try again later.","status":"UNAVAILABLE"}}"#,
+            ),
             Kind::Overloaded,
             None,
             "the sentence `model is overloaded`",
         ),
         (
-            gemini(429, r#"{"error":{"code":429,"message":"No capacity available for model gemini-2.5-pro on the server","status":"RESOURCE_EXHAUSTED"}}"#),
+            gemini(
+                429,
+                r#"{"error":{"code":429,"message":"No capacity available for model gemini-2.5-pro on the server","status":"RESOURCE_EXHAUSTED"}}"#,
+            ),
             Kind::Overloaded,
             None,
             "the sentence `No capacity available`",
         ),
-        (gemini(503, r#"{"error":{"code":503,"message":"","status":"UNAVAILABLE"}}"#), Kind::Overloaded, None, "error status `UNAVAILABLE`"),
-        (gemini(500, r#"{"error":{"code":500,"message":"","status":"INTERNAL"}}"#), Kind::Server, None, "error status `INTERNAL`"),
-        (gemini(500, r#"{"error":{"code":500,"message":"","status":"UNKNOWN"}}"#), Kind::Server, None, "error status `UNKNOWN`"),
-        (gemini(409, r#"{"error":{"code":409,"message":"","status":"ABORTED"}}"#), Kind::Server, None, "error status `ABORTED`"),
-        (gemini(504, r#"{"error":{"code":504,"message":"","status":"DEADLINE_EXCEEDED"}}"#), Kind::Timeout, None, "error status `DEADLINE_EXCEEDED`"),
-        (gemini(499, r#"{"error":{"code":499,"message":"","status":"CANCELLED"}}"#), Kind::InvalidRequest, None, "error status `CANCELLED`"),
         (
-            gemini(400, r#"{"error":{"code":400,"message":"API key not valid. Please pass a valid API key.","status":"INVALID_ARGUMENT","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"API_KEY_INVALID","domain":"googleapis.com"}]}}"#),
+            gemini(
+                503,
+                r#"{"error":{"code":503,"message":"","status":"UNAVAILABLE"}}"#,
+            ),
+            Kind::Overloaded,
+            None,
+            "error status `UNAVAILABLE`",
+        ),
+        (
+            gemini(
+                500,
+                r#"{"error":{"code":500,"message":"","status":"INTERNAL"}}"#,
+            ),
+            Kind::Server,
+            None,
+            "error status `INTERNAL`",
+        ),
+        (
+            gemini(
+                500,
+                r#"{"error":{"code":500,"message":"","status":"UNKNOWN"}}"#,
+            ),
+            Kind::Server,
+            None,
+            "error status `UNKNOWN`",
+        ),
+        (
+            gemini(
+                409,
+                r#"{"error":{"code":409,"message":"","status":"ABORTED"}}"#,
+            ),
+            Kind::Server,
+            None,
+            "error status `ABORTED`",
+        ),
+        (
+            gemini(
+                504,
+                r#"{"error":{"code":504,"message":"","status":"DEADLINE_EXCEEDED"}}"#,
+            ),
+            Kind::Timeout,
+            None,
+            "error status `DEADLINE_EXCEEDED`",
+        ),
+        (
+            gemini(
+                499,
+                r#"{"error":{"code":499,"message":"","status":"CANCELLED"}}"#,
+            ),
+            Kind::InvalidRequest,
+            None,
+            "error status `CANCELLED`",
+        ),
+        (
+            gemini(
+                400,
+                r#"{"error":{"code":400,"message":"API key not valid. Please pass a valid API key.","status":"INVALID_ARGUMENT","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"API_KEY_INVALID","domain":"googleapis.com"}]}}"#,
+            ),
             Kind::Auth,
             None,
             "error reason `API_KEY_INVALID`",
         ),
         (
-            gemini(400, r#"{"error":{"code":400,"message":"API key expired. Please renew the API key.","status":"INVALID_ARGUMENT"}}"#),
+            gemini(
+                400,
+                r#"{"error":{"code":400,"message":"API key expired. Please renew the API key.","status":"INVALID_ARGUMENT"}}"#,
+            ),
             Kind::Auth,
             None,
             "the sentence `API key expired`",
         ),
-        (gemini(401, r#"{"error":{"code":401,"message":"","status":"UNAUTHENTICATED"}}"#), Kind::Auth, None, "error status `UNAUTHENTICATED`"),
-        (gemini(403, r#"{"error":{"code":403,"message":"","status":"PERMISSION_DENIED"}}"#), Kind::Auth, None, "error status `PERMISSION_DENIED`"),
-        (gemini(403, r#"{"error":{"code":403,"message":"","status":"PERMISSION_DENIED","details":[{"reason":"BILLING_DISABLED"}]}}"#), Kind::QuotaExhausted, None, "error reason `BILLING_DISABLED`"),
         (
-            gemini(400, r#"{"error":{"code":400,"message":"Gemini API free tier is not available in your country. Please enable billing on your project in Google AI Studio.","status":"FAILED_PRECONDITION"}}"#),
+            gemini(
+                401,
+                r#"{"error":{"code":401,"message":"","status":"UNAUTHENTICATED"}}"#,
+            ),
+            Kind::Auth,
+            None,
+            "error status `UNAUTHENTICATED`",
+        ),
+        (
+            gemini(
+                403,
+                r#"{"error":{"code":403,"message":"","status":"PERMISSION_DENIED"}}"#,
+            ),
+            Kind::Auth,
+            None,
+            "error status `PERMISSION_DENIED`",
+        ),
+        (
+            gemini(
+                403,
+                r#"{"error":{"code":403,"message":"","status":"PERMISSION_DENIED","details":[{"reason":"BILLING_DISABLED"}]}}"#,
+            ),
+            Kind::QuotaExhausted,
+            None,
+            "error reason `BILLING_DISABLED`",
+        ),
+        (
+            gemini(
+                400,
+                r#"{"error":{"code":400,"message":"Gemini API free tier is not available in your country. Please enable billing on your project in Google AI Studio.","status":"FAILED_PRECONDITION"}}"#,
+            ),
             Kind::QuotaExhausted,
             None,
             "the sentence `billing`",
         ),
         (
-            gemini(400, r#"{"error":{"code":400,"message":"User location is not supported for the API use.","status":"FAILED_PRECONDITION"}}"#),
+            gemini(
+                400,
+                r#"{"error":{"code":400,"message":"User location is not supported for the API use.","status":"FAILED_PRECONDITION"}}"#,
+            ),
             Kind::Unsupported,
             None,
             "the sentence `location is not supported`",
         ),
-        (gemini(400, r#"{"error":{"code":400,"message":"","status":"FAILED_PRECONDITION"}}"#), Kind::InvalidRequest, None, "error status `FAILED_PRECONDITION`"),
         (
-            gemini(400, r#"{"error":{"code":400,"message":"The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).","status":"INVALID_ARGUMENT"}}"#),
+            gemini(
+                400,
+                r#"{"error":{"code":400,"message":"","status":"FAILED_PRECONDITION"}}"#,
+            ),
+            Kind::InvalidRequest,
+            None,
+            "error status `FAILED_PRECONDITION`",
+        ),
+        (
+            gemini(
+                400,
+                r#"{"error":{"code":400,"message":"The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).","status":"INVALID_ARGUMENT"}}"#,
+            ),
             Kind::ContextOverflow,
             None,
             "the sentence `input token count … exceeds the maximum`",
         ),
         (
-            gemini(400, r#"{"error":{"code":400,"message":"Request payload size exceeds the limit: 20971520 bytes.","status":"INVALID_ARGUMENT"}}"#),
+            gemini(
+                400,
+                r#"{"error":{"code":400,"message":"Request payload size exceeds the limit: 20971520 bytes.","status":"INVALID_ARGUMENT"}}"#,
+            ),
             Kind::TooLarge,
             None,
             "the sentence `payload size exceeds the limit`",
         ),
         (
-            gemini(400, r#"{"error":{"code":400,"message":"Please ensure that the number of function response parts is equal to the number of function call parts of the function call turn.","status":"INVALID_ARGUMENT"}}"#),
+            gemini(
+                400,
+                r#"{"error":{"code":400,"message":"Please ensure that the number of function response parts is equal to the number of function call parts of the function call turn.","status":"INVALID_ARGUMENT"}}"#,
+            ),
             Kind::InvalidRequest,
             None,
             "error status `INVALID_ARGUMENT`",
         ),
-        (gemini(404, r#"{"error":{"code":404,"message":"models/x is not found for API version v1beta","status":"NOT_FOUND"}}"#), Kind::NotFound, None, "error status `NOT_FOUND`"),
-        (gemini(501, r#"{"error":{"code":501,"message":"","status":"UNIMPLEMENTED"}}"#), Kind::Unsupported, None, "error status `UNIMPLEMENTED`"),
+        (
+            gemini(
+                404,
+                r#"{"error":{"code":404,"message":"models/x is not found for API version v1beta","status":"NOT_FOUND"}}"#,
+            ),
+            Kind::NotFound,
+            None,
+            "error status `NOT_FOUND`",
+        ),
+        (
+            gemini(
+                501,
+                r#"{"error":{"code":501,"message":"","status":"UNIMPLEMENTED"}}"#,
+            ),
+            Kind::Unsupported,
+            None,
+            "error status `UNIMPLEMENTED`",
+        ),
         // What stands between answers with a page.
-        (gemini(502, "<html>Bad gateway</html>"), Kind::Server, None, "status 502"),
-        (gemini(413, "<html>too large</html>"), Kind::TooLarge, None, "status 413"),
-    ])
-    .await
+        (
+            gemini(502, "<html>Bad gateway</html>"),
+            Kind::Server,
+            None,
+            "status 502",
+        ),
+        (
+            gemini(413, "<html>too large</html>"),
+            Kind::TooLarge,
+            None,
+            "status 413",
+        ),
+    ]
 }
 
 #[tokio::test]
-async fn gemini_rows_hold_behind_a_status_of_success() -> TestResult {
-    check(&[
+async fn gemini_rows_are_classified_with_their_evidence() -> TestResult {
+    check(&errors()).await
+}
+
+fn in_streams() -> Vec<Row> {
+    vec![
         (
             gemini(200, "data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"x\"}]}}]}\r\n\r\ndata: {\"error\":{\"code\":429,\"message\":\"\",\"status\":\"RESOURCE_EXHAUSTED\",\"details\":[{\"retryDelay\":\"26s\"}]}}\r\n\r\n").streamed(),
             Kind::Throttled,
@@ -233,6 +378,10 @@ async fn gemini_rows_hold_behind_a_status_of_success() -> TestResult {
             None,
             "finish reason `STOP` without an answer",
         ),
-    ])
-    .await
+    ]
+}
+
+#[tokio::test]
+async fn gemini_rows_hold_behind_a_status_of_success() -> TestResult {
+    check(&in_streams()).await
 }

@@ -5,7 +5,20 @@ use steadfast_providers::Wire::OpenAiResponses;
 
 use crate::{Answered, Row, TestResult, check, openai, responses};
 
-fn rows() -> Vec<Row> {
+pub(crate) fn chat_rows() -> Vec<Row> {
+    [of_both_wires(), in_chat_streams()].concat()
+}
+
+fn in_chat_streams() -> Vec<Row> {
+    vec![
+        (openai(200, "data: {\"error\":{\"message\":\"The server had an error\",\"type\":\"server_error\",\"code\":null}}\n\n").streamed(), Kind::Server, None, "error type `server_error`"),
+        (openai(200, "data: {\"error\":{\"message\":\"try again in 1.2s\",\"code\":\"rate_limit_exceeded\"}}\n\n").streamed(), Kind::Throttled, Some(millis(1_200)), "error code `rate_limit_exceeded`"),
+        (openai(200, "data: {\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\n").streamed(), Kind::Truncated, None, "end marker"),
+    ]
+}
+
+/// What is the same on both wires.
+fn of_both_wires() -> Vec<Row> {
     vec![
         (
             openai(429, r#"{"error":{"message":"Rate limit reached for gpt-5 on requests per min. Please try again in 28ms.","type":"requests","code":"rate_limit_exceeded"}}"#),
@@ -88,13 +101,7 @@ fn rows() -> Vec<Row> {
 
 #[tokio::test]
 async fn openai_rows_are_classified_with_their_evidence() -> TestResult {
-    check(&rows()).await?;
-    check(&[
-        (openai(200, "data: {\"error\":{\"message\":\"The server had an error\",\"type\":\"server_error\",\"code\":null}}\n\n").streamed(), Kind::Server, None, "error type `server_error`"),
-        (openai(200, "data: {\"error\":{\"message\":\"try again in 1.2s\",\"code\":\"rate_limit_exceeded\"}}\n\n").streamed(), Kind::Throttled, Some(millis(1_200)), "error code `rate_limit_exceeded`"),
-        (openai(200, "data: {\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\n").streamed(), Kind::Truncated, None, "end marker"),
-    ])
-    .await
+    check(&chat_rows()).await
 }
 
 #[tokio::test]
@@ -103,12 +110,17 @@ async fn openai_rows_hold_for_the_responses_wire() -> TestResult {
         let wire = OpenAiResponses;
         (Answered { wire, ..answered }, kind, hint, why)
     };
-    check(&rows().into_iter().map(on_responses).collect::<Vec<_>>()).await
+    check(
+        &of_both_wires()
+            .into_iter()
+            .map(on_responses)
+            .collect::<Vec<_>>(),
+    )
+    .await
 }
 
-#[tokio::test]
-async fn responses_that_fail_in_mid_stream_are_told_by_their_code() -> TestResult {
-    check(&[
+pub(crate) fn responses_rows() -> Vec<Row> {
+    vec![
         (responses(200, "event: error\ndata: {\"type\":\"error\",\"sequence_number\":7,\"code\":\"rate_limit_exceeded\",\"message\":\"Rate limit reached .. try again in 1.2s\",\"param\":null}\n\n").streamed(), Kind::Throttled, Some(millis(1_200)), "error code `rate_limit_exceeded`, wait from the sentence"),
         // What OpenAI sends in fact, against its own reference.
         (responses(200, "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"tokens\",\"code\":\"rate_limit_exceeded\",\"message\":\"Please try again in 6.57s.\",\"param\":null},\"sequence_number\":2}\n\n").streamed(), Kind::Throttled, Some(millis(6_570)), "error code `rate_limit_exceeded`"),
@@ -138,6 +150,10 @@ async fn responses_that_fail_in_mid_stream_are_told_by_their_code() -> TestResul
         (responses(200, "data: {\"type\":\"response.failed\",\"response\":{\"error\":{\"code\":\"content_filter\",\"message\":\"\"}}}\n\n").streamed(), Kind::ContentFiltered, None, "error code `content_filter`"),
         (responses(200, "{\"id\":\"resp_1\",\"status\":\"failed\",\"output\":[],\"error\":{\"code\":\"server_error\",\"message\":\"..\"}}"), Kind::Server, None, "error code `server_error`"),
         (responses(200, "{\"id\":\"resp_1\",\"status\":\"queued\",\"output\":[],\"error\":null}"), Kind::Unsupported, None, "status `queued`"),
-    ])
-    .await
+    ]
+}
+
+#[tokio::test]
+async fn responses_that_fail_in_mid_stream_are_told_by_their_code() -> TestResult {
+    check(&responses_rows()).await
 }
