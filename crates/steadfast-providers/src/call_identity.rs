@@ -34,6 +34,7 @@ impl<'a> CallIdentities<'a> {
     }
 
     /// Begins a request of a wire that takes identities of these characters and of no other length.
+    #[cfg(feature = "openai")]
     pub(crate) fn of_length(is_taken: fn(char) -> bool, length: usize) -> Self {
         Self {
             is_exact: true,
@@ -153,6 +154,7 @@ mod tests {
         assert_eq!(ids.result("12345678"), "123456_2");
     }
 
+    #[cfg(feature = "openai")]
     #[test]
     fn identities_of_one_length_are_kept_or_numbered() {
         let mut ids = CallIdentities::of_length(|c| c.is_ascii_alphanumeric(), 9);

@@ -39,6 +39,7 @@ pub(crate) enum Address {
     /// The vendor's own.
     Own(&'static str),
     /// One for each customer; this is the form of it.
+    #[cfg(feature = "openai")]
     OfCustomer(&'static str),
 }
 
@@ -117,6 +118,7 @@ impl EndpointBuilder {
         let address = self.base_url.or_else(|| from_env(vendor.base_url_variable));
         let (own, example) = match vendor.address {
             Address::Own(own) => (Some(own), own),
+            #[cfg(feature = "openai")]
             Address::OfCustomer(example) => (None, example),
         };
         let Some(address) = address.as_deref().or(own) else {

@@ -1,7 +1,6 @@
 //! What the error wires share: what a status means, and how a verdict becomes an error. The rules by
 //! code and sentence are each wire's own.
 
-#[cfg(any(feature = "gemini", feature = "openai"))]
 pub(crate) mod google;
 mod object;
 
@@ -70,6 +69,8 @@ pub(crate) fn by_code(what: &str, code: &str) -> Option<Verdict> {
         "insufficient_quota" | "exceeded_current_quota_error" => Kind::QuotaExhausted,
         // OpenAI's, and llama.cpp's.
         "context_length_exceeded" | "exceed_context_size_error" => Kind::ContextOverflow,
+        // Z.ai: the prompt exceeds the longest that is taken.
+        "1261" => Kind::ContextOverflow,
         // Z.ai: concurrency and frequency; then used-up plans.
         "1302" | "1305" => Kind::Throttled,
         code => match code.parse::<u16>().ok()? {
@@ -80,19 +81,46 @@ pub(crate) fn by_code(what: &str, code: &str) -> Option<Verdict> {
     Some(Verdict::by(what, code, kind))
 }
 
-/// Decides by a sentence that servers of every wire send.
-///
-/// vLLM: "This model's maximum context length is 4096 tokens. However, …"; Mistral: "Prompt … too
-/// large for model with 32768 maximum context length"; SGLang: "The input (5000 tokens) is longer
-/// than the model's context length (4096 tokens)."
+/// Sentences by which servers say that the context is too long.
+const OVERFLOWS: [&str; 13] = [
+    // vLLM: "This model's maximum context length is 4096 tokens. However, …"; Mistral: "Prompt … too
+    // large for model with 32768 maximum context length"
+    "maximum context length",
+    // SGLang: "The input (5000 tokens) is longer than the model's context length (4096 tokens)."
+    "is longer than the model's context length",
+    // vLLM: "The decoder prompt (length 2136) is longer than the maximum model length of 2048."
+    "is longer than the maximum model length",
+    // xAI: "This model's maximum prompt length is 131072 but the request contains 136973 tokens."
+    "maximum prompt length is",
+    // llama.cpp: "request (13392 tokens) exceeds the available context size (8192 tokens)", and
+    // before that "the request exceeds the available context size. try increasing …"
+    "exceeds the available context size",
+    // LM Studio: "The number of tokens to keep from the initial prompt is greater than the context
+    // length. …", and "Trying to keep the first 4096 tokens when context the overflows. …"
+    "to keep from the initial prompt is greater than the context length",
+    "when context the overflows",
+    // OpenAI: "Your input exceeds the context window of this model. …"
+    "exceeds the context window",
+    // Moonshot: "Your request exceeded model token limit: 262144"
+    "exceeded model token limit",
+    // Z.ai: "tokens in request more than max tokens allowed", and "Prompt exceeds max length"
+    "tokens in request more than max tokens allowed",
+    "Prompt exceeds max length",
+    // Ollama: "prompt too long; exceeded max context length by 4 tokens"
+    "exceeded max context length",
+    // Ollama: "the input length exceeds the context length"
+    "exceeds the context length",
+];
+
+/// Decides by a sentence that servers of every wire send: many offer several wires.
 pub(crate) fn by_sentence(error: &ErrorObject<'_>) -> Option<Verdict> {
-    [
-        "maximum context length",
-        "is longer than the model's context length",
-    ]
-    .into_iter()
-    .find(|part| error.message.contains(part))
-    .map(|part| Verdict::by_sentence(part, Kind::ContextOverflow))
+    let says = |part: &&str| error.message.contains(*part);
+    // Gemini: "The input token count (1200000) exceeds the maximum number of tokens allowed
+    // (1048576)."
+    let said_by_gemini = says(&"input token count") && says(&"exceeds the maximum");
+    let gemini = said_by_gemini.then_some("input token count … exceeds the maximum");
+    let said = OVERFLOWS.into_iter().find(says).or(gemini)?;
+    Some(Verdict::by_sentence(said, Kind::ContextOverflow))
 }
 
 /// Classifies an answer that is an error by its status; `judge` decides where it has an error object.

@@ -89,32 +89,61 @@ fn by_code(error: &ErrorObject<'_>, what: &str, code: &str) -> Option<Verdict> {
     Some(Verdict::by(what, code, kind))
 }
 
+/// OpenAI and Groq: "Request too large for …".
+const TOO_LARGE: &str = "Request too large";
+
 /// OpenAI and Groq give one code to a request that must wait and to one that never fits: "Request
 /// too large for … on tokens per min (TPM): Limit 12000, Requested 15318".
 fn throttled_or_larger(error: &ErrorObject<'_>, what: &str, code: &str) -> Verdict {
-    const TOO_LARGE: &str = "Request too large";
     if google::names_daily_quota(error.object) {
         Verdict::by("a quota of a day, and", code, Kind::QuotaExhausted)
-    } else if error.message.starts_with(TOO_LARGE) {
+    } else if let Some(said) = says_no_money(error) {
+        Verdict::by_sentence(said, Kind::QuotaExhausted)
+    } else if error.message.contains(TOO_LARGE) {
         Verdict::by_sentence(TOO_LARGE, Kind::TooLarge)
     } else {
         Verdict::by(what, code, Kind::Throttled)
     }
 }
 
-/// llama.cpp answers 500 for reasons in the request, and the same request fails again: "error:
-/// cannot make GET request", "failed to load image", "failed to parse image".
-fn permanent(error: &ErrorObject<'_>) -> Option<Verdict> {
-    let message = error.message.to_ascii_lowercase();
-    let said = [
-        "cannot make get request",
-        "failed to load image",
-        "failed to parse image",
-        "failed to decode image",
+/// Sentences by which compatible servers say that nothing is left, for today or for good, under codes
+/// and statuses of an ordinary limit.
+fn says_no_money(error: &ErrorObject<'_>) -> Option<&'static str> {
+    [
+        // OpenRouter: "Rate limit exceeded: free-models-per-day. Add 10 credits …"
+        "free-models-per-day",
+        // xAI: "Your team … has either used all available credits or reached its monthly spending
+        // limit."
+        "used all available credits",
     ]
     .into_iter()
-    .find(|sentence| message.contains(sentence))?;
-    Some(Verdict::by_sentence(said, Kind::InvalidRequest))
+    .find(|part| error.message.contains(part))
+    .or_else(|| google::says_no_money(&error.message))
+}
+
+/// llama.cpp answers 500 for reasons in the request, and the same request fails again.
+fn permanent(error: &ErrorObject<'_>) -> Option<Verdict> {
+    let message = error.message.to_ascii_lowercase();
+    let (said, kind) = [
+        // "image input is not supported - hint: …", the same for sound
+        ("input is not supported", Kind::Unsupported),
+        // "error: cannot make GET request: …"
+        ("cannot make get request", Kind::InvalidRequest),
+        ("failed to load image", Kind::InvalidRequest),
+        ("failed to parse image", Kind::InvalidRequest),
+        ("failed to decode image", Kind::InvalidRequest),
+        // The model's template cannot write this conversation: "Jinja Exception: No user query found
+        // in messages.", "Value is not callable: null at row 49, column 79: …"
+        ("jinja exception", Kind::InvalidRequest),
+        (" at row ", Kind::InvalidRequest),
+        (
+            "unable to generate parser for this template",
+            Kind::InvalidRequest,
+        ),
+    ]
+    .into_iter()
+    .find(|(sentence, _)| message.contains(sentence))?;
+    Some(Verdict::by_sentence(said, kind))
 }
 
 fn by_sentence(error: &ErrorObject<'_>, status: u16) -> Option<Verdict> {
@@ -123,22 +152,19 @@ fn by_sentence(error: &ErrorObject<'_>, status: u16) -> Option<Verdict> {
     if let Some(verdict) = error_wire::by_sentence(error) {
         return Some(verdict);
     }
-    // Gemini: "The input token count (1200000) exceeds the maximum number of tokens allowed
-    // (1048576)."
-    if says(&"input token count") && says(&"exceeds the maximum") {
-        return Some(Verdict::by_sentence(
-            "input token count … exceeds the maximum",
-            Kind::ContextOverflow,
-        ));
+    if let Some(said) = says_no_money(error) {
+        return Some(Verdict::by_sentence(said, Kind::QuotaExhausted));
     }
-    // Groq: "Request too large for model …".
-    let too_large = Some("Request too large for model").filter(says);
+    let too_large = Some(TOO_LARGE).filter(says);
+    // xAI, with status 400: "Incorrect API key provided: na***ys. …"
+    let key = Some("Incorrect API key provided").filter(says);
     // Mistral: "Service tier capacity exceeded for this model."
     let capacity = Some("Service tier capacity exceeded").filter(says);
     // OpenRouter: "Your chosen model requires moderation and your input was flagged".
     let moderation = Some("moderation").filter(|part| status == 403 && says(part));
     too_large
         .map(of_kind(Kind::TooLarge))
+        .or_else(|| key.map(of_kind(Kind::Auth)))
         .or_else(|| capacity.map(of_kind(Kind::Overloaded)))
         .or_else(|| moderation.map(of_kind(Kind::ContentFiltered)))
 }

@@ -6,7 +6,7 @@ use http::HeaderMap;
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use serde_json::Value;
 
-use crate::http_client::Head;
+use crate::{error_wire::google, http_client::Head};
 
 /// Units, in nanoseconds.
 const SECOND: u128 = 1_000_000_000;
@@ -162,7 +162,7 @@ fn point_in_time(value: &str) -> Option<Timestamp> {
 
 /// Google's `RetryInfo`, in the details of an error.
 fn from_retry_info(error: &Value) -> Option<Hint> {
-    let delay = details(error)
+    let delay = google::details(error)
         .filter_map(|detail| detail.get("retryDelay")?.as_str())
         .find_map(units)?;
     let from = "`RetryInfo` in the body".to_owned();
@@ -171,23 +171,11 @@ fn from_retry_info(error: &Value) -> Option<Hint> {
 
 /// Google's `QuotaFailure` of a quota of a minute: it is whole again after one.
 fn from_minute_quota(error: &Value) -> Option<Hint> {
-    let mut violations = details(error)
-        .filter_map(|detail| detail.get("violations")?.as_array())
-        .flatten();
-    let is_of_minute = |violation: &Value| {
-        let quota = violation.get("quotaId").and_then(Value::as_str);
-        quota.is_some_and(|quota| quota.contains("PerMinute"))
-    };
-    let delay = violations
-        .any(is_of_minute)
-        .then(|| Duration::from_secs(60))?;
+    let mut quotas = google::quotas(error);
+    let is_of_minute = quotas.any(|quota| quota.contains("PerMinute"));
+    let delay = is_of_minute.then_some(Duration::from_secs(60))?;
     let from = "a quota of a minute in the body".to_owned();
     Some(Hint { delay, from })
-}
-
-fn details(error: &Value) -> impl Iterator<Item = &Value> {
-    let details = error.get("details").and_then(Value::as_array);
-    details.into_iter().flatten()
 }
 
 /// The documented sentences: OpenAI's and Groq's "Please try again in 1m2.5s.", Azure's "Please

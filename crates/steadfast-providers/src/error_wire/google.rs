@@ -4,6 +4,7 @@
 use serde_json::Value;
 
 /// Returns the reasons, such as `API_KEY_INVALID`.
+#[cfg(any(feature = "gemini", feature = "openai"))]
 pub(crate) fn reasons(error: &Value) -> impl Iterator<Item = &str> {
     details(error).filter_map(|detail| detail.get("reason")?.as_str())
 }
@@ -15,10 +16,22 @@ pub(crate) fn names_daily_quota(error: &Value) -> bool {
 }
 
 /// Returns the quota of a day that is used up.
+#[cfg(any(feature = "gemini", feature = "openai"))]
 pub(crate) fn daily_quota(error: &Value) -> Option<&str> {
-    violations(error)
-        .filter_map(|violation| violation.get("quotaId")?.as_str())
-        .find(|quota| quota.contains("PerDay") || quota.contains("Daily"))
+    quotas(error).find(|quota| quota.contains("PerDay") || quota.contains("Daily"))
+}
+
+/// Returns the part of a sentence that says that there is no money left.
+#[cfg(any(feature = "gemini", feature = "openai"))]
+pub(crate) fn says_no_money(message: &str) -> Option<&'static str> {
+    [
+        // "Your prepayment credits are depleted. Please go to AI Studio …"
+        "prepayment credits are depleted",
+        // "Your project has exceeded its monthly spending cap. …"
+        "exceeded its monthly spending cap",
+    ]
+    .into_iter()
+    .find(|part| message.contains(part))
 }
 
 /// Returns whether the plan has nothing of a quota.
@@ -30,13 +43,19 @@ pub(crate) fn has_empty_quota(error: &Value) -> bool {
     })
 }
 
+/// Returns the quotas that are used up, such as `GenerateRequestsPerMinutePerProjectPerModel`.
+pub(crate) fn quotas(error: &Value) -> impl Iterator<Item = &str> {
+    violations(error).filter_map(|violation| violation.get("quotaId")?.as_str())
+}
+
 fn violations(error: &Value) -> impl Iterator<Item = &Value> {
     details(error)
         .filter_map(|detail| detail.get("violations")?.as_array())
         .flatten()
 }
 
-fn details(error: &Value) -> impl Iterator<Item = &Value> {
+/// Returns the details of an error.
+pub(crate) fn details(error: &Value) -> impl Iterator<Item = &Value> {
     let details = error.get("details").and_then(Value::as_array);
     details.into_iter().flatten()
 }

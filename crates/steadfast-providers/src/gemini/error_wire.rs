@@ -47,6 +47,9 @@ fn by_quota(error: &ErrorObject<'_>) -> Option<Verdict> {
     if let Some(quota) = google::daily_quota(error.object) {
         return of_kind("a quota of a day", quota);
     }
+    if let Some(said) = google::says_no_money(&error.message) {
+        return of_kind("the sentence", said);
+    }
     // "… Quota exceeded for metric: …, limit: 0, model: gemini-3-pro": the plan has none of it.
     if google::has_empty_quota(error.object) || says_no_limit(&error.message) {
         return of_kind("a quota with", "limit: 0");
@@ -73,11 +76,6 @@ fn says_no_limit(message: &str) -> bool {
 
 fn by_sentence(error: &ErrorObject<'_>) -> Option<Verdict> {
     let says = |part: &&str| error.message.contains(*part);
-    // "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576)."
-    if says(&"input token count") && says(&"exceeds the maximum") {
-        let said = "input token count … exceeds the maximum";
-        return Some(Verdict::by_sentence(said, Kind::ContextOverflow));
-    }
     if error.kind == Some("FAILED_PRECONDITION") && error.message.contains("billing") {
         // "Gemini API free tier is not available in your country. Please enable billing on your
         // project in Google AI Studio."

@@ -20,7 +20,7 @@ pub(super) fn judge(error: &ErrorObject<'_>, status: u16) -> Verdict {
 }
 
 /// Sentences and what they mean, the more exact ones first.
-const SENTENCES: [(&str, Kind); 25] = [
+const SENTENCES: [(&str, Kind); 22] = [
     // "server busy, please try again.  maximum pending requests exceeded"
     ("maximum pending requests exceeded", Kind::Overloaded),
     // ollama.com: "Server overloaded, please retry shortly (ref: …)"
@@ -32,12 +32,6 @@ const SENTENCES: [(&str, Kind); 25] = [
     ("usage limit", Kind::QuotaExhausted),
     // ollama.com: "this model requires a subscription, upgrade for access: …"
     ("requires a subscription", Kind::QuotaExhausted),
-    // "prompt too long; exceeded max context length by 4 tokens"
-    ("exceeded max context length", Kind::ContextOverflow),
-    // "the input length exceeds the context length"
-    ("exceeds the context length", Kind::ContextOverflow),
-    // Of the runner below: "request (13392 tokens) exceeds the available context size (8192 tokens)"
-    ("exceeds the available context size", Kind::ContextOverflow),
     // "model "qwen3" not found, try pulling it first"
     ("not found, try pulling it first", Kind::NotFound),
     // ""gemma:2b" does not support tools", the same for thinking and chat.

@@ -11,7 +11,9 @@ pub(crate) fn rows() -> Vec<(&'static str, Vec<Row>)> {
         ("Groq", groq()),
         ("Mistral", mistral()),
         ("OpenRouter", openrouter()),
+        ("xAI", xai()),
         ("llama.cpp", llama_cpp()),
+        ("LM Studio", lm_studio()),
         ("vLLM", vllm()),
         ("Z.ai and Moonshot", zai_and_moonshot()),
     ]
@@ -142,6 +144,89 @@ fn openrouter() -> Vec<Row> {
             "error code `502`",
         ),
         (openai(200, "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"error\"}]}\n\n").streamed(), Kind::Server, None, "finish reason `error`"),
+
+        (openai(429, r#"{"error":{"code":429,"message":"Rate limit exceeded: free-models-per-day. Add 10 credits to unlock 1000 free model requests per day"}}"#), Kind::QuotaExhausted, None, "the sentence `free-models-per-day`"),
+        (openai(429, r#"{"error":{"code":429,"message":"Rate limit exceeded: free-models-per-min."}}"#), Kind::Throttled, None, "429"),
+    ]
+}
+
+fn xai() -> Vec<Row> {
+    const SPENT: &str = r#"{"code":"The caller does not have permission to execute the specified operation","error":"Your team 0123 has either used all available credits or reached its monthly spending limit. To continue making API requests, please purchase more credits."}"#;
+    vec![
+        (
+            openai(
+                429,
+                r#"{"code":"Some resource has been exhausted","error":"Too many requests for team 0123 and model grok-4."}"#,
+            ),
+            Kind::Throttled,
+            None,
+            "status 429",
+        ),
+        (
+            openai(429, SPENT),
+            Kind::QuotaExhausted,
+            None,
+            "the sentence `used all available credits`",
+        ),
+        (
+            openai(403, SPENT),
+            Kind::QuotaExhausted,
+            None,
+            "the sentence `used all available credits`",
+        ),
+        (
+            openai(
+                400,
+                r#"{"code":"Client specified an invalid argument","error":"Incorrect API key provided: na***ys. You can obtain an API key from https://console.x.ai."}"#,
+            ),
+            Kind::Auth,
+            None,
+            "the sentence `Incorrect API key provided`",
+        ),
+        (
+            openai(
+                400,
+                r#"{"code":"Client specified an invalid argument","error":"This model's maximum prompt length is 131072 but the request contains 136973 tokens."}"#,
+            ),
+            Kind::ContextOverflow,
+            None,
+            "the sentence `maximum prompt length is`",
+        ),
+        (
+            openai(
+                404,
+                r#"{"code":"Some requested entity was not found","error":"The model grok-9 does not exist or your team does not have access to it."}"#,
+            ),
+            Kind::NotFound,
+            None,
+            "status 404",
+        ),
+        (
+            openai(
+                422,
+                r#"{"code":"x","error":"Failed to deserialize the JSON body into the target type"}"#,
+            ),
+            Kind::InvalidRequest,
+            None,
+            "status 422",
+        ),
+        (
+            openai(
+                503,
+                r#"{"code":"The service is currently unavailable","error":"The service is temporarily unavailable."}"#,
+            ),
+            Kind::Overloaded,
+            None,
+            "status 503",
+        ),
+    ]
+}
+
+fn lm_studio() -> Vec<Row> {
+    vec![
+        (openai(200, "event: error\ndata: {\"error\":{\"message\":\"The number of tokens to keep from the initial prompt is greater than the context length. Try to load the model with a larger context length.\"}}\n\n").streamed(), Kind::ContextOverflow, None, "the sentence `to keep from the initial prompt is greater than the context length`"),
+        (openai(400, r#"{"error":"Trying to keep the first 5213 tokens when context the overflows. However, the model is loaded with context length of only 4096 tokens."}"#), Kind::ContextOverflow, None, "the sentence `when context the overflows`"),
+        (openai(404, r#"{"error":{"message":"Model \"x\" not found","type":"invalid_request_error","param":"model","code":"model_not_found"}}"#), Kind::NotFound, None, "error code `model_not_found`"),
     ]
 }
 
@@ -183,6 +268,87 @@ fn llama_cpp() -> Vec<Row> {
             None,
             "`authentication_error`",
         ),
+        (
+            openai(
+                500,
+                r#"{"error":{"code":500,"type":"server_error","message":"failed to load image"}}"#,
+            ),
+            Kind::InvalidRequest,
+            None,
+            "the sentence `failed to load image`",
+        ),
+        (
+            openai(
+                500,
+                r#"{"error":{"code":500,"type":"server_error","message":"failed to parse image"}}"#,
+            ),
+            Kind::InvalidRequest,
+            None,
+            "the sentence `failed to parse image`",
+        ),
+        (
+            openai(
+                500,
+                r#"{"error":{"code":500,"type":"server_error","message":"Failed to decode image"}}"#,
+            ),
+            Kind::InvalidRequest,
+            None,
+            "the sentence `failed to decode image`",
+        ),
+        (
+            openai(
+                500,
+                r#"{"error":{"code":500,"type":"server_error","message":"image input is not supported - hint: if this is unexpected, you may need to provide the mmproj"}}"#,
+            ),
+            Kind::Unsupported,
+            None,
+            "the sentence `input is not supported`",
+        ),
+        (
+            openai(
+                500,
+                r#"{"error":{"code":500,"type":"server_error","message":"Jinja Exception: No user query found in messages."}}"#,
+            ),
+            Kind::InvalidRequest,
+            None,
+            "the sentence `jinja exception`",
+        ),
+        (
+            openai(
+                500,
+                r#"{"error":{"code":500,"type":"server_error","message":"Value is not callable: null at row 49, column 79"}}"#,
+            ),
+            Kind::InvalidRequest,
+            None,
+            "the sentence ` at row `",
+        ),
+        (
+            openai(
+                500,
+                r#"{"error":{"code":500,"type":"server_error","message":"Unable to generate parser for this template."}}"#,
+            ),
+            Kind::InvalidRequest,
+            None,
+            "the sentence `unable to generate parser for this template`",
+        ),
+        (
+            openai(
+                500,
+                r#"{"error":{"code":500,"type":"server_error","message":"the request exceeds the available context size. try increasing the context size or enable context shift"}}"#,
+            ),
+            Kind::ContextOverflow,
+            None,
+            "the sentence `exceeds the available context size`",
+        ),
+        (
+            openai(
+                500,
+                r#"{"error":{"code":500,"type":"server_error","message":"slot is gone"}}"#,
+            ),
+            Kind::Server,
+            None,
+            "status 500",
+        ),
     ]
 }
 
@@ -201,6 +367,8 @@ fn vllm() -> Vec<Row> {
             "error code `500`",
         ),
         (openai(200, "data: [DONE]\n\n").streamed(), Kind::Truncated, None, "end marker"),
+
+        (openai(400, r#"{"object":"error","message":"The decoder prompt (length 2136) is longer than the maximum model length of 2048.","type":"BadRequestError","code":400}"#), Kind::ContextOverflow, None, "the sentence `is longer than the maximum model length`"),
     ]
 }
 
@@ -244,6 +412,33 @@ fn zai_and_moonshot() -> Vec<Row> {
             Kind::QuotaExhausted,
             None,
             "`exceeded_current_quota_error`",
+        ),
+        (
+            openai(
+                400,
+                r#"{"error":{"code":"1261","message":"Prompt exceeds max length"}}"#,
+            ),
+            Kind::ContextOverflow,
+            None,
+            "error code `1261`",
+        ),
+        (
+            openai(
+                400,
+                r#"{"error":{"message":"tokens in request more than max tokens allowed"}}"#,
+            ),
+            Kind::ContextOverflow,
+            None,
+            "the sentence `tokens in request more than max tokens allowed`",
+        ),
+        (
+            openai(
+                400,
+                r#"{"error":{"type":"invalid_request_error","message":"Invalid request: Your request exceeded model token limit: 262144"}}"#,
+            ),
+            Kind::ContextOverflow,
+            None,
+            "the sentence `exceeded model token limit`",
         ),
     ]
 }

@@ -2,7 +2,7 @@
 
 use steadfast_core::{ModelErrorKind as Kind, millis, secs};
 
-use crate::{Row, TestResult, check, gemini};
+use crate::{Row, TestResult, check, gemini, openai};
 
 pub(crate) fn rows() -> Vec<Row> {
     [limits(), errors(), in_streams()].concat()
@@ -97,6 +97,11 @@ fn limits() -> Vec<Row> {
             Some(secs(7)),
             "error status `RESOURCE_EXHAUSTED`, wait from header `retry-after`",
         ),
+
+        (gemini(429, r#"{"error":{"code":429,"status":"RESOURCE_EXHAUSTED","message":"Your prepayment credits are depleted. Please go to AI Studio to manage your project and billing."}}"#), Kind::QuotaExhausted, None, "the sentence `prepayment credits are depleted`"),
+        (gemini(429, r#"{"error":{"code":429,"status":"RESOURCE_EXHAUSTED","message":"Your project has exceeded its monthly spending cap. Please go to AI Studio to manage it."}}"#), Kind::QuotaExhausted, None, "the sentence `exceeded its monthly spending cap`"),
+        // Google's endpoint that is compatible with OpenAI's.
+        (openai(429, r#"[{"error":{"code":429,"status":"RESOURCE_EXHAUSTED","message":"Your prepayment credits are depleted."}}]"#), Kind::QuotaExhausted, None, "the sentence `prepayment credits are depleted`"),
     ]
 }
 

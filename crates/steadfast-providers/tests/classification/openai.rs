@@ -96,6 +96,8 @@ fn of_both_wires() -> Vec<Row> {
         (openai(404, r#"{"error":{"message":"","code":"model_not_found"}}"#), Kind::NotFound, None, "`model_not_found`"),
         (openai(409, r#"{"error":{"message":""}}"#), Kind::Server, None, "status 409"),
         (openai(408, ""), Kind::Timeout, None, "status 408"),
+
+        (openai(400, r#"{"error":{"message":"Your input exceeds the context window of this model. Please adjust your input and try again.","type":"invalid_request_error"}}"#), Kind::ContextOverflow, None, "the sentence `exceeds the context window`"),
     ]
 }
 

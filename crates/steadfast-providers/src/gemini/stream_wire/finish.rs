@@ -23,9 +23,12 @@ pub(super) fn read(reason: &str) -> Finish {
         // What a customer has set up in front of the model.
         "MODEL_ARMOR" => Finish::Stop(StopReason::GuardrailIntervened),
         // The model wrote something that its server could not read: the next time it may not.
-        "MALFORMED_FUNCTION_CALL" | "MALFORMED_RESPONSE" | "UNEXPECTED_TOOL_CALL" => {
-            Finish::Failed(ModelErrorKind::Server)
-        }
+        "MALFORMED_FUNCTION_CALL"
+        | "MALFORMED_RESPONSE"
+        | "UNEXPECTED_TOOL_CALL"
+        | "TOO_MANY_TOOL_CALLS" => Finish::Failed(ModelErrorKind::Server),
+        // "Token generation stopped": what has come is not known to be whole.
+        "OTHER" => Finish::Failed(ModelErrorKind::Server),
         "MISSING_THOUGHT_SIGNATURE" => Finish::Failed(ModelErrorKind::InvalidRequest),
         // The account broke the terms of use.
         "PUP_LIMITED_DISABLED" => Finish::Failed(ModelErrorKind::Auth),

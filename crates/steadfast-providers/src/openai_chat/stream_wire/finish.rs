@@ -10,7 +10,9 @@ pub(super) fn read(reason: &str) -> Finish {
     let word = reason.rsplit(['.', ':', ' ']).next().unwrap_or_default();
     match word.to_ascii_lowercase().as_str() {
         "stop" | "end_turn" | "eos" | "eos_token" => Finish::Stop(StopReason::EndTurn),
-        "length" | "model_length" | "max_tokens" => Finish::Stop(StopReason::MaxTokens),
+        "length" | "model_length" | "max_tokens" | "max_output_tokens" => {
+            Finish::Stop(StopReason::MaxTokens)
+        }
         "tool_calls" | "function_call" | "tool_use" => Finish::Stop(StopReason::ToolUse),
         "content_filter" | "sensitive" | "safety" | "prohibited_content" | "blocklist"
         | "recitation" | "spii" => Finish::Stop(StopReason::ContentFiltered),
@@ -19,6 +21,8 @@ pub(super) fn read(reason: &str) -> Finish {
         "error" | "abort" | "network_error" | "malformed_function_call" => {
             Finish::Failed(ModelErrorKind::Server)
         }
+        // Z.ai's: what is missing behind it may be the arguments of a call.
+        "model_context_window_exceeded" => Finish::Failed(ModelErrorKind::ContextOverflow),
         // DeepSeek's.
         "insufficient_system_resource" => Finish::Failed(ModelErrorKind::Overloaded),
         _ => Finish::Unknown,

@@ -137,7 +137,13 @@ fn finish_reasons_are_read_in_any_case_and_behind_any_prefix() {
             Ok(StopReason::EndTurn),
         ),
         (
-            &["length", "model_length", "max_tokens", "MAX_TOKENS"],
+            &[
+                "length",
+                "model_length",
+                "max_tokens",
+                "MAX_TOKENS",
+                "max_output_tokens",
+            ],
             Ok(StopReason::MaxTokens),
         ),
         (
@@ -168,6 +174,10 @@ fn finish_reasons_are_read_in_any_case_and_behind_any_prefix() {
             Err(Kind::Server),
         ),
         (&["insufficient_system_resource"], Err(Kind::Overloaded)),
+        (
+            &["model_context_window_exceeded"],
+            Err(Kind::ContextOverflow),
+        ),
     ] {
         for word in words {
             let (deltas, failure) = decode(&[event(json!({"content": "x"})), finish(word)]);
