@@ -243,6 +243,7 @@ pub(crate) struct RequestFrame {
     pub(crate) system: Option<String>,
     pub(crate) tools: Vec<ToolSpec>,
     pub(crate) settings: ModelSettings,
+    pub(crate) max_attempts: Option<u32>,
 }
 
 impl RequestFrame {
@@ -291,6 +292,7 @@ impl ModelRequest {
                 system: None,
                 tools: Vec::new(),
                 settings: ModelSettings::new(),
+                max_attempts: None,
             }),
             run: RunId::default(),
             attempt: 1,
@@ -355,6 +357,14 @@ impl ModelRequest {
     #[must_use]
     pub const fn attempt(&self) -> u32 {
         self.attempt
+    }
+
+    /// Returns how many calls the turn has at most, where the retry strategy has such a limit.
+    ///
+    /// A hook may end the turn earlier, and the agent's own limit too.
+    #[must_use]
+    pub fn max_attempts(&self) -> Option<u32> {
+        self.frame.max_attempts
     }
 }
 

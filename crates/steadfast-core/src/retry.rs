@@ -60,7 +60,7 @@ pub trait RetryStrategy: Send + Sync + 'static {
     /// Decides about one failed attempt.
     fn decide(&self, attempt: &FailedAttempt<'_>) -> RetryDecision;
 
-    /// Returns the most calls that one turn can have, for viewers.
+    /// Returns the most calls that one turn can have, for viewers and for providers that tell it.
     ///
     /// None if it has no such limit.
     fn max_attempts(&self) -> Option<u32> {
@@ -94,6 +94,9 @@ impl<S: RetryStrategy + ?Sized> RetryStrategy for Arc<S> {
 /// The bridge from strategies to hooks: the only code that knows both.
 impl<S: RetryStrategy + Clone> HookProvider for S {
     fn register_hooks(&self, hooks: &mut HookRegistry) {
+        if let Some(max_attempts) = self.max_attempts() {
+            hooks.tell_max_attempts(max_attempts);
+        }
         let strategy = self.clone();
         hooks.on(move |event: &mut AfterModelCallEvent| {
             if event.is_claimed() {
@@ -436,5 +439,9 @@ pub struct NoopRetryStrategy;
 impl RetryStrategy for NoopRetryStrategy {
     fn decide(&self, _attempt: &FailedAttempt<'_>) -> RetryDecision {
         RetryDecision::give_up()
+    }
+
+    fn max_attempts(&self) -> Option<u32> {
+        Some(1)
     }
 }

@@ -5,8 +5,9 @@ mod support;
 use std::{sync::Arc, time::Duration};
 
 use steadfast_core::{
-    AfterModelCallEvent, Agent, AgentBuilder, HookProvider, ModelDelta, ModelError, ModelErrorKind,
-    ModelRetryStrategy, NoopRetryStrategy, RetryStrategy, RunErrorKind, StopReason, Usage, secs,
+    AfterModelCallEvent, Agent, AgentBuilder, AwsRetryStrategy, HookProvider, HookRegistry,
+    ModelDelta, ModelError, ModelErrorKind, ModelRetryStrategy, NoopRetryStrategy, RetryStrategy,
+    RunErrorKind, StopReason, Usage, secs,
     testing::{Reply, ScriptedModel},
 };
 use support::{Told, message_line, told};
@@ -151,6 +152,30 @@ async fn three_attempts_from_two_seconds_wait_two_and_four() {
     ];
     assert_eq!(waits(&told), expected);
     assert_eq!(told.outcome.unwrap_err().attempts(), 3);
+}
+
+/// AG2-19.
+#[tokio::test(start_paused = true)]
+async fn request_says_which_call_of_how_many_it_is() {
+    async fn asked(retry: impl HookProvider) -> Vec<(u32, Option<u32>)> {
+        let model = ScriptedModel::new([Reply::throttled(), Reply::text("Hi")]);
+        let agent = Agent::builder().model(model.clone()).retry_strategy(retry);
+        told(agent.build().unwrap().prompt("?")).await;
+        let requests = model.requests();
+        let numbers = requests
+            .iter()
+            .map(|request| (request.attempt(), request.max_attempts()));
+        numbers.collect()
+    }
+
+    let three = ModelRetryStrategy::new().max_attempts(3);
+    assert_eq!(asked(three).await, [(1, Some(3)), (2, Some(3))]);
+    let aws = AwsRetryStrategy::standard().total_max_attempts(7);
+    assert_eq!(asked(aws).await, [(1, Some(7)), (2, Some(7))]);
+    assert_eq!(asked(NoopRetryStrategy).await, [(1, Some(1))]);
+    let mut own = HookRegistry::new();
+    own.on(|event: &mut AfterModelCallEvent| event.retry = event.attempt() == 1);
+    assert_eq!(asked(own).await, [(1, None), (2, None)]);
 }
 
 /// Strands 20, 21, 22.

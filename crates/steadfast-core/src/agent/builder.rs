@@ -246,10 +246,11 @@ impl AgentBuilder {
             tools.0.push((spec.name.clone(), tool));
             specs.push(spec);
         }
-        let frame = RequestFrame {
+        let mut frame = RequestFrame {
             system: self.system,
             tools: specs,
             settings: self.settings,
+            max_attempts: None,
         };
         frame.validate()?;
         let mut hooks = HookRegistry::new();
@@ -262,6 +263,7 @@ impl AgentBuilder {
             provider.validate()?;
             provider.register_hooks(&mut hooks);
         }
+        frame.max_attempts = hooks.max_attempts();
         let agent = Agent(Arc::new(AgentParts {
             name: self.name,
             model,

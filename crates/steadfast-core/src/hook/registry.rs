@@ -38,6 +38,7 @@ use super::{
 #[derive(Default, Clone)]
 pub struct HookRegistry {
     slots: Slots,
+    max_attempts: Option<u32>,
 }
 
 impl HookRegistry {
@@ -131,6 +132,21 @@ impl HookRegistry {
         }
     }
 
+    /// Says how many calls of the model a turn has at most, for whom it is told: see
+    /// [`ModelRequest::max_attempts`](crate::ModelRequest::max_attempts). The first word counts.
+    ///
+    /// A [`RetryStrategy`](crate::RetryStrategy) says so by itself.
+    pub const fn tell_max_attempts(&mut self, max_attempts: u32) {
+        if self.max_attempts.is_none() {
+            self.max_attempts = Some(max_attempts);
+        }
+    }
+
+    /// Returns how many calls a turn has at most, if anybody said so.
+    pub(crate) const fn max_attempts(&self) -> Option<u32> {
+        self.max_attempts
+    }
+
     fn push<E: sealed::Slot>(&mut self, entry: Entry<E>) -> HookHandle {
         let handle = HookHandle {
             active: entry.active_flag(),
@@ -150,6 +166,9 @@ impl HookRegistry {
 impl HookProvider for HookRegistry {
     fn register_hooks(&self, hooks: &mut HookRegistry) {
         hooks.slots.extend(&self.slots);
+        if let Some(max_attempts) = self.max_attempts {
+            hooks.tell_max_attempts(max_attempts);
+        }
     }
 }
 

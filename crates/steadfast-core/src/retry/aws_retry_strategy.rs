@@ -276,6 +276,7 @@ impl AwsRetryStrategy {
 /// A provider of its own, because a strategy alone is not asked about answers.
 impl HookProvider for AwsRetryStrategy {
     fn register_hooks(&self, hooks: &mut HookRegistry) {
+        hooks.tell_max_attempts(self.settings.total_max_attempts);
         if self.settings.mode == AwsRetryMode::Adaptive {
             let strategy = self.clone();
             hooks.on(move |event: &mut BeforeModelCallEvent| strategy.limit(event));
