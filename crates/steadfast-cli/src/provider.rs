@@ -217,17 +217,19 @@ pub(crate) fn listed(behind: &str) -> String {
 pub(crate) fn environment() -> String {
     let mut list = "Environment:".to_owned();
     for provider in PROVIDERS {
-        let variables = format!("{}, {}", provider.key_variable, provider.base_url_variable);
-        let more = provider.more_variables.iter().copied();
-        for variables in [variables.as_str()].into_iter().chain(more) {
-            // Writing to a string does not fail.
-            let _ = write!(list, "\n  {variables:38}  for {}:MODEL", provider.name);
+        let keys = [Some(provider.key_variable), provider.other_key_variable];
+        let keys: Vec<&str> = keys.into_iter().flatten().collect();
+        let variables = format!("{}, {}", keys.join(" or "), provider.base_url_variable);
+        write_line(&mut list, &format!("{}:MODEL", provider.name), &variables);
+        for variables in provider.more_variables {
+            write_line(&mut list, "", variables);
         }
     }
-    let attempts = "AWS_MAX_ATTEMPTS";
-    let _ = write!(
-        list,
-        "\n  {attempts:38}  for --retry aws-standard and its like"
-    );
+    write_line(&mut list, "--retry aws-…", "AWS_MAX_ATTEMPTS");
     list
+}
+
+fn write_line(list: &mut String, whose: &str, variables: &str) {
+    // Writing to a string does not fail.
+    let _ = write!(list, "\n  {whose:23} {variables}");
 }
