@@ -219,7 +219,7 @@ pub(crate) fn environment() -> String {
     for provider in PROVIDERS {
         let keys = [Some(provider.key_variable), provider.other_key_variable];
         let keys: Vec<&str> = keys.into_iter().flatten().collect();
-        let variables = format!("{}, {}", keys.join(" or "), provider.base_url_variable);
+        let variables = format!("{}, {}", keys.join(", "), provider.base_url_variable);
         write_line(&mut list, &format!("{}:MODEL", provider.name), &variables);
         for variables in provider.more_variables {
             write_line(&mut list, "", variables);
