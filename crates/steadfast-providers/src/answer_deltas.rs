@@ -59,6 +59,11 @@ impl AnswerDeltas {
         self.complete
     }
 
+    /// Returns whether no delta waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     /// Takes the oldest delta that waits.
     pub(crate) fn pop(&mut self) -> Option<ModelDelta> {
         self.waiting.pop_front()

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use futures_core::Stream;
 use steadfast_core::{ModelDelta, ModelError, ModelErrorKind};
 use tokio::time::{Sleep, sleep};
@@ -38,6 +38,8 @@ pub(crate) struct DeltaStream<B, D: AnswerDecoder> {
     mark: usize,
     failure: Option<ModelError>,
     phase: Phase,
+    /// Whether bytes have come whose events have not all been decoded.
+    undecoded: bool,
 }
 
 /// What is done with bytes that arrive.
@@ -65,22 +67,21 @@ impl<B, D: AnswerDecoder> DeltaStream<B, D> {
             mark: 0,
             failure: None,
             phase: Phase::Beginning,
+            undecoded: false,
         }
     }
 
-    fn take_bytes(&mut self, mut bytes: &[u8]) {
-        while let (Some(mark), Some((first, rest))) =
-            (BYTE_ORDER_MARK.get(self.mark), bytes.split_first())
-        {
+    fn take_bytes(&mut self, mut bytes: Bytes) {
+        while let (Some(mark), Some(first)) = (BYTE_ORDER_MARK.get(self.mark), bytes.first()) {
             if first != mark {
                 self.mark = BYTE_ORDER_MARK.len();
                 break;
             }
             self.mark += 1;
-            bytes = rest;
+            bytes.advance(1);
         }
         if matches!(self.phase, Phase::Beginning) {
-            match self.events.tell(bytes) {
+            match self.events.tell(&bytes) {
                 None => {}
                 Some(Form::Whole) => self.phase = Phase::Unframed(self.events.take_rest()),
                 Some(Form::Stream) => self.phase = Phase::Events,
@@ -89,20 +90,21 @@ impl<B, D: AnswerDecoder> DeltaStream<B, D> {
         match &mut self.phase {
             Phase::Beginning | Phase::Events | Phase::Rest(_) => {
                 self.events.push(bytes);
-                self.decode();
+                self.undecoded = true;
             }
             Phase::Unframed(body) if body.len() + bytes.len() > MAX_UNFRAMED_BYTES => {
                 let message = "the body is JSON, and longer than is accepted";
                 self.fail(ModelError::new(ModelErrorKind::Protocol, message));
             }
-            Phase::Unframed(body) => body.extend_from_slice(bytes),
+            Phase::Unframed(body) => body.extend_from_slice(&bytes),
             Phase::Ending(_) | Phase::Ended => {}
         }
     }
 
-    /// Decodes the events that have arrived whole.
-    fn decode(&mut self) {
-        loop {
+    /// Decodes events that have arrived whole, until one of them says something: what is not taken
+    /// needs no room. Returns whether more of them may be there.
+    fn decode(&mut self) -> bool {
+        while self.deltas.is_empty() {
             let taken = match self.events.next_event() {
                 Ok(None) => {
                     match &self.phase {
@@ -110,7 +112,7 @@ impl<B, D: AnswerDecoder> DeltaStream<B, D> {
                         Phase::Rest(_) => self.phase = Phase::Events,
                         _ => {}
                     }
-                    return;
+                    return false;
                 }
                 Ok(Some(data)) => self.decoder.take_event(data, &mut self.deltas),
                 Err(EventTooLong) if self.deltas.is_complete() => Ok(true),
@@ -123,15 +125,16 @@ impl<B, D: AnswerDecoder> DeltaStream<B, D> {
                 Ok(false) => {}
                 Ok(true) => {
                     self.phase = Phase::Ending(None);
-                    return;
+                    return false;
                 }
                 Err(error) => {
                     self.failure = Some(error);
                     self.phase = Phase::Ended;
-                    return;
+                    return false;
                 }
             }
         }
+        true
     }
 
     /// Takes the end of the body.
@@ -188,6 +191,10 @@ where
             if let Some(error) = this.failure.take() {
                 return Poll::Ready(Some(Err(error)));
             }
+            if this.undecoded {
+                this.undecoded = this.decode();
+                continue;
+            }
             if matches!(this.phase, Phase::Ended) {
                 return Poll::Ready(None);
             }
@@ -204,7 +211,7 @@ where
                 }
             }
             match ready!(Pin::new(&mut this.body).poll_next(cx)) {
-                Some(Ok(chunk)) => this.take_bytes(&chunk),
+                Some(Ok(chunk)) => this.take_bytes(chunk),
                 // What follows a complete answer, such as the usage, is missed and not mourned.
                 Some(Err(_))
                     if this.deltas.is_complete() || matches!(this.phase, Phase::Ending(_)) =>

@@ -2,22 +2,25 @@
 
 use std::ops::Range;
 
+use bytes::Bytes;
 use memchr::memchr2;
 
-use crate::framing::{EventTooLong, Form, Framing, MAX_EVENT_BYTES};
+use crate::{
+    framing::{EventTooLong, Form, Framing, MAX_EVENT_BYTES},
+    lines::{Line, Lines},
+};
 
 /// Cuts bytes into events and hands out the data of each. Comments and other fields are passed
-/// over. An event of one line, which is every event of the providers, is not copied.
+/// over. An event of one line, which is every event of the providers, is not copied unless a chunk
+/// ends in it.
 #[derive(Debug, Default)]
 pub(crate) struct EventStream {
-    buffer: Vec<u8>,
-    /// Where the next line begins.
-    line: usize,
-    /// How far the current line was searched for its end.
-    searched: usize,
+    lines: Lines,
     /// Whether a line feed that comes next belongs to the carriage return before it.
     after_return: bool,
     data: Data,
+    /// The data that is `Data::Joined`.
+    joined: Vec<u8>,
 }
 
 /// The data of the event in the making.
@@ -25,10 +28,10 @@ pub(crate) struct EventStream {
 enum Data {
     #[default]
     None,
-    /// One line, still in the buffer.
+    /// One line, still in its chunk.
     Line(Range<usize>),
-    /// Several lines, joined.
-    Joined(Vec<u8>),
+    /// Several lines, or one that is in no chunk any more.
+    Joined,
 }
 
 impl Framing for EventStream {
@@ -41,55 +44,36 @@ impl Framing for EventStream {
         })
     }
 
-    fn push(&mut self, bytes: &[u8]) {
-        let keep = match &self.data {
-            Data::Line(range) => range.start,
-            _ => self.line,
-        };
-        self.buffer.drain(..keep);
-        self.line -= keep;
-        self.searched -= keep;
-        if let Data::Line(range) = &mut self.data {
-            *range = range.start - keep..range.end - keep;
-        }
-        self.buffer.extend_from_slice(bytes);
+    fn push(&mut self, bytes: Bytes) {
+        self.lines.push(bytes);
     }
 
     fn next_event(&mut self) -> Result<Option<&[u8]>, EventTooLong> {
         while let Some(line) = self.next_line() {
-            if !line.is_empty() {
-                self.take_field(line);
+            if !self.lines.get(&line).is_empty() {
+                self.take_field(&line);
                 continue;
             }
             match std::mem::take(&mut self.data) {
                 Data::None => {}
-                Data::Line(range) => return Ok(self.buffer.get(range)),
-                Data::Joined(joined) => {
-                    // Put at the front of the buffer, where it can be borrowed from.
-                    let end = joined.len();
-                    self.buffer.splice(..self.line, joined);
-                    self.line = end;
-                    self.searched = end;
-                    return Ok(self.buffer.get(..end));
-                }
+                Data::Line(place) => return Ok(Some(self.lines.within(place))),
+                Data::Joined => return Ok(Some(&self.joined)),
             }
         }
-        let joined = match &self.data {
-            Data::Joined(joined) => joined.len(),
+        self.keep();
+        self.lines.release();
+        let begun = match self.data {
+            Data::Joined => self.joined.len(),
             _ => 0,
         };
-        let start = match &self.data {
-            Data::Line(range) => range.start,
-            _ => self.line,
-        };
-        if self.buffer.len() - start + joined > MAX_EVENT_BYTES {
+        if begun + self.lines.begun() > MAX_EVENT_BYTES {
             return Err(EventTooLong);
         }
         Ok(None)
     }
 
     fn take_rest(&mut self) -> Vec<u8> {
-        std::mem::take(self).buffer
+        self.lines.take_rest()
     }
 
     /// An event whose end has not come is dropped.
@@ -106,31 +90,22 @@ impl Framing for EventStream {
 }
 
 impl EventStream {
-    fn next_line(&mut self) -> Option<Range<usize>> {
-        if self.after_return && self.buffer.get(self.line) == Some(&b'\n') {
-            self.line += 1;
-            self.searched = self.searched.max(self.line);
+    fn next_line(&mut self) -> Option<Line> {
+        let first = self.lines.peek()?;
+        if std::mem::take(&mut self.after_return) && first == b'\n' {
+            self.lines.skip();
         }
-        let unsearched = self.buffer.get(self.searched..)?;
-        if !unsearched.is_empty() {
-            self.after_return = false;
-        }
-        let Some(found) = memchr2(b'\n', b'\r', unsearched) else {
-            self.searched = self.buffer.len();
-            return None;
-        };
-        let end = self.searched + found;
-        let line = self.line..end;
-        self.after_return = self.buffer.get(end) == Some(&b'\r');
-        self.line = end + 1;
-        self.searched = self.line;
+        let (line, end) = self.lines.next(|rest| match rest.first() {
+            // Every other line is blank.
+            Some(b'\n') => Some(0),
+            _ => memchr2(b'\n', b'\r', rest),
+        })?;
+        self.after_return = end == b'\r';
         Some(line)
     }
 
-    fn take_field(&mut self, line: Range<usize>) {
-        let Some(text) = self.buffer.get(line.clone()) else {
-            return;
-        };
+    fn take_field(&mut self, line: &Line) {
+        let text = self.lines.get(line);
         let Some(value) = text
             .strip_prefix(b"data")
             .filter(|rest| matches!(rest.first(), None | Some(b':')))
@@ -139,21 +114,30 @@ impl EventStream {
         };
         let value = value.strip_prefix(b":").unwrap_or(value);
         let value = value.strip_prefix(b" ").unwrap_or(value);
-        let range = line.end - value.len()..line.end;
-        self.data = match std::mem::take(&mut self.data) {
-            Data::None => Data::Line(range),
+        if let (Data::None, Line::Whole(place)) = (&self.data, line) {
+            self.data = Data::Line(place.end - value.len()..place.end);
+            return;
+        }
+        match std::mem::replace(&mut self.data, Data::Joined) {
+            Data::None => self.joined.clear(),
             Data::Line(first) => {
-                let mut joined = self.buffer.get(first).unwrap_or_default().to_vec();
-                joined.push(b'\n');
-                joined.extend_from_slice(value);
-                Data::Joined(joined)
+                self.joined.clear();
+                self.joined.extend_from_slice(self.lines.within(first));
+                self.joined.push(b'\n');
             }
-            Data::Joined(mut joined) => {
-                joined.push(b'\n');
-                joined.extend_from_slice(value);
-                Data::Joined(joined)
-            }
-        };
+            Data::Joined => self.joined.push(b'\n'),
+        }
+        self.joined.extend_from_slice(value);
+    }
+
+    /// Keeps what of an event lies in a chunk that goes.
+    fn keep(&mut self) {
+        if let Data::Line(place) = &self.data {
+            self.joined.clear();
+            self.joined
+                .extend_from_slice(self.lines.within(place.clone()));
+            self.data = Data::Joined;
+        }
     }
 }
 
@@ -165,7 +149,7 @@ mod tests {
         let mut stream = EventStream::default();
         let mut events = Vec::new();
         for chunk in chunks {
-            stream.push(chunk);
+            stream.push(Bytes::copy_from_slice(chunk));
             while let Some(data) = stream.next_event()? {
                 events.push(String::from_utf8_lossy(data).into_owned());
             }
@@ -210,10 +194,11 @@ mod tests {
     #[test]
     fn endless_lines_are_refused_with_bounded_memory() {
         let mut stream = EventStream::default();
-        let chunk = vec![b'x'; 1024 * 1024];
-        stream.push(b"data: ");
+        let chunk = Bytes::from(vec![b'x'; 1024 * 1024]);
+        stream.push(Bytes::from_static(b"data: "));
+        assert_eq!(stream.next_event(), Ok(None));
         let refused = (0..20).find(|_| {
-            stream.push(&chunk);
+            stream.push(chunk.clone());
             stream.next_event().is_err()
         });
 
@@ -224,9 +209,9 @@ mod tests {
     fn comments_for_ever_keep_the_memory_flat() {
         let mut stream = EventStream::default();
         for _ in 0..10_000 {
-            stream.push(b": keep-alive\n\n");
+            stream.push(Bytes::from_static(b": keep-alive\n\n: keep"));
             assert_eq!(stream.next_event(), Ok(None));
         }
-        assert!(stream.buffer.capacity() < 1_000);
+        assert!(stream.lines.held() < 1_000);
     }
 }

@@ -1,5 +1,7 @@
 //! How the body of a streamed answer is cut into events. What an event says is the wire's.
 
+use bytes::Bytes;
+
 /// The longest event that is accepted, in bytes. The longest that providers of text send are some
 /// hundred kilobytes.
 pub(crate) const MAX_EVENT_BYTES: usize = 8 * 1024 * 1024;
@@ -22,8 +24,8 @@ pub(crate) trait Framing: Default + Send + Unpin + 'static {
     /// Tells what a body is from its next bytes, until it is known.
     fn tell(&mut self, bytes: &[u8]) -> Option<Form>;
 
-    /// Adds bytes. What was handed out is forgotten first.
-    fn push(&mut self, bytes: &[u8]);
+    /// Adds bytes, once all events of those before have been taken.
+    fn push(&mut self, bytes: Bytes);
 
     /// Returns the data of the next complete event; none if more bytes are needed.
     fn next_event(&mut self) -> Result<Option<&[u8]>, EventTooLong>;

@@ -42,6 +42,13 @@ mod event_stream;
 mod finish;
 mod framing;
 mod http_client;
+#[cfg(any(
+    feature = "anthropic",
+    feature = "gemini",
+    feature = "ollama",
+    feature = "openai"
+))]
+mod lines;
 mod request_body;
 mod retry_hint;
 mod scalar;

@@ -1,18 +1,18 @@
 //! Framing of newline-delimited JSON, as bytes arrive: an event is a line. It decodes no JSON.
 
+use bytes::Bytes;
 use memchr::memchr;
 use serde::de::IgnoredAny;
 
-use crate::framing::{EventTooLong, Form, Framing, MAX_EVENT_BYTES};
+use crate::{
+    framing::{EventTooLong, Form, Framing, MAX_EVENT_BYTES},
+    lines::Lines,
+};
 
-/// Cuts bytes into lines. Blank ones are passed over; no line is copied.
+/// Cuts bytes into lines. Blank ones are passed over.
 #[derive(Debug, Default)]
 pub(crate) struct LineStream {
-    buffer: Vec<u8>,
-    /// Where the next line begins.
-    line: usize,
-    /// How far it was searched for its end.
-    searched: usize,
+    lines: Lines,
     /// Whether the first line has begun, with a brace.
     begun: bool,
 }
@@ -33,41 +33,29 @@ impl Framing for LineStream {
         None
     }
 
-    fn push(&mut self, bytes: &[u8]) {
-        self.buffer.drain(..self.line);
-        self.searched -= self.line;
-        self.line = 0;
-        self.buffer.extend_from_slice(bytes);
+    fn push(&mut self, bytes: Bytes) {
+        self.lines.push(bytes);
     }
 
     fn next_event(&mut self) -> Result<Option<&[u8]>, EventTooLong> {
-        loop {
-            let unsearched = self.buffer.get(self.searched..).unwrap_or_default();
-            let Some(found) = memchr(b'\n', unsearched) else {
-                self.searched = self.buffer.len();
-                if self.buffer.len() - self.line > MAX_EVENT_BYTES {
-                    return Err(EventTooLong);
-                }
-                return Ok(None);
-            };
-            let end = self.searched + found;
-            let start = std::mem::replace(&mut self.line, end + 1);
-            self.searched = self.line;
-            if end - start > MAX_EVENT_BYTES {
+        while let Some((line, _)) = self.lines.next(|rest| memchr(b'\n', rest)) {
+            let text = self.lines.get(&line);
+            if text.len() > MAX_EVENT_BYTES {
                 return Err(EventTooLong);
             }
-            let line = start..end;
-            let is_blank = |line: &[u8]| line.trim_ascii().is_empty();
-            if !self.buffer.get(line.clone()).is_none_or(is_blank) {
-                return Ok(self.buffer.get(line).map(<[u8]>::trim_ascii));
+            if !text.trim_ascii().is_empty() {
+                return Ok(Some(self.lines.get(&line).trim_ascii()));
             }
         }
+        self.lines.release();
+        if self.lines.begun() > MAX_EVENT_BYTES {
+            return Err(EventTooLong);
+        }
+        Ok(None)
     }
 
     fn take_rest(&mut self) -> Vec<u8> {
-        self.buffer.drain(..self.line);
-        (self.line, self.searched) = (0, 0);
-        std::mem::take(&mut self.buffer)
+        self.lines.take_rest()
     }
 
     /// The last line needs no end. Cut off, it is not JSON.
@@ -95,7 +83,7 @@ mod tests {
         let mut stream = LineStream::default();
         let mut lines = Vec::new();
         for chunk in chunks {
-            stream.push(chunk);
+            stream.push(Bytes::copy_from_slice(chunk));
             while let Some(line) = stream.next_event()? {
                 lines.push(String::from_utf8_lossy(line).into_owned());
             }
@@ -136,10 +124,11 @@ mod tests {
     #[test]
     fn endless_line_is_refused_with_bounded_memory() {
         let mut stream = LineStream::default();
-        let chunk = vec![b'x'; 1024 * 1024];
-        stream.push(b"{");
+        let chunk = Bytes::from(vec![b'x'; 1024 * 1024]);
+        stream.push(Bytes::from_static(b"{"));
+        assert_eq!(stream.next_event(), Ok(None));
         let refused = (0..20).find(|_| {
-            stream.push(&chunk);
+            stream.push(chunk.clone());
             stream.next_event().is_err()
         });
 
@@ -151,7 +140,7 @@ mod tests {
         let mut stream = LineStream::default();
         let mut line = vec![b'x'; MAX_EVENT_BYTES + 1];
         line.push(b'\n');
-        stream.push(&line);
+        stream.push(line.into());
 
         assert_eq!(stream.next_event(), Err(EventTooLong));
     }
@@ -160,11 +149,11 @@ mod tests {
     fn blank_lines_for_ever_keep_the_memory_flat() {
         let mut stream = LineStream::default();
         for _ in 0..10_000 {
-            stream.push(b"\r\n\n");
+            stream.push(Bytes::from_static(b"\r\n\n\r"));
             assert_eq!(stream.next_event(), Ok(None));
         }
 
-        assert!(stream.buffer.capacity() < 1_000);
+        assert!(stream.lines.held() < 1_000);
     }
 
     #[test]

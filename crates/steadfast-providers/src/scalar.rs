@@ -2,15 +2,108 @@
 
 use std::{borrow::Cow, fmt};
 
+use memchr::memchr;
 use serde::{
     Deserialize, Deserializer,
-    de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor},
+    de::{Error, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor},
 };
 use serde_json::value::RawValue;
 
-/// A text that is borrowed where it has no escapes; `Option<Cow>` alone would always be copied.
-#[derive(Deserialize)]
-pub(crate) struct Text<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
+/// Reads an event or a body. Where all of it is a text, no text in it is looked through once more.
+pub(crate) fn read_json<'a, T: Deserialize<'a>>(json: &'a [u8]) -> serde_json::Result<T> {
+    match str::from_utf8(json) {
+        Ok(text) => serde_json::from_str(text),
+        // In what is passed over it is no error.
+        Err(_) => serde_json::from_slice(json),
+    }
+}
+
+/// A text that is borrowed where it has no escapes. One that has them is written once, where it
+/// stays; serde_json would write it into a room of its own first.
+pub(crate) struct Text<'a>(pub(crate) Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = <&RawValue>::deserialize(deserializer)?.get();
+        let text = quoted(raw).ok_or_else(|| unexpected(raw, "a text"))?;
+        Ok(Self(unescape(text)))
+    }
+}
+
+/// Returns what stands between quotes, if JSON is a text.
+fn quoted(json: &str) -> Option<&str> {
+    json.strip_prefix('"')?.strip_suffix('"')
+}
+
+/// Says what JSON is instead of what was expected.
+fn unexpected<E: Error>(json: &str, expected: &str) -> E {
+    let found = match json.bytes().next() {
+        Some(b'{') => Unexpected::Map,
+        Some(b'[') => Unexpected::Seq,
+        Some(b'"') => Unexpected::Other("a text"),
+        Some(b'n') => Unexpected::Unit,
+        Some(b't') => Unexpected::Bool(true),
+        Some(b'f') => Unexpected::Bool(false),
+        _ => Unexpected::Other("a number"),
+    };
+    E::invalid_type(found, &expected)
+}
+
+/// Reads the escapes of a text, which are known to be escapes. Half a character that stands alone is
+/// replaced: models write such tokens.
+fn unescape(json: &str) -> Cow<'_, str> {
+    let Some(first) = memchr(b'\\', json.as_bytes()) else {
+        return Cow::Borrowed(json);
+    };
+    let mut text = String::with_capacity(json.len());
+    let (mut kept, mut escape) = (0, first);
+    loop {
+        text.push_str(json.get(kept..escape).unwrap_or_default());
+        let letter = json.as_bytes().get(escape + 1).copied();
+        kept = escape + 2;
+        text.push(match letter {
+            Some(b'u') => {
+                let (character, length) = escaped_character(json, escape);
+                kept = escape + length;
+                character
+            }
+            Some(b'n') => '\n',
+            Some(b't') => '\t',
+            Some(b'r') => '\r',
+            Some(b'b') => '\u{8}',
+            Some(b'f') => '\u{c}',
+            letter => char::from(letter.unwrap_or(b'\\')),
+        });
+        let rest = json.get(kept..).unwrap_or_default();
+        let Some(next) = memchr(b'\\', rest.as_bytes()) else {
+            text.push_str(rest);
+            return Cow::Owned(text);
+        };
+        escape = kept + next;
+    }
+}
+
+/// Reads a character that is escaped by its number, in one half or two, and how long that is.
+fn escaped_character(json: &str, start: usize) -> (char, usize) {
+    let Some(unit) = escaped_unit(json, start) else {
+        return (char::REPLACEMENT_CHARACTER, 2);
+    };
+    let second = match unit {
+        0xD800..=0xDBFF => escaped_unit(json, start + 6),
+        _ => None,
+    };
+    match second {
+        Some(second @ 0xDC00..=0xDFFF) => {
+            let number = 0x1_0000 + ((unit - 0xD800) << 10) + (second - 0xDC00);
+            let character = char::from_u32(number);
+            (character.unwrap_or(char::REPLACEMENT_CHARACTER), 12)
+        }
+        _ => {
+            let character = char::from_u32(unit);
+            (character.unwrap_or(char::REPLACEMENT_CHARACTER), 6)
+        }
+    }
+}
 
 /// Arguments of a call: on OpenAI's wires JSON in a string, on Ollama's the object itself; some
 /// servers send the other.
@@ -21,11 +114,7 @@ pub(crate) struct Arguments<'a>(pub(crate) Cow<'a, str>);
 impl<'de: 'a, 'a> Deserialize<'de> for Arguments<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = <&RawValue>::deserialize(deserializer)?.get();
-        if raw.starts_with('"') {
-            let Text(text) = serde_json::from_str(raw).map_err(Error::custom)?;
-            return Ok(Self(text));
-        }
-        Ok(Self(Cow::Borrowed(raw)))
+        Ok(Self(quoted(raw).map_or(Cow::Borrowed(raw), unescape)))
     }
 }
 

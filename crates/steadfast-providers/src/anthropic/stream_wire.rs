@@ -16,7 +16,7 @@ use crate::{
     error_wire::{ErrorObject, Verdict},
     event_stream::EventStream,
     finish::Finish,
-    scalar::{Text, is_error, mend_surrogates, read_usage},
+    scalar::{Text, is_error, mend_surrogates, read_json, read_usage},
 };
 use event::{Block, BlockDelta, BlockKind, Event, Whole, WireUsage};
 use open_block::{Open, OpenBlock};
@@ -63,7 +63,7 @@ impl AnswerDecoder for StreamDecoder {
         if data == DONE {
             return Ok(true);
         }
-        let event = match serde_json::from_slice::<Event<'_>>(data) {
+        let event = match read_json::<Event<'_>>(data) {
             Ok(event) => event,
             Err(_) if self.passes_over(data) => return Ok(false),
             Err(error) => {
@@ -119,7 +119,7 @@ impl AnswerDecoder for StreamDecoder {
     }
 
     fn take_whole(&mut self, body: &[u8], deltas: &mut AnswerDeltas) -> Result<(), ModelError> {
-        let whole = match serde_json::from_slice::<Whole<'_>>(body) {
+        let whole = match read_json::<Whole<'_>>(body) {
             Ok(whole) => whole,
             Err(error) => return Err(Self::unexpected(deltas.head(), body, "the body", error)),
         };

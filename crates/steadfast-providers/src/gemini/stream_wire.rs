@@ -18,7 +18,7 @@ use crate::{
     event_stream::EventStream,
     finish::Finish,
     http_client::Head,
-    scalar::{Text, is_error, mend_surrogates},
+    scalar::{Text, is_error, mend_surrogates, read_json},
 };
 use chunk::{Candidate, Chunk, FunctionCall, OwnParts, Part, PromptFeedback, WireUsage, is_first};
 
@@ -67,7 +67,7 @@ impl AnswerDecoder for StreamDecoder {
                 self.take_event(chunk.get().as_bytes(), deltas)?;
             }
         } else {
-            match serde_json::from_slice::<Chunk<'_>>(body) {
+            match read_json::<Chunk<'_>>(body) {
                 Ok(chunk) if chunk.is_foreign() => {
                     return Err(Self::classify_if_error(deltas.head(), body)
                         .unwrap_or_else(|| deltas.head().nothing_in_body()));
@@ -111,7 +111,7 @@ impl StreamDecoder {
         if data == DONE {
             return Ok(true);
         }
-        match serde_json::from_slice::<Chunk<'_>>(data) {
+        match read_json::<Chunk<'_>>(data) {
             // An object of something between passes, such as a ping; an error without `error` must
             // not.
             Ok(chunk) if chunk.is_foreign() => {

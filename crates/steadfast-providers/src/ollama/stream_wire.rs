@@ -13,7 +13,7 @@ use crate::{
     error_wire::{ErrorObject, Verdict},
     http_client::Head,
     line_stream::LineStream,
-    scalar::{Text, mend_surrogates},
+    scalar::{Text, mend_surrogates, read_json},
 };
 use line::{Line, Message, WireCall};
 
@@ -31,7 +31,7 @@ impl AnswerDecoder for StreamDecoder {
     type Framing = LineStream;
 
     fn take_event(&mut self, data: &[u8], deltas: &mut AnswerDeltas) -> Result<bool, ModelError> {
-        let line = match serde_json::from_slice::<Line<'_>>(data) {
+        let line = match read_json::<Line<'_>>(data) {
             Ok(line) if line.is_error() => return Err(Self::classify(deltas.head(), data)),
             // An object of something between passes; an error without `error` must not.
             Ok(line) if line.is_foreign() => {

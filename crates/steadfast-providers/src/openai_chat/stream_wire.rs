@@ -15,7 +15,7 @@ use crate::{
     event_stream::EventStream,
     finish::Finish,
     openai_error_wire,
-    scalar::{Text, mend_surrogates, read_usage},
+    scalar::{Text, mend_surrogates, read_json, read_usage},
 };
 use calls::Calls;
 use chunk::{Chunk, Content, Delta, WireUsage};
@@ -43,7 +43,7 @@ impl AnswerDecoder for StreamDecoder {
         if data == DONE {
             return Ok(true);
         }
-        let chunk = match serde_json::from_slice::<Chunk<'_>>(data) {
+        let chunk = match read_json::<Chunk<'_>>(data) {
             Ok(chunk) if chunk.is_error() => return Err(Self::classify(deltas.head(), data)),
             // An object of something between passes, such as a ping; an error without `error` must
             // not. A stream of nothing else has no end marker.
@@ -70,7 +70,7 @@ impl AnswerDecoder for StreamDecoder {
     }
 
     fn take_whole(&mut self, body: &[u8], deltas: &mut AnswerDeltas) -> Result<(), ModelError> {
-        match serde_json::from_slice::<Chunk<'_>>(body) {
+        match read_json::<Chunk<'_>>(body) {
             Ok(chunk) if chunk.is_error() => Err(Self::classify(deltas.head(), body)),
             Ok(chunk) if chunk.choices.as_ref().is_none_or(Vec::is_empty) => {
                 Err(Self::classify_if_error(deltas.head(), body)

@@ -16,7 +16,7 @@ use crate::{
     error_wire::{ErrorObject, Verdict},
     event_stream::EventStream,
     openai_error_wire,
-    scalar::{Arguments, Text, is_error, mend_surrogates, read_usage},
+    scalar::{Arguments, Text, is_error, mend_surrogates, read_json, read_usage},
 };
 use event::{Event, Item, ItemKind, PART_BREAK, Response, WireUsage};
 use open_item::OpenItem;
@@ -58,7 +58,7 @@ impl AnswerDecoder for StreamDecoder {
         if data == DONE {
             return Ok(true);
         }
-        let event = match serde_json::from_slice::<Event<'_>>(data) {
+        let event = match read_json::<Event<'_>>(data) {
             Ok(event) => event,
             Err(_) if passes_over(data) => return Ok(false),
             Err(error) => {
@@ -113,7 +113,7 @@ impl AnswerDecoder for StreamDecoder {
     }
 
     fn take_whole(&mut self, body: &[u8], deltas: &mut AnswerDeltas) -> Result<(), ModelError> {
-        let response = match serde_json::from_slice::<Response<'_>>(body) {
+        let response = match read_json::<Response<'_>>(body) {
             Ok(response) => response,
             Err(error) => return Err(Self::unexpected(deltas.head(), body, "the body", error)),
         };

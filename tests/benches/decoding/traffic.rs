@@ -1,0 +1,579 @@
+//! Streams as the vendors write them, made from a seed: one long answer of texts and tool calls, cut
+//! at random. It knows where each JSON of the stream lies, which a reader has to find out.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+/// How many texts come before each call.
+const TEXTS: usize = 200;
+
+/// In how many pieces the arguments of a call come, on wires that cut them.
+const ARGUMENT_PIECES: usize = 20;
+
+/// The longest piece in which bytes arrive.
+const LONGEST_CHUNK: u64 = 16 * 1024;
+
+const WORDS: [&str; 24] = [
+    " the",
+    " and",
+    " weather",
+    " in",
+    " of",
+    " a",
+    " wind",
+    " umbrella",
+    " to",
+    " is",
+    " rain",
+    " tomorrow",
+    " north",
+    " light",
+    ",",
+    ".",
+    " Oslo",
+    " 6",
+    "°C",
+    " Tromsø",
+    " it",
+    "'s",
+    " –",
+    " clouds",
+];
+
+const ESCAPED: [&str; 6] = ["\n\n", "\n- ", " \"dry\"", "\t", " \\(x\\)", ":\n"];
+
+const RARE: [&str; 6] = [" ☔", " 東京", " naïve", " Übergang", " 🌧️", " Привет"];
+
+/// One streamed answer.
+pub struct Traffic {
+    pub body: Bytes,
+    /// Where each JSON lies in the body.
+    pub payloads: Vec<Range<usize>>,
+    /// The body as it arrives.
+    pub chunks: Vec<Bytes>,
+    /// How many bytes of text and arguments are told in it.
+    pub told: usize,
+}
+
+impl Traffic {
+    /// Makes the answer of a wire, of about so many bytes.
+    pub fn of(wire: &str, length: usize) -> Self {
+        let mut writer = Writer {
+            wire: wire.to_owned(),
+            body: Vec::with_capacity(length + 64 * 1024),
+            payloads: Vec::new(),
+            told: 0,
+            random: Random(0x5EED_0F57_EADF_A570),
+            events: 0,
+            blocks: 0,
+            calls: 0,
+        };
+        writer.begin();
+        while writer.body.len() < length {
+            writer.text_block();
+            writer.call();
+        }
+        writer.text_block();
+        writer.end();
+        let Writer {
+            body,
+            payloads,
+            told,
+            mut random,
+            ..
+        } = writer;
+        let body = Bytes::from(body);
+        let mut chunks = Vec::new();
+        let mut rest = body.clone();
+        while !rest.is_empty() {
+            let size = usize::try_from(1 + random.below(LONGEST_CHUNK)).unwrap_or(1);
+            chunks.push(rest.split_to(size.min(rest.len())));
+        }
+        Self {
+            body,
+            payloads,
+            chunks,
+            told,
+        }
+    }
+}
+
+/// Numbers that are the same on every machine: splitmix64.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (mixed ^ (mixed >> 31)) % end
+    }
+
+    fn one_of<'a>(&mut self, words: &[&'a str]) -> &'a str {
+        let place = self.below(words.len() as u64);
+        words[usize::try_from(place).unwrap_or_default()]
+    }
+
+    /// A piece of text, of 3 to about 40 bytes. Every tenth has an escape, every tenth a rare letter.
+    fn text(&mut self) -> String {
+        let length = usize::try_from(3 + self.below(30)).unwrap_or(3);
+        let mut text = String::new();
+        match self.below(10) {
+            0 => text.push_str(self.one_of(&ESCAPED)),
+            1 => text.push_str(self.one_of(&RARE)),
+            _ => {}
+        }
+        while text.len() < length {
+            text.push_str(self.one_of(&WORDS));
+        }
+        text
+    }
+
+    /// Letters without a meaning, as they fill identities and what hides the length of a text.
+    fn filling(&mut self, length: u64) -> String {
+        let letters = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+        let letter = |random: &mut Self| {
+            let place = random.below(letters.len() as u64);
+            char::from(letters[usize::try_from(place).unwrap_or_default()])
+        };
+        (0..length).map(|_| letter(self)).collect()
+    }
+}
+
+struct Writer {
+    wire: String,
+    body: Vec<u8>,
+    payloads: Vec<Range<usize>>,
+    told: usize,
+    random: Random,
+    /// How many events were written.
+    events: u64,
+    /// How many blocks, or items, have begun.
+    blocks: usize,
+    calls: usize,
+}
+
+impl Writer {
+    fn begin(&mut self) {
+        match &*self.wire {
+            "openai-chat" => self.chat(
+                json!({"role": "assistant", "content": "", "refusal": null}).to_string(),
+                "null",
+            ),
+            "openai-responses" => {
+                for kind in ["response.created", "response.in_progress"] {
+                    let response = json!({
+                        "id": "resp_68aa0b1f4d5c8191", "object": "response", "created_at": 1_755_969_311,
+                        "status": "in_progress", "background": false, "error": null,
+                        "incomplete_details": null, "instructions": null, "max_output_tokens": null,
+                        "model": "gpt-5-2025-08-07", "output": [], "parallel_tool_calls": true,
+                        "temperature": 1.0, "tool_choice": "auto", "tools": [], "usage": null,
+                    });
+                    self.response_event(kind, &format!(",\"response\":{response}"));
+                }
+            }
+            "anthropic" => {
+                let message = json!({
+                    "id": "msg_01XFDUDYJgAACzvnptvVoYEL", "type": "message", "role": "assistant",
+                    "model": "claude-sonnet-4-5-20250929", "content": [], "stop_reason": null,
+                    "stop_sequence": null,
+                    "usage": {"input_tokens": 472, "cache_creation_input_tokens": 0,
+                              "cache_read_input_tokens": 0, "output_tokens": 2, "service_tier": "standard"},
+                });
+                self.message_event("message_start", &format!(",\"message\":{message}"));
+            }
+            "bedrock" => self.frame("messageStart", r#"{"p":"abcdefghij","role":"assistant"}"#),
+            _ => {}
+        }
+    }
+
+    /// Writes a text in pieces, in a block of its own where the wire has blocks.
+    fn text_block(&mut self) {
+        let block = self.blocks;
+        self.blocks += 1;
+        let mut whole = String::new();
+        match &*self.wire {
+            "openai-responses" => {
+                let item = json!({"id": format!("msg_68aa{block:028}"), "type": "message",
+                                  "status": "in_progress", "content": [], "role": "assistant"});
+                self.response_event(
+                    "response.output_item.added",
+                    &format!(",\"output_index\":{block},\"item\":{item}"),
+                );
+            }
+            "anthropic" => {
+                self.message_event(
+                    "content_block_start",
+                    &format!(
+                        ",\"index\":{block},\"content_block\":{{\"type\":\"text\",\"text\":\"\"}}"
+                    ),
+                );
+                self.message_event("ping", "");
+            }
+            _ => {}
+        }
+        for _ in 0..TEXTS {
+            let piece = self.random.text();
+            self.told += piece.len();
+            let text = quoted(&piece);
+            match &*self.wire {
+                "openai-chat" => self.chat(format!("{{\"content\":{text}}}"), "null"),
+                "openai-responses" => {
+                    whole.push_str(&piece);
+                    let hidden = self.hiding(piece.len());
+                    self.response_event(
+                        "response.output_text.delta",
+                        &format!(
+                            ",\"item_id\":\"msg_68aa{block:028}\",\"output_index\":{block},\
+                             \"content_index\":0,\"delta\":{text},\"logprobs\":[],\
+                             \"obfuscation\":\"{hidden}\""
+                        ),
+                    );
+                }
+                "anthropic" => self.message_event(
+                    "content_block_delta",
+                    &format!(
+                        ",\"index\":{block},\"delta\":{{\"type\":\"text_delta\",\"text\":{text}}}"
+                    ),
+                ),
+                "gemini" => self.chunk(&format!("{{\"text\": {text}}}"), ""),
+                "ollama" => self.line(&format!("\"content\":{text}"), ""),
+                _ => {
+                    let hidden = self.hiding(piece.len());
+                    self.frame(
+                        "contentBlockDelta",
+                        &format!(
+                            "{{\"contentBlockIndex\":{block},\"delta\":{{\"text\":{text}}},\"p\":\"{hidden}\"}}"
+                        ),
+                    );
+                }
+            }
+        }
+        match &*self.wire {
+            "openai-responses" => {
+                let place = format!("\"output_index\":{block}");
+                let id = format!("msg_68aa{block:028}");
+                let part = json!({"type": "output_text", "annotations": [], "logprobs": [], "text": whole});
+                let item = json!({"id": id, "type": "message", "status": "completed",
+                                  "content": [part], "role": "assistant"});
+                let text = quoted(&whole);
+                self.response_event(
+                    "response.output_text.done",
+                    &format!(",\"item_id\":\"{id}\",{place},\"content_index\":0,\"text\":{text},\"logprobs\":[]"),
+                );
+                self.response_event(
+                    "response.output_item.done",
+                    &format!(",{place},\"item\":{item}"),
+                );
+            }
+            "anthropic" => self.message_event("content_block_stop", &format!(",\"index\":{block}")),
+            "bedrock" => self.end_block(block),
+            _ => {}
+        }
+    }
+
+    /// Writes a call, its arguments in pieces where the wire cuts them.
+    fn call(&mut self) {
+        let call = self.calls;
+        self.calls += 1;
+        let pieces: Vec<String> = (0..ARGUMENT_PIECES).map(|_| self.random.text()).collect();
+        match &*self.wire {
+            "gemini" | "ollama" => {
+                let arguments = json!({"city": pieces.concat()}).to_string();
+                self.told += arguments.len();
+                if self.wire == "gemini" {
+                    let part = format!(
+                        "{{\"functionCall\": {{\"name\": \"get_weather\",\"args\": {arguments}}}}}"
+                    );
+                    self.chunk(&part, "");
+                } else {
+                    let calls = format!(
+                        "\"content\":\"\",\"tool_calls\":[{{\"function\":{{\"name\":\"get_weather\",\
+                         \"arguments\":{arguments}}}}}]"
+                    );
+                    self.line(&calls, "");
+                }
+                return;
+            }
+            _ => {}
+        }
+        let block = self.blocks;
+        let id = format!("call_{}", self.random.filling(24));
+        match &*self.wire {
+            "openai-chat" => self.chat(
+                json!({"tool_calls": [{"index": call, "id": id, "type": "function",
+                       "function": {"name": "get_weather", "arguments": ""}}]})
+                .to_string(),
+                "null",
+            ),
+            "openai-responses" => {
+                self.blocks += 1;
+                let item = json!({"id": format!("fc_68aa{block:028}"), "type": "function_call",
+                                  "status": "in_progress", "arguments": "", "call_id": id,
+                                  "name": "get_weather"});
+                let place = format!(",\"output_index\":{block},\"item\":{item}");
+                self.response_event("response.output_item.added", &place);
+            }
+            "anthropic" => {
+                self.blocks += 1;
+                let start =
+                    json!({"type": "tool_use", "id": id, "name": "get_weather", "input": {}});
+                self.message_event(
+                    "content_block_start",
+                    &format!(",\"index\":{block},\"content_block\":{start}"),
+                );
+            }
+            _ => {
+                self.blocks += 1;
+                let start = json!({"toolUse": {"name": "get_weather", "toolUseId": id}});
+                self.frame(
+                    "contentBlockStart",
+                    &format!(
+                        "{{\"contentBlockIndex\":{block},\"p\":\"abcdefg\",\"start\":{start}}}"
+                    ),
+                );
+            }
+        }
+        // The arguments are JSON in a string, in pieces: every quote in them is escaped.
+        let arguments = json!({ "city": pieces }).to_string();
+        let mut rest = &*arguments;
+        while !rest.is_empty() {
+            let size = usize::try_from(3 + self.random.below(37)).unwrap_or(3);
+            let size = (size..rest.len()).find(|size| rest.is_char_boundary(*size));
+            let size = size.unwrap_or(rest.len());
+            let (piece, behind) = rest.split_at(size);
+            rest = behind;
+            self.told += piece.len();
+            let text = quoted(piece);
+            match &*self.wire {
+                "openai-chat" => self.chat(
+                    format!("{{\"tool_calls\":[{{\"index\":{call},\"function\":{{\"arguments\":{text}}}}}]}}"),
+                    "null",
+                ),
+                "openai-responses" => {
+                    let hidden = self.hiding(piece.len());
+                    self.response_event(
+                        "response.function_call_arguments.delta",
+                        &format!(
+                            ",\"item_id\":\"fc_68aa{block:028}\",\"output_index\":{block},\
+                             \"delta\":{text},\"obfuscation\":\"{hidden}\""
+                        ),
+                    );
+                }
+                "anthropic" => self.message_event(
+                    "content_block_delta",
+                    &format!(
+                        ",\"index\":{block},\"delta\":{{\"type\":\"input_json_delta\",\"partial_json\":{text}}}"
+                    ),
+                ),
+                _ => {
+                    let hidden = self.hiding(piece.len());
+                    self.frame(
+                        "contentBlockDelta",
+                        &format!(
+                            "{{\"contentBlockIndex\":{block},\"delta\":{{\"toolUse\":{{\"input\":{text}}}}},\
+                             \"p\":\"{hidden}\"}}"
+                        ),
+                    );
+                }
+            }
+        }
+        match &*self.wire {
+            "openai-responses" => {
+                let item = json!({"id": format!("fc_68aa{block:028}"), "type": "function_call",
+                                  "status": "completed", "arguments": arguments, "call_id": id,
+                                  "name": "get_weather"});
+                let place = format!(",\"output_index\":{block},\"item\":{item}");
+                self.response_event("response.output_item.done", &place);
+            }
+            "anthropic" => self.message_event("content_block_stop", &format!(",\"index\":{block}")),
+            "bedrock" => self.end_block(block),
+            _ => {}
+        }
+    }
+
+    fn end(&mut self) {
+        match &*self.wire {
+            "openai-chat" => {
+                self.chat("{}".to_owned(), "\"tool_calls\"");
+                let usage = json!({"prompt_tokens": 472, "completion_tokens": 9_000, "total_tokens": 9_472,
+                    "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
+                    "completion_tokens_details": {"reasoning_tokens": 0, "audio_tokens": 0}});
+                self.chat_with("", &usage.to_string());
+                self.body.extend_from_slice(b"data: [DONE]\n\n");
+            }
+            "openai-responses" => {
+                // With so many items the vendor's list of all of them would be longer than any event.
+                let response = json!({"id": "resp_68aa0b1f4d5c8191", "object": "response",
+                    "status": "completed", "error": null, "incomplete_details": null, "output": [],
+                    "usage": {"input_tokens": 472, "input_tokens_details": {"cached_tokens": 0},
+                              "output_tokens": 9_000, "output_tokens_details": {"reasoning_tokens": 0},
+                              "total_tokens": 9_472}});
+                self.response_event("response.completed", &format!(",\"response\":{response}"));
+            }
+            "anthropic" => {
+                self.message_event(
+                    "message_delta",
+                    ",\"delta\":{\"stop_reason\":\"tool_use\",\"stop_sequence\":null},\
+                     \"usage\":{\"output_tokens\":9000}",
+                );
+                self.message_event("message_stop", "");
+            }
+            "gemini" => self.chunk("{\"text\": \"\"}", ",\"finishReason\": \"STOP\""),
+            "ollama" => self.line(
+                "\"content\":\"\"",
+                ",\"done_reason\":\"stop\",\"total_duration\":4883583458,\"load_duration\":1334875,\
+                 \"prompt_eval_count\":472,\"prompt_eval_duration\":342546000,\"eval_count\":9000,\
+                 \"eval_duration\":4535599000",
+            ),
+            _ => {
+                self.frame(
+                    "messageStop",
+                    r#"{"p":"abcdefghijklm","stopReason":"tool_use"}"#,
+                );
+                self.frame(
+                    "metadata",
+                    r#"{"metrics":{"latencyMs":4883},"p":"abcdef","usage":{"inputTokens":472,"outputTokens":9000,"totalTokens":9472}}"#,
+                );
+            }
+        }
+    }
+
+    fn chat(&mut self, delta: String, reason: &str) {
+        self.chat_with(
+            &format!(
+                "{{\"index\":0,\"delta\":{delta},\"logprobs\":null,\"finish_reason\":{reason}}}"
+            ),
+            "null",
+        );
+    }
+
+    fn chat_with(&mut self, choices: &str, usage: &str) {
+        let hidden = self.hiding(choices.len());
+        self.data(
+            "",
+            &format!(
+                "{{\"id\":\"chatcmpl-C7oZ1q9yRrWnS5mJ3bXv0uT2kLdAe\",\"object\":\"chat.completion.chunk\",\
+                 \"created\":1755969311,\"model\":\"gpt-4.1-2025-04-14\",\"service_tier\":\"default\",\
+                 \"system_fingerprint\":\"fp_daf5fcc80a\",\"choices\":[{choices}],\"usage\":{usage},\
+                 \"obfuscation\":\"{hidden}\"}}"
+            ),
+            "\n\n",
+        );
+    }
+
+    fn response_event(&mut self, kind: &str, fields: &str) {
+        let number = self.events;
+        self.events += 1;
+        self.data(
+            &format!("event: {kind}\n"),
+            &format!("{{\"type\":\"{kind}\",\"sequence_number\":{number}{fields}}}"),
+            "\n\n",
+        );
+    }
+
+    fn message_event(&mut self, kind: &str, fields: &str) {
+        self.data(
+            &format!("event: {kind}\n"),
+            &format!("{{\"type\":\"{kind}\"{fields}}}"),
+            "\n\n",
+        );
+    }
+
+    fn chunk(&mut self, part: &str, reason: &str) {
+        let number = self.events;
+        self.events += 1;
+        let total = 472 + number;
+        self.data(
+            "",
+            &format!(
+                "{{\"candidates\": [{{\"content\": {{\"parts\": [{part}],\"role\": \"model\"}}{reason},\
+                 \"index\": 0}}],\"usageMetadata\": {{\"promptTokenCount\": 472,\
+                 \"candidatesTokenCount\": {number},\"totalTokenCount\": {total},\
+                 \"promptTokensDetails\": [{{\"modality\": \"TEXT\",\"tokenCount\": 472}}]}},\
+                 \"modelVersion\": \"gemini-2.5-flash\",\"responseId\": \"H_KpaLyIEdDgz7IP2cTx8Ag\"}}"
+            ),
+            "\r\n\r\n",
+        );
+    }
+
+    fn line(&mut self, message: &str, end: &str) {
+        let done = !end.is_empty();
+        let number = self.events;
+        self.events += 1;
+        let start = self.body.len();
+        let line = format!(
+            "{{\"model\":\"qwen3:4b\",\"created_at\":\"2026-08-04T19:59:{:02}.{:06}Z\",\
+             \"message\":{{\"role\":\"assistant\",{message}}},\"done\":{done}{end}}}",
+            number / 100 % 60,
+            number * 7_919 % 1_000_000,
+        );
+        self.body.extend_from_slice(line.as_bytes());
+        self.payloads.push(start..self.body.len());
+        self.body.push(b'\n');
+    }
+
+    fn data(&mut self, before: &str, json: &str, end: &str) {
+        self.body.extend_from_slice(before.as_bytes());
+        self.body.extend_from_slice(b"data: ");
+        let start = self.body.len();
+        self.body.extend_from_slice(json.as_bytes());
+        self.payloads.push(start..self.body.len());
+        self.body.extend_from_slice(end.as_bytes());
+    }
+
+    fn end_block(&mut self, block: usize) {
+        let json = format!("{{\"contentBlockIndex\":{block},\"p\":\"abcdefghijklmn\"}}");
+        self.frame("contentBlockStop", &json);
+    }
+
+    /// Writes an event of AWS's binary stream: lengths and their checksum, headers, payload, checksum.
+    fn frame(&mut self, kind: &str, json: &str) {
+        let mut headers = Vec::new();
+        for (name, value) in [
+            (":event-type", kind),
+            (":content-type", "application/json"),
+            (":message-type", "event"),
+        ] {
+            headers.push(u8::try_from(name.len()).unwrap_or_default());
+            headers.extend_from_slice(name.as_bytes());
+            headers.push(7);
+            let length = u16::try_from(value.len()).unwrap_or_default();
+            headers.extend_from_slice(&length.to_be_bytes());
+            headers.extend_from_slice(value.as_bytes());
+        }
+        let begin = self.body.len();
+        for length in [16 + headers.len() + json.len(), headers.len()] {
+            let length = u32::try_from(length).unwrap_or_default();
+            self.body.extend_from_slice(&length.to_be_bytes());
+        }
+        self.sum_up(begin);
+        self.body.extend_from_slice(&headers);
+        let start = self.body.len();
+        self.body.extend_from_slice(json.as_bytes());
+        self.payloads.push(start..self.body.len());
+        self.sum_up(begin);
+    }
+
+    /// Adds the CRC-32 of all that was written since a place.
+    fn sum_up(&mut self, begin: usize) {
+        let sum = self.body[begin..].iter().fold(!0_u32, |sum, byte| {
+            (0..8).fold(sum ^ u32::from(*byte), |sum, _| {
+                (sum >> 1) ^ (0xEDB8_8320 & (sum & 1).wrapping_neg())
+            })
+        });
+        self.body.extend_from_slice(&(!sum).to_be_bytes());
+    }
+
+    /// What hides how long a text is.
+    fn hiding(&mut self, length: usize) -> String {
+        self.random.filling(16 - length as u64 % 16)
+    }
+}
+
+fn quoted(text: &str) -> String {
+    Value::from(text).to_string()
+}
