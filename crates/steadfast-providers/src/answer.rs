@@ -28,6 +28,10 @@ pub(crate) trait AnswerDecoder: Default + Send + Unpin + 'static {
     /// How the wire's streams are cut into events.
     type Framing: Framing;
 
+    /// The longest event that is accepted, in bytes. The longest that providers of text send are some
+    /// hundred kilobytes.
+    const LONGEST_EVENT: usize = 8 * 1024 * 1024;
+
     /// Decodes one event of a stream. Returns whether it was the last.
     fn take_event(&mut self, data: &[u8], deltas: &mut AnswerDeltas) -> Result<bool, ModelError>;
 

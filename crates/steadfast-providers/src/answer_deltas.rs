@@ -13,6 +13,8 @@ pub(crate) struct AnswerDeltas {
     head: Head,
     started: bool,
     complete: bool,
+    /// The last call, if none of its arguments has come.
+    bare_call: Option<usize>,
     waiting: VecDeque<ModelDelta>,
 }
 
@@ -23,6 +25,7 @@ impl AnswerDeltas {
             head,
             started: false,
             complete: false,
+            bare_call: None,
             waiting: VecDeque::new(),
         }
     }
@@ -50,8 +53,20 @@ impl AnswerDeltas {
     /// Adds a delta; the one that says why the model stopped makes the answer complete.
     pub(crate) fn push(&mut self, delta: ModelDelta) {
         self.start();
-        self.complete |= matches!(delta, ModelDelta::Stop(_));
+        match &delta {
+            ModelDelta::Stop(_) => self.complete = true,
+            ModelDelta::ToolUseStart { index, .. } => self.bare_call = Some(*index),
+            ModelDelta::ToolUseInput { index, json } if !json.is_empty() => {
+                self.bare_call = self.bare_call.filter(|bare| bare != index);
+            }
+            _ => {}
+        }
         self.waiting.push_back(delta);
+    }
+
+    /// Returns whether the last call has no arguments, or none yet.
+    pub(crate) const fn ends_in_bare_call(&self) -> bool {
+        self.bare_call.is_some()
     }
 
     /// Returns whether the end marker has come.

@@ -14,7 +14,7 @@ use tokio::time::{Sleep, sleep};
 use crate::{
     answer::{AnswerDecoder, BYTE_ORDER_MARK, decode_whole},
     answer_deltas::AnswerDeltas,
-    framing::{EventTooLong, Form, Framing},
+    framing::{EventTooLong, Form, Framing, Left},
     http_client::Head,
 };
 
@@ -105,17 +105,18 @@ impl<B, D: AnswerDecoder> DeltaStream<B, D> {
     /// needs no room. Returns whether more of them may be there.
     fn decode(&mut self) -> bool {
         while self.deltas.is_empty() {
-            let taken = match self.events.next_event() {
+            let taken = match self.events.next_event(D::LONGEST_EVENT) {
                 Ok(None) => {
-                    match &self.phase {
-                        _ if self.decoder.is_over() => self.phase = Phase::Rest(None),
-                        Phase::Rest(_) => self.phase = Phase::Events,
-                        _ => {}
+                    match (&self.phase, self.decoder.is_over()) {
+                        // Its time runs from the first.
+                        (Phase::Rest(_), true) => {}
+                        (_, true) => self.phase = Phase::Rest(None),
+                        (Phase::Rest(_), false) => self.phase = Phase::Events,
+                        (_, false) => {}
                     }
                     return false;
                 }
                 Ok(Some(data)) => self.decoder.take_event(data, &mut self.deltas),
-                Err(EventTooLong) if self.deltas.is_complete() => Ok(true),
                 Err(EventTooLong) => Err(self.deltas.head().locate(ModelError::new(
                     ModelErrorKind::Protocol,
                     "an event of the stream is longer than is accepted",
@@ -123,8 +124,13 @@ impl<B, D: AnswerDecoder> DeltaStream<B, D> {
             };
             match taken {
                 Ok(false) => {}
-                Ok(true) => {
+                // An answer that is complete stands, whatever comes behind it.
+                Ok(true) | Err(_) if self.deltas.is_complete() => {
                     self.phase = Phase::Ending(None);
+                    return false;
+                }
+                Ok(true) => {
+                    self.fail(truncated());
                     return false;
                 }
                 Err(error) => {
@@ -140,11 +146,14 @@ impl<B, D: AnswerDecoder> DeltaStream<B, D> {
     /// Takes the end of the body.
     fn end(&mut self) {
         if matches!(self.phase, Phase::Beginning | Phase::Events) {
-            let rest = self.events.take_rest();
-            if D::Framing::ends_with(&rest) {
-                let taken = self.decoder.take_event(&rest, &mut self.deltas);
-                self.failure = taken.err();
-            }
+            self.failure = match self.events.end() {
+                Left::Event(data) => {
+                    let taken = self.decoder.take_event(&data, &mut self.deltas);
+                    taken.err().filter(|_| !self.deltas.is_complete())
+                }
+                Left::Other(_) if self.deltas.is_complete() => None,
+                Left::Other(data) => D::classify_if_error(self.deltas.head(), &data),
+            };
         }
         match &self.phase {
             Phase::Unframed(body) => {
@@ -158,9 +167,7 @@ impl<B, D: AnswerDecoder> DeltaStream<B, D> {
             Phase::Beginning | Phase::Events
                 if self.failure.is_none() && !self.deltas.is_complete() =>
             {
-                let message = "the stream ended without its end marker";
-                let error = ModelError::new(ModelErrorKind::Truncated, message);
-                self.failure = Some(self.deltas.head().locate(error));
+                self.failure = Some(self.deltas.head().locate(truncated()));
             }
             _ => {}
         }
@@ -172,6 +179,11 @@ impl<B, D: AnswerDecoder> DeltaStream<B, D> {
         self.failure = Some(self.deltas.head().locate(error));
         self.phase = Phase::Ended;
     }
+}
+
+fn truncated() -> ModelError {
+    let message = "the stream ended without its end marker";
+    ModelError::new(ModelErrorKind::Truncated, message)
 }
 
 impl<B, D> Stream for DeltaStream<B, D>

@@ -129,9 +129,10 @@ pub(crate) fn classify(
     body: &[u8],
     judge: fn(&ErrorObject<'_>, u16) -> Verdict,
 ) -> ModelError {
-    match serde_json::from_slice::<Value>(without_mark(body)) {
-        Ok(body) => classify_json(head, &body, judge),
-        Err(_) => {
+    let whole = serde_json::from_slice::<Value>(without_mark(body)).ok();
+    match whole.or_else(|| first_event(body)) {
+        Some(body) => classify_json(head, &body, judge),
+        None => {
             // A page or a text of something between: the status is all that speaks.
             let message = if head.status.is_redirection() {
                 redirection(head)
@@ -144,6 +145,13 @@ pub(crate) fn classify(
             complete(head, verdict, &message, None, None)
         }
     }
+}
+
+/// Returns the first event of a body: some gateways send an error so, under its own status.
+fn first_event(body: &[u8]) -> Option<Value> {
+    let lines = body.split(|byte| *byte == b'\n');
+    let mut data = lines.filter_map(|line| line.strip_prefix(b"data:"));
+    serde_json::from_slice(data.next()?).ok()
 }
 
 /// Classifies an event, or a body of success, if it is an error; servers send every form of error

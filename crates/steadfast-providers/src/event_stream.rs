@@ -6,9 +6,12 @@ use bytes::Bytes;
 use memchr::memchr2;
 
 use crate::{
-    framing::{EventTooLong, Form, Framing, MAX_EVENT_BYTES},
+    framing::{EventTooLong, Form, Framing, Left},
     lines::{Line, Lines},
 };
+
+/// The longest error that is kept of what stands between events, in bytes.
+const LONGEST_STRAY: usize = 64 * 1024;
 
 /// Cuts bytes into events and hands out the data of each. Comments and other fields are passed
 /// over. An event of one line, which is every event of the providers, is not copied unless a chunk
@@ -21,6 +24,9 @@ pub(crate) struct EventStream {
     data: Data,
     /// The data that is `Data::Joined`.
     joined: Vec<u8>,
+    /// Lines behind the last data that are no fields, from the first that begins as JSON does: Google's
+    /// servers write an error so.
+    stray: Vec<u8>,
 }
 
 /// The data of the event in the making.
@@ -48,7 +54,7 @@ impl Framing for EventStream {
         self.lines.push(bytes);
     }
 
-    fn next_event(&mut self) -> Result<Option<&[u8]>, EventTooLong> {
+    fn next_event(&mut self, longest: usize) -> Result<Option<&[u8]>, EventTooLong> {
         while let Some(line) = self.next_line() {
             if !self.lines.get(&line).is_empty() {
                 self.take_field(&line);
@@ -56,7 +62,9 @@ impl Framing for EventStream {
             }
             match std::mem::take(&mut self.data) {
                 Data::None => {}
+                Data::Line(place) if place.len() > longest => return Err(EventTooLong),
                 Data::Line(place) => return Ok(Some(self.lines.within(place))),
+                Data::Joined if self.joined.len() > longest => return Err(EventTooLong),
                 Data::Joined => return Ok(Some(&self.joined)),
             }
         }
@@ -66,7 +74,7 @@ impl Framing for EventStream {
             Data::Joined => self.joined.len(),
             _ => 0,
         };
-        if begun + self.lines.begun() > MAX_EVENT_BYTES {
+        if begun + self.lines.begun() > longest {
             return Err(EventTooLong);
         }
         Ok(None)
@@ -76,9 +84,25 @@ impl Framing for EventStream {
         self.lines.take_rest()
     }
 
-    /// An event whose end has not come is dropped.
-    fn ends_with(_: &[u8]) -> bool {
-        false
+    /// An event whose end has not come is none.
+    fn end(&mut self) -> Left {
+        self.keep();
+        // So that the last line is one.
+        let mut last = self.lines.take_rest();
+        last.push(b'\n');
+        self.lines.push(last.into());
+        while let Some(line) = self.next_line() {
+            if !self.lines.get(&line).is_empty() {
+                self.take_field(&line);
+            }
+        }
+        self.keep();
+        let begun = match std::mem::take(&mut self.data) {
+            Data::None => Vec::new(),
+            _ => std::mem::take(&mut self.joined),
+        };
+        let stray = std::mem::take(&mut self.stray);
+        Left::Other(if stray.is_empty() { begun } else { stray })
     }
 
     fn is_in(body: &[u8]) -> bool {
@@ -110,8 +134,14 @@ impl EventStream {
             .strip_prefix(b"data")
             .filter(|rest| matches!(rest.first(), None | Some(b':')))
         else {
+            let has_begun = !self.stray.is_empty() || matches!(text.first(), Some(b'{' | b'['));
+            if has_begun && !Self::is_in(text) && self.stray.len() + text.len() < LONGEST_STRAY {
+                self.stray.extend_from_slice(text);
+                self.stray.push(b'\n');
+            }
             return;
         };
+        self.stray.clear();
         let value = value.strip_prefix(b":").unwrap_or(value);
         let value = value.strip_prefix(b" ").unwrap_or(value);
         if let (Data::None, Line::Whole(place)) = (&self.data, line) {
@@ -145,12 +175,14 @@ impl EventStream {
 mod tests {
     use super::*;
 
+    const LONGEST: usize = 8 * 1024 * 1024;
+
     fn events(chunks: &[&[u8]]) -> Result<Vec<String>, EventTooLong> {
         let mut stream = EventStream::default();
         let mut events = Vec::new();
         for chunk in chunks {
             stream.push(Bytes::copy_from_slice(chunk));
-            while let Some(data) = stream.next_event()? {
+            while let Some(data) = stream.next_event(LONGEST)? {
                 events.push(String::from_utf8_lossy(data).into_owned());
             }
         }
@@ -196,10 +228,10 @@ mod tests {
         let mut stream = EventStream::default();
         let chunk = Bytes::from(vec![b'x'; 1024 * 1024]);
         stream.push(Bytes::from_static(b"data: "));
-        assert_eq!(stream.next_event(), Ok(None));
+        assert_eq!(stream.next_event(LONGEST), Ok(None));
         let refused = (0..20).find(|_| {
             stream.push(chunk.clone());
-            stream.next_event().is_err()
+            stream.next_event(LONGEST).is_err()
         });
 
         assert_eq!(refused, Some(7), "with the eighth mebibyte");
@@ -210,8 +242,65 @@ mod tests {
         let mut stream = EventStream::default();
         for _ in 0..10_000 {
             stream.push(Bytes::from_static(b": keep-alive\n\n: keep"));
-            assert_eq!(stream.next_event(), Ok(None));
+            assert_eq!(stream.next_event(LONGEST), Ok(None));
         }
         assert!(stream.lines.held() < 1_000);
+    }
+
+    /// Checks what is left of a text that ends, cut at every place.
+    fn check_left(text: &str, expected: &str) {
+        for cut in 0..=text.len() {
+            let (first, second) = text.as_bytes().split_at(cut);
+            let mut stream = EventStream::default();
+            for chunk in [first, second] {
+                stream.push(Bytes::copy_from_slice(chunk));
+                while stream.next_event(LONGEST).unwrap().is_some() {}
+            }
+            let left = Left::Other(expected.as_bytes().to_vec());
+            assert_eq!(stream.end(), left, "{text:?} cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn json_that_is_no_event_is_left() {
+        check_left("data: a\n\n{\"error\":1}", "{\"error\":1}\n");
+        check_left(
+            "data: a\r\n\r\n[{\r\n  \"error\": 1\r\n}]\r\n\r\n",
+            "[{\n  \"error\": 1\n}]\n",
+        );
+        check_left("{\"error\":1}\n\ndata: a\n\n", "");
+        check_left(
+            "data: a\n\nevent: error\ndata: {\"error\":1}",
+            "{\"error\":1}",
+        );
+        check_left("data: a\n\nid: 1\n: bye\nnonsense\n", "");
+        check_left("data: a\n\n", "");
+    }
+
+    #[test]
+    fn endless_text_that_is_no_event_is_kept_in_part_only() {
+        let mut stream = EventStream::default();
+        for _ in 0..10_000 {
+            stream.push(Bytes::from_static(
+                b"{\"a\": \"a line that is no field\"}\n",
+            ));
+            assert_eq!(stream.next_event(LONGEST), Ok(None));
+        }
+
+        assert!(stream.stray.capacity() <= 2 * LONGEST_STRAY);
+    }
+
+    #[test]
+    fn events_that_are_too_long_are_refused_however_they_are_cut() {
+        let event = [b"data: ".as_slice(), &[b'x'; 101], b"\n\n"].concat();
+        for size in [1, 50, 1_000] {
+            let mut stream = EventStream::default();
+            let mut refused = false;
+            for chunk in event.chunks(size) {
+                stream.push(Bytes::copy_from_slice(chunk));
+                refused |= stream.next_event(100).is_err();
+            }
+            assert!(refused, "in pieces of {size}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use steadfast_core::{ModelError, ModelErrorKind, StopReason};
 
-use crate::http_client::Head;
+use crate::{answer_deltas::AnswerDeltas, http_client::Head};
 
 /// What a word says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +16,15 @@ pub(crate) enum Finish {
 }
 
 impl Finish {
+    /// Takes care that a call is not run that may have been cut before its arguments: beside one that
+    /// has none, a word that nobody knows is no ordinary end.
+    pub(crate) fn beside_calls(self, deltas: &AnswerDeltas) -> Self {
+        match self {
+            Self::Unknown if deltas.ends_in_bare_call() => Self::Failed(ModelErrorKind::Server),
+            known => known,
+        }
+    }
+
     /// Decides how the answer ended: `spoke` where it says anything.
     pub(crate) fn settle(
         self,

@@ -2,10 +2,6 @@
 
 use bytes::Bytes;
 
-/// The longest event that is accepted, in bytes. The longest that providers of text send are some
-/// hundred kilobytes.
-pub(crate) const MAX_EVENT_BYTES: usize = 8 * 1024 * 1024;
-
 /// An event is longer than is accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct EventTooLong;
@@ -19,6 +15,15 @@ pub(crate) enum Form {
     Whole,
 }
 
+/// What is left of a body that has ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// An event.
+    Event(Vec<u8>),
+    /// No event. Some servers write an error so.
+    Other(Vec<u8>),
+}
+
 /// Cuts bytes into events, as they arrive.
 pub(crate) trait Framing: Default + Send + Unpin + 'static {
     /// Tells what a body is from its next bytes, until it is known.
@@ -27,14 +32,15 @@ pub(crate) trait Framing: Default + Send + Unpin + 'static {
     /// Adds bytes, once all events of those before have been taken.
     fn push(&mut self, bytes: Bytes);
 
-    /// Returns the data of the next complete event; none if more bytes are needed.
-    fn next_event(&mut self) -> Result<Option<&[u8]>, EventTooLong>;
+    /// Returns the data of the next complete event; none if more bytes are needed. One that is longer
+    /// is refused, whether or not it is complete.
+    fn next_event(&mut self, longest: usize) -> Result<Option<&[u8]>, EventTooLong>;
 
     /// Returns what has come of an event whose end has not, and forgets it.
     fn take_rest(&mut self) -> Vec<u8>;
 
-    /// Returns whether what is left when the body ends is an event too.
-    fn ends_with(rest: &[u8]) -> bool;
+    /// Returns what is left when the body ends.
+    fn end(&mut self) -> Left;
 
     /// Returns whether a body that says it is JSON is a stream all the same, as some gateways send
     /// it.

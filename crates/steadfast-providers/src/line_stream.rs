@@ -5,7 +5,7 @@ use memchr::memchr;
 use serde::de::IgnoredAny;
 
 use crate::{
-    framing::{EventTooLong, Form, Framing, MAX_EVENT_BYTES},
+    framing::{EventTooLong, Form, Framing, Left},
     lines::Lines,
 };
 
@@ -37,10 +37,10 @@ impl Framing for LineStream {
         self.lines.push(bytes);
     }
 
-    fn next_event(&mut self) -> Result<Option<&[u8]>, EventTooLong> {
+    fn next_event(&mut self, longest: usize) -> Result<Option<&[u8]>, EventTooLong> {
         while let Some((line, _)) = self.lines.next(|rest| memchr(b'\n', rest)) {
             let text = self.lines.get(&line);
-            if text.len() > MAX_EVENT_BYTES {
+            if text.len() > longest {
                 return Err(EventTooLong);
             }
             if !text.trim_ascii().is_empty() {
@@ -48,7 +48,7 @@ impl Framing for LineStream {
             }
         }
         self.lines.release();
-        if self.lines.begun() > MAX_EVENT_BYTES {
+        if self.lines.begun() > longest {
             return Err(EventTooLong);
         }
         Ok(None)
@@ -59,8 +59,13 @@ impl Framing for LineStream {
     }
 
     /// The last line needs no end. Cut off, it is not JSON.
-    fn ends_with(rest: &[u8]) -> bool {
-        is_json(rest)
+    fn end(&mut self) -> Left {
+        let rest = self.lines.take_rest();
+        if is_json(&rest) {
+            Left::Event(rest)
+        } else {
+            Left::Other(rest)
+        }
     }
 
     fn is_in(body: &[u8]) -> bool {
@@ -79,12 +84,14 @@ fn is_json(text: &[u8]) -> bool {
 mod tests {
     use super::*;
 
+    const LONGEST: usize = 8 * 1024 * 1024;
+
     fn lines(chunks: &[&[u8]]) -> Result<Vec<String>, EventTooLong> {
         let mut stream = LineStream::default();
         let mut lines = Vec::new();
         for chunk in chunks {
             stream.push(Bytes::copy_from_slice(chunk));
-            while let Some(line) = stream.next_event()? {
+            while let Some(line) = stream.next_event(LONGEST)? {
                 lines.push(String::from_utf8_lossy(line).into_owned());
             }
         }
@@ -126,10 +133,10 @@ mod tests {
         let mut stream = LineStream::default();
         let chunk = Bytes::from(vec![b'x'; 1024 * 1024]);
         stream.push(Bytes::from_static(b"{"));
-        assert_eq!(stream.next_event(), Ok(None));
+        assert_eq!(stream.next_event(LONGEST), Ok(None));
         let refused = (0..20).find(|_| {
             stream.push(chunk.clone());
-            stream.next_event().is_err()
+            stream.next_event(LONGEST).is_err()
         });
 
         assert_eq!(refused, Some(7), "with the eighth mebibyte");
@@ -138,11 +145,11 @@ mod tests {
     #[test]
     fn long_line_is_refused_if_it_comes_in_one_piece() {
         let mut stream = LineStream::default();
-        let mut line = vec![b'x'; MAX_EVENT_BYTES + 1];
+        let mut line = vec![b'x'; LONGEST + 1];
         line.push(b'\n');
         stream.push(line.into());
 
-        assert_eq!(stream.next_event(), Err(EventTooLong));
+        assert_eq!(stream.next_event(LONGEST), Err(EventTooLong));
     }
 
     #[test]
@@ -150,7 +157,7 @@ mod tests {
         let mut stream = LineStream::default();
         for _ in 0..10_000 {
             stream.push(Bytes::from_static(b"\r\n\n\r"));
-            assert_eq!(stream.next_event(), Ok(None));
+            assert_eq!(stream.next_event(LONGEST), Ok(None));
         }
 
         assert!(stream.lines.held() < 1_000);
@@ -190,8 +197,21 @@ mod tests {
 
     #[test]
     fn last_line_counts_unless_it_is_cut_off() {
-        assert!(LineStream::ends_with(br#" {"done":true}"#));
-        assert!(!LineStream::ends_with(br#"{"done":tr"#));
-        assert!(!LineStream::ends_with(b""));
+        for (rest, is_event) in [
+            (r#" {"done":true}"#, true),
+            (r#"{"done":tr"#, false),
+            ("", false),
+        ] {
+            let mut stream = LineStream::default();
+            stream.push(rest.into());
+            assert_eq!(stream.next_event(LONGEST), Ok(None));
+            let rest = rest.as_bytes().to_vec();
+            let left = if is_event {
+                Left::Event(rest)
+            } else {
+                Left::Other(rest)
+            };
+            assert_eq!(stream.end(), left);
+        }
     }
 }

@@ -336,7 +336,9 @@ impl StreamDecoder {
         for block in std::mem::take(&mut self.open) {
             deltas.extend(block.close());
         }
-        let (finish, word) = self.stop.take().unwrap_or((Finish::Unknown, String::new()));
+        let stop = self.stop.take();
+        let stop = stop.map(|(finish, word)| (finish.beside_calls(deltas), word));
+        let (finish, word) = stop.unwrap_or((Finish::Unknown, String::new()));
         let stop = finish.settle(self.spoke, "stop reason", &word, deltas.head())?;
         deltas.push(ModelDelta::Stop(stop));
         Ok(())

@@ -60,12 +60,13 @@ const STOP: Step =
 const DONE: Step = Step::Bytes("data: [DONE]\n\n");
 const WHOLE: &str = r#"{"choices":[{"message":{"content":"x"},"finish_reason":"stop"}]}"#;
 const ERROR: &str = r#"{"error":{"code":429,"message":"x"}}"#;
+const EVENT_OF_ERROR: &str = "data: {\"error\":{\"code\":429,\"message\":\"x\"}}\n\n";
 const MALFORMED: Step = Step::Bytes("data: {oops\n\n");
 
 #[tokio::test(start_paused = true)]
 async fn answer_stands_once_it_has_ended() {
     use Step::{Break, Bytes, Stall};
-    let cases: [Case; 12] = [
+    let cases: [Case; 18] = [
         (&[TEXT, STOP, DONE], ("x", true, None)),
         (
             &[TEXT, STOP, DONE, Bytes("data: more\n\n")],
@@ -74,10 +75,26 @@ async fn answer_stands_once_it_has_ended() {
         (&[TEXT, STOP, DONE, Break], ("x", true, None)),
         (&[TEXT, STOP, Break], ("x", true, None)),
         (&[TEXT, STOP, MALFORMED], ("x", true, None)),
+        (&[TEXT, STOP, Bytes(EVENT_OF_ERROR)], ("x", true, None)),
+        (&[TEXT, STOP, Bytes(ERROR)], ("x", true, None)),
         (&[TEXT, STOP, DONE, Stall], ("x", true, None)),
         (&[TEXT, Break], ("x", false, Some(Kind::Network))),
         (&[TEXT, MALFORMED], ("x", false, Some(Kind::Protocol))),
-        (&[TEXT, DONE, Break], ("x", false, None)),
+        (&[TEXT, DONE, Break], ("x", false, Some(Kind::Truncated))),
+        (
+            &[TEXT, Bytes(EVENT_OF_ERROR), DONE],
+            ("x", false, Some(Kind::Throttled)),
+        ),
+        // An error that is no event, and one whose event has no end.
+        (&[TEXT, Bytes(ERROR)], ("x", false, Some(Kind::Throttled))),
+        (
+            &[TEXT, Bytes("[{\r\n  \"error\": {\"code\": 429}\r\n}]\r\n")],
+            ("x", false, Some(Kind::Throttled)),
+        ),
+        (
+            &[TEXT, Bytes("data: {\"error\":{\"code\":429}}")],
+            ("x", false, Some(Kind::Throttled)),
+        ),
         (&[Bytes(" \n"), Bytes(WHOLE)], ("x", true, None)),
         (&[Bytes(ERROR)], ("", false, Some(Kind::Throttled))),
         (
@@ -95,10 +112,14 @@ const UNENDED: Step = Step::Bytes("{\"done\":true,\"done_reason\":\"stop\"}");
 #[tokio::test(start_paused = true)]
 async fn answer_in_lines_stands_once_it_has_ended() {
     use Step::{Break, Bytes, Stall};
-    let cases: [Case; 16] = [
+    let cases: [Case; 17] = [
         (&[LINE, LAST], ("x", true, None)),
         (&[LINE, LAST, Bytes("{oops\n")], ("x", true, None)),
         (&[LINE, LAST, Break], ("x", true, None)),
+        (
+            &[LINE, LAST, Bytes("{\"error\":\"x\"}\n")],
+            ("x", true, None),
+        ),
         (&[LINE, LAST, Stall], ("x", true, None)),
         // The last line needs no end.
         (&[LINE, UNENDED], ("x", true, None)),

@@ -47,6 +47,9 @@ pub(crate) struct StreamDecoder {
 impl AnswerDecoder for StreamDecoder {
     type Framing = EventStream;
 
+    /// An image of 4K comes in one event, in base64.
+    const LONGEST_EVENT: usize = 64 * 1024 * 1024;
+
     fn take_event(&mut self, data: &[u8], deltas: &mut AnswerDeltas) -> Result<bool, ModelError> {
         let was_over = self.over;
         match self.decode(data, deltas) {
@@ -171,6 +174,12 @@ impl StreamDecoder {
         for (place, part) in parts.into_iter().flatten().enumerate() {
             self.over = false;
             if part.is_known() {
+                if part.comes_in_pieces() {
+                    let message = "arguments that come in pieces are not read: leave out \
+                                   `streamFunctionCallArguments`";
+                    let error = ModelError::new(ModelErrorKind::Unsupported, message);
+                    return Err(deltas.head().locate(error));
+                }
                 self.awaits_more = false;
                 self.take_part(part, deltas);
                 continue;
@@ -299,6 +308,12 @@ impl Part<'_> {
     /// Returns whether all that it holds was read.
     const fn is_known(&self) -> bool {
         self.text.is_some() || self.function_call.is_some()
+    }
+
+    /// Returns whether it is a piece of a call: to run it would be to run another call.
+    fn comes_in_pieces(&self) -> bool {
+        let call = self.function_call.as_ref();
+        call.is_some_and(|call| call.partial_args.is_some() || call.will_continue == Some(true))
     }
 }
 

@@ -223,12 +223,14 @@ impl StreamDecoder {
         reason: &str,
         deltas: &mut AnswerDeltas,
     ) -> Result<(), ModelError> {
-        let stop = finish.settle(self.spoke, "finish reason", reason, deltas.head())?;
-        if !deltas.is_complete() {
-            self.calls.finish(deltas);
-            self.push_opaque(deltas);
-            deltas.push(ModelDelta::Stop(stop));
+        if deltas.is_complete() {
+            return Ok(());
         }
+        self.calls.finish(deltas);
+        let finish = finish.beside_calls(deltas);
+        let stop = finish.settle(self.spoke, "finish reason", reason, deltas.head())?;
+        self.push_opaque(deltas);
+        deltas.push(ModelDelta::Stop(stop));
         Ok(())
     }
 

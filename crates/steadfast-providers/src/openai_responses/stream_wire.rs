@@ -363,6 +363,7 @@ impl StreamDecoder {
             .and_then(|details| details.reason);
         let reason = reason.as_ref().map_or("", |Text(reason)| reason);
         let (finish, word) = finish::read(status, reason);
+        let finish = finish.beside_calls(deltas);
         let stop = finish.settle(self.spoke, "status", word, deltas.head())?;
         deltas.push(ModelDelta::Stop(stop));
         Ok(())

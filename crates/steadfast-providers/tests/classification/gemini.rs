@@ -2,7 +2,7 @@
 
 use steadfast_core::{ModelErrorKind as Kind, millis, secs};
 
-use crate::{Row, TestResult, check, gemini, openai};
+use crate::{Row, STREAM, TestResult, check, gemini, openai};
 
 pub(crate) fn rows() -> Vec<Row> {
     [limits(), errors(), in_streams()].concat()
@@ -383,6 +383,9 @@ fn in_streams() -> Vec<Row> {
             None,
             "finish reason `STOP` without an answer",
         ),
+        // An error that is no event, and an event under the status of its error.
+        (gemini(200, "data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"Hi\"}]}}]}\r\n\r\n{\"error\":{\"code\":503,\"message\":\"x\",\"status\":\"UNAVAILABLE\"}}\r\n").streamed(), Kind::Overloaded, None, "error status `UNAVAILABLE`"),
+        (gemini(429, "data: {\"error\":{\"code\":429,\"message\":\"x\",\"status\":\"RESOURCE_EXHAUSTED\",\"details\":[{\"violations\":[{\"quotaId\":\"GenerateRequestsPerDayPerProject\"}]}]}}\n\n").with(STREAM), Kind::QuotaExhausted, None, "a quota of a day `GenerateRequestsPerDayPerProject`"),
     ]
 }
 

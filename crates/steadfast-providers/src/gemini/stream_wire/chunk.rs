@@ -55,6 +55,7 @@ pub(super) struct Part<'a> {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct FunctionCall<'a> {
     #[serde(borrow, default)]
     pub(super) id: Option<Text<'a>>,
@@ -62,6 +63,11 @@ pub(super) struct FunctionCall<'a> {
     pub(super) name: Option<Text<'a>>,
     #[serde(borrow, default)]
     pub(super) args: Option<&'a RawValue>,
+    /// Arguments in pieces, which a call whose arguments come whole does not have.
+    #[serde(borrow, default)]
+    pub(super) partial_args: Option<&'a RawValue>,
+    #[serde(default)]
+    pub(super) will_continue: Option<bool>,
 }
 
 /// What the vendor says of a prompt that it does not answer.

@@ -230,6 +230,18 @@ fn reasons_to_stop_are_told_apart() {
 }
 
 #[test]
+fn call_that_comes_in_pieces_is_refused() {
+    for piece in [
+        json!({"name": "f", "partialArgs": [{"jsonPath": "$.city", "stringValue": "Os"}], "willContinue": true}),
+        json!({"name": "f", "willContinue": true}),
+    ] {
+        let (deltas, complete) = decode(&[said(json!([{ "functionCall": piece }]))]);
+        assert_eq!(complete, Err(Kind::Unsupported), "{piece}");
+        assert_eq!(deltas, [], "{piece}");
+    }
+}
+
+#[test]
 fn blocked_prompt_is_an_error_with_its_reason() {
     let event = json!({"promptFeedback": {"blockReason": "SAFETY"}, "usageMetadata": {"promptTokenCount": 4}});
     let mut decoder = StreamDecoder::default();

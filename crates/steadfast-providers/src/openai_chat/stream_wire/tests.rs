@@ -191,6 +191,24 @@ fn finish_reasons_are_read_in_any_case_and_behind_any_prefix() {
 }
 
 #[test]
+fn unknown_reason_does_not_run_a_call_that_may_be_cut() {
+    let call = |arguments: &str| {
+        let call =
+            json!({"index": 0, "id": "a", "function": {"name": "f", "arguments": arguments}});
+        event(json!({ "tool_calls": [call] }))
+    };
+    for (arguments, reason, failure) in [
+        ("", "news", Some(Kind::Server)),
+        ("{}", "news", None),
+        ("", "tool_calls", None),
+        ("", "max_output_tokens", None),
+    ] {
+        let told = decode(&[call(arguments), finish(reason)]);
+        assert_eq!(told.1, failure, "{arguments:?} {reason}");
+    }
+}
+
+#[test]
 fn unknown_reason_ends_only_an_answer_that_says_something() {
     assert_eq!(decode(&[finish("news")]), (vec![], Some(Kind::Server)));
     let thought = decode(&[event(json!({"reasoning": "Hm"})), finish("OTHER")]);
