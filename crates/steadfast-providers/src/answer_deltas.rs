@@ -65,6 +65,7 @@ impl AnswerDeltas {
     }
 
     /// Returns whether the last call has no arguments, or none yet.
+    #[cfg(any(feature = "anthropic", feature = "openai"))]
     pub(crate) const fn ends_in_bare_call(&self) -> bool {
         self.bare_call.is_some()
     }

@@ -2,7 +2,9 @@
 
 use steadfast_core::{ModelError, ModelErrorKind, StopReason};
 
-use crate::{answer_deltas::AnswerDeltas, http_client::Head};
+#[cfg(any(feature = "anthropic", feature = "openai"))]
+use crate::answer_deltas::AnswerDeltas;
+use crate::http_client::Head;
 
 /// What a word says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +20,7 @@ pub(crate) enum Finish {
 impl Finish {
     /// Takes care that a call is not run that may have been cut before its arguments: beside one that
     /// has none, a word that nobody knows is no ordinary end.
+    #[cfg(any(feature = "anthropic", feature = "openai"))]
     pub(crate) fn beside_calls(self, deltas: &AnswerDeltas) -> Self {
         match self {
             Self::Unknown if deltas.ends_in_bare_call() => Self::Failed(ModelErrorKind::Server),

@@ -19,6 +19,7 @@ pub(crate) enum Form {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Left {
     /// An event.
+    #[cfg(feature = "ollama")]
     Event(Vec<u8>),
     /// No event. Some servers write an error so.
     Other(Vec<u8>),
