@@ -9,14 +9,12 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-/// Reads an event or a body. Where all of it is a text, no text in it is looked through once more.
-pub(crate) fn read_json<'a, T: Deserialize<'a>>(json: &'a [u8]) -> serde_json::Result<T> {
-    match str::from_utf8(json) {
-        Ok(text) => serde_json::from_str(text),
-        // In what is passed over it is no error.
-        Err(_) => serde_json::from_slice(json),
-    }
-}
+use crate::shape::plain_fields;
+
+/// A word: a type, a name, an identity. It is borrowed where it has no escapes; `Option<Cow>` alone
+/// would always be copied.
+#[derive(Deserialize)]
+pub(crate) struct Word<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
 
 /// A text that is borrowed where it has no escapes. One that has them is written once, where it
 /// stays; serde_json would write it into a room of its own first.
@@ -24,9 +22,15 @@ pub(crate) struct Text<'a>(pub(crate) Cow<'a, str>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = <&RawValue>::deserialize(deserializer)?.get();
-        let text = quoted(raw).ok_or_else(|| unexpected(raw, "a text"))?;
-        Ok(Self(unescape(text)))
+        let raw = <&RawValue>::deserialize(deserializer)?;
+        Self::of(raw).ok_or_else(|| unexpected(raw.get(), "a text"))
+    }
+}
+
+impl<'a> Text<'a> {
+    /// Reads a text; none if it is something else.
+    pub(crate) fn of(raw: &'a RawValue) -> Option<Self> {
+        Some(Self(unescape(quoted(raw.get())?)))
     }
 }
 
@@ -36,7 +40,7 @@ fn quoted(json: &str) -> Option<&str> {
 }
 
 /// Says what JSON is instead of what was expected.
-fn unexpected<E: Error>(json: &str, expected: &str) -> E {
+pub(crate) fn unexpected<E: Error>(json: &str, expected: &str) -> E {
     let found = match json.bytes().next() {
         Some(b'{') => Unexpected::Map,
         Some(b'[') => Unexpected::Seq,
@@ -117,6 +121,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Arguments<'a> {
         Ok(Self(quoted(raw).map_or(Cow::Borrowed(raw), unescape)))
     }
 }
+
+#[cfg(any(feature = "ollama", feature = "openai"))]
+plain_fields! { Arguments<'de>, }
 
 /// A count of tokens; none where it is no count. What an answer cost is no reason to lose it.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
