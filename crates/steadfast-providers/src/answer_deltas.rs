@@ -33,6 +33,7 @@ impl AnswerDeltas {
     }
 
     /// Says that the answer has begun, unless that was said.
+    #[inline]
     pub(crate) fn start(&mut self) {
         self.start_as(|_| None);
     }
@@ -48,6 +49,7 @@ impl AnswerDeltas {
     }
 
     /// Adds a delta; the one that says why the model stopped makes the answer complete.
+    #[inline]
     pub(crate) fn push(&mut self, delta: ModelDelta) {
         self.start();
         self.complete |= matches!(delta, ModelDelta::Stop(_));
@@ -60,11 +62,13 @@ impl AnswerDeltas {
     }
 
     /// Returns whether no delta waits.
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
 
     /// Takes the oldest delta that waits.
+    #[inline]
     pub(crate) fn pop(&mut self) -> Option<ModelDelta> {
         self.waiting.pop_front()
     }

@@ -33,6 +33,7 @@ impl<T> Few<T> {
 }
 
 impl<'de, T: Field<'de>> Field<'de> for Few<T> {
+    #[inline]
     fn read_into<D: Deserializer<'de>>(
         slot: &mut Option<Self>,
         deserializer: D,
@@ -55,6 +56,7 @@ impl<'de, T: Field<'de>> Visitor<'de> for FewVisitor<'_, T> {
         Ok(())
     }
 
+    #[inline]
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
         let few = self.0.insert(Few {
             first: None,

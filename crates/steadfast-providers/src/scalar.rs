@@ -21,6 +21,7 @@ pub(crate) struct Word<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
 pub(crate) struct Text<'a>(pub(crate) Cow<'a, str>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    #[inline]
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = <&RawValue>::deserialize(deserializer)?;
         Self::of(raw).ok_or_else(|| unexpected(raw.get(), "a text"))
@@ -29,6 +30,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
 
 impl<'a> Text<'a> {
     /// Reads a text; none if it is something else.
+    #[inline]
     pub(crate) fn of(raw: &'a RawValue) -> Option<Self> {
         Some(Self(unescape(quoted(raw.get())?)))
     }
@@ -55,10 +57,15 @@ pub(crate) fn unexpected<E: Error>(json: &str, expected: &str) -> E {
 
 /// Reads the escapes of a text, which are known to be escapes. Half a character that stands alone is
 /// replaced: models write such tokens.
+#[inline]
 fn unescape(json: &str) -> Cow<'_, str> {
-    let Some(first) = memchr(b'\\', json.as_bytes()) else {
-        return Cow::Borrowed(json);
-    };
+    match memchr(b'\\', json.as_bytes()) {
+        None => Cow::Borrowed(json),
+        Some(first) => Cow::Owned(unescaped(json, first)),
+    }
+}
+
+fn unescaped(json: &str, first: usize) -> String {
     let mut text = String::with_capacity(json.len());
     let (mut kept, mut escape) = (0, first);
     loop {
@@ -81,7 +88,7 @@ fn unescape(json: &str) -> Cow<'_, str> {
         let rest = json.get(kept..).unwrap_or_default();
         let Some(next) = memchr(b'\\', rest.as_bytes()) else {
             text.push_str(rest);
-            return Cow::Owned(text);
+            return text;
         };
         escape = kept + next;
     }
