@@ -17,11 +17,13 @@ pub(crate) struct Few<T> {
 
 impl<T> Few<T> {
     /// Returns whether there is no entry.
+    #[cfg(feature = "openai")]
     pub(crate) const fn is_empty(&self) -> bool {
         self.first.is_none()
     }
 
     /// Returns whether there is more than one entry.
+    #[cfg(feature = "openai")]
     pub(crate) const fn are_several(&self) -> bool {
         !self.rest.is_empty()
     }

@@ -36,11 +36,13 @@ impl Lines {
     }
 
     /// Returns the next byte of the chunk.
+    #[cfg(any(feature = "anthropic", feature = "gemini", feature = "openai"))]
     pub(crate) fn peek(&self) -> Option<u8> {
         self.chunk.get(self.next).copied()
     }
 
     /// Passes over the next byte of the chunk.
+    #[cfg(any(feature = "anthropic", feature = "gemini", feature = "openai"))]
     pub(crate) fn skip(&mut self) {
         self.next += 1;
     }

@@ -9,6 +9,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
+#[cfg(any(feature = "ollama", feature = "openai"))]
 use crate::shape::plain_fields;
 
 /// A word: a type, a name, an identity. It is borrowed where it has no escapes; `Option<Cow>` alone
@@ -256,6 +257,46 @@ mod tests {
         ] {
             let count: Count = serde_json::from_str(json).unwrap();
             assert_eq!(count, Count(expected), "{json}");
+        }
+    }
+
+    #[test]
+    fn texts_are_read_as_serde_json_reads_them() {
+        for json in [
+            r#""""#,
+            r#""é ☔ 東京""#,
+            r#""\"\\\/\b\f\n\r\t""#,
+            r#""\u0041\u00e9\u2614\ud83d\ude00é""#,
+            r#""a\\u0041""#,
+            r#""\\\\\"""#,
+        ] {
+            let Text(text) = serde_json::from_str(json).unwrap();
+            let expected: String = serde_json::from_str(json).unwrap();
+            assert_eq!(text, expected, "{json}");
+        }
+        for json in [
+            "7",
+            "null",
+            "[\"a\"]",
+            "{}",
+            "\"\\x\"",
+            "\"\\u00g0\"",
+            "\"a",
+        ] {
+            assert!(serde_json::from_str::<Text<'_>>(json).is_err(), "{json}");
+        }
+    }
+
+    #[test]
+    fn half_a_character_in_a_text_is_replaced() {
+        for (json, expected) in [
+            (r#""a\ud83db""#, "a\u{fffd}b"),
+            (r#""\ude00\ud83d""#, "\u{fffd}\u{fffd}"),
+            (r#""\ud83d\ud83d\ude00""#, "\u{fffd}\u{1f600}"),
+            (r#""\ud83d\n""#, "\u{fffd}\n"),
+        ] {
+            let Text(text) = serde_json::from_str(json).unwrap();
+            assert_eq!(text, expected, "{json}");
         }
     }
 

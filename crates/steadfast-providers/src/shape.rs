@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::{
     Deserializer,
-    de::{DeserializeSeed, Error, MapAccess, Visitor},
+    de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor},
 };
 use serde_json::value::RawValue;
 
@@ -90,6 +90,7 @@ macro_rules! plain_fields {
         }
     )+};
 }
+#[cfg(any(feature = "ollama", feature = "openai"))]
 pub(crate) use plain_fields;
 
 plain_fields! {
@@ -125,7 +126,7 @@ fn read_whole<'a, T: Shape<'a>, R: serde_json::de::Read<'a>>(
     shape: &mut T,
     mut deserializer: serde_json::Deserializer<R>,
 ) -> serde_json::Result<()> {
-    (&mut deserializer).deserialize_map(ObjectVisitor(shape))?;
+    (&mut deserializer).deserialize_any(ObjectVisitor(shape))?;
     deserializer.end()
 }
 
@@ -156,6 +157,10 @@ impl<'de, T: Shape<'de>> Visitor<'de> for SlotVisitor<'_, T> {
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
         ObjectVisitor(self.0.insert(T::default())).visit_map(map)
     }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<(), A::Error> {
+        ObjectVisitor(self.0.insert(T::default())).visit_seq(list)
+    }
 }
 
 struct ObjectVisitor<'s, T>(&'s mut T);
@@ -173,5 +178,90 @@ impl<'de, T: Shape<'de>> Visitor<'de> for ObjectVisitor<'_, T> {
             self.0.read_field(&name, &mut map)?;
         }
         Ok(())
+    }
+
+    /// In some languages an object without fields is a list without entries.
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        match list.next_element::<IgnoredAny>()? {
+            None => Ok(()),
+            Some(_) => Err(A::Error::invalid_type(Unexpected::Seq, &self)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    shape! {
+        struct Outer<'a> {
+            "inner" => inner: Inner<'a>,
+            "count" => count: usize,
+        }
+    }
+
+    shape! {
+        struct Inner<'a> {
+            "text" => text: Text<'a>,
+        }
+    }
+
+    /// What an event says: its text if it has one, and its count.
+    type Said = (Option<Option<String>>, Option<usize>);
+
+    fn check(json: &str, expected: Option<Said>) {
+        let mut outer = Outer::default();
+        let read = read_shape(&mut outer, json.as_bytes());
+        let text = |inner: Inner<'_>| inner.text.map(|Text(text)| text.into_owned());
+        let said = read.ok().map(|()| (outer.inner.map(text), outer.count));
+        assert_eq!(said, expected, "{json}");
+    }
+
+    #[test]
+    fn fields_are_read_in_any_order_and_the_unknown_are_passed_over() {
+        let said = |text: &str, count| Some((Some(Some(text.to_owned())), Some(count)));
+        check(r#"{"inner":{"text":"a"},"count":1}"#, said("a", 1));
+        check(
+            r#" {"new":[{"inner":2}],"count":1,"inner":{"x":{},"text":"a"}} "#,
+            said("a", 1),
+        );
+        check(r#"{"\u0063ount":1,"inner":{"text":"\n"}}"#, said("\n", 1));
+        check("{}", Some((None, None)));
+        check("[]", Some((None, None)));
+        check(r#"{"inner":[]}"#, Some((Some(None), None)));
+        check(r#"{"inner":{}}"#, Some((Some(None), None)));
+        check(r#"{"inner":null,"count":null}"#, Some((None, None)));
+        check(r#"{"inner":{"text":null}}"#, Some((Some(None), None)));
+    }
+
+    #[test]
+    fn what_is_no_such_object_is_refused() {
+        for json in [
+            "",
+            "null",
+            "[{}]",
+            "{",
+            "{oops",
+            r#"{"count":1} 2"#,
+            r#"{"count":1"#,
+            r#"{"count":-1}"#,
+            r#"{"count":"1"}"#,
+            r#"{"inner":[1]}"#,
+            r#"{"inner":{"text":1}}"#,
+            r#"{"new":[}"#,
+        ] {
+            check(json, None);
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_may_stand_in_what_is_passed_over() {
+        let mut outer = Outer::default();
+        let event = b"{\"new\":\"\xff\",\"count\":1}";
+        assert!(read_shape(&mut outer, event).is_ok());
+        assert_eq!(outer.count, Some(1));
+
+        let event = b"{\"inner\":{\"text\":\"\xff\"}}";
+        assert!(read_shape(&mut Outer::default(), event).is_err());
     }
 }
