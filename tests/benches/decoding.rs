@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Ours is all that a provider does behind the HTTP client: framing, decoding, and deltas that own
-//! their text. Times are medians of interleaved rounds. Instructions are the difference of two runs
+//! their text. Times are CPU times, medians of interleaved rounds. Instructions are the difference of two runs
 //! of different length, over a shorter stream.
 
 #[path = "decoding/floor.rs"]
@@ -15,13 +15,9 @@ mod floor;
 #[path = "decoding/traffic.rs"]
 mod traffic;
 
-use std::{
-    env,
-    hint::black_box,
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::{env, hint::black_box, process::Command, time::Duration};
 
+use cpu_time::ProcessTime;
 use eventsource_stream::Eventsource as _;
 use futures_util::{Stream, StreamExt as _, stream};
 use http::{Response, header};
@@ -32,7 +28,7 @@ use floor::{Parse, parse};
 use traffic::Traffic;
 
 const MEGABYTE: usize = 1024 * 1024;
-const BATCHES: usize = 9;
+const BATCHES: usize = 11;
 
 /// How much of a stream is decoded in a round: in time, and under callgrind, which is slow.
 const TIMED: usize = 64 * MEGABYTE;
@@ -248,7 +244,7 @@ fn measure_times(case: &Case) -> Costs {
     for _ in 0..BATCHES {
         for (reader, times) in READERS.into_iter().zip(&mut times) {
             if reader.reads(case) {
-                let began = Instant::now();
+                let began = ProcessTime::now();
                 reader.read(case, &traffic, &runtime);
                 times.push(began.elapsed());
             }

@@ -36,6 +36,7 @@ impl AnswerDeltas {
     }
 
     /// Says that the answer has begun, unless that was said.
+    #[inline]
     pub(crate) fn start(&mut self) {
         self.start_as(|_| None);
     }
@@ -51,6 +52,7 @@ impl AnswerDeltas {
     }
 
     /// Adds a delta; the one that says why the model stopped makes the answer complete.
+    #[inline]
     pub(crate) fn push(&mut self, delta: ModelDelta) {
         self.start();
         match &delta {
@@ -76,11 +78,13 @@ impl AnswerDeltas {
     }
 
     /// Returns whether no delta waits.
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
 
     /// Takes the oldest delta that waits.
+    #[inline]
     pub(crate) fn pop(&mut self) -> Option<ModelDelta> {
         self.waiting.pop_front()
     }

@@ -39,6 +39,8 @@ mod endpoint;
 mod error_wire;
 #[cfg(any(feature = "anthropic", feature = "gemini", feature = "openai"))]
 mod event_stream;
+#[cfg(any(feature = "gemini", feature = "ollama", feature = "openai"))]
+mod few;
 mod finish;
 mod framing;
 mod http_client;
@@ -53,6 +55,13 @@ mod request_body;
 mod retry_hint;
 mod scalar;
 mod secrets;
+#[cfg(any(
+    feature = "anthropic",
+    feature = "gemini",
+    feature = "ollama",
+    feature = "openai"
+))]
+mod shape;
 mod wire;
 
 #[cfg(feature = "anthropic")]

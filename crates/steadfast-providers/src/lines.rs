@@ -48,6 +48,7 @@ impl Lines {
     }
 
     /// Returns the next line, and the byte that ends it; none if more bytes are needed.
+    #[inline]
     pub(crate) fn next(
         &mut self,
         find_end: impl FnOnce(&[u8]) -> Option<usize>,

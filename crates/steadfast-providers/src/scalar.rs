@@ -9,24 +9,31 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-/// Reads an event or a body. Where all of it is a text, no text in it is looked through once more.
-pub(crate) fn read_json<'a, T: Deserialize<'a>>(json: &'a [u8]) -> serde_json::Result<T> {
-    match str::from_utf8(json) {
-        Ok(text) => serde_json::from_str(text),
-        // In what is passed over it is no error.
-        Err(_) => serde_json::from_slice(json),
-    }
-}
+#[cfg(any(feature = "ollama", feature = "openai"))]
+use crate::shape::plain_fields;
+
+/// A word: a type, a name, an identity. It is borrowed where it has no escapes; `Option<Cow>` alone
+/// would always be copied.
+#[derive(Deserialize)]
+pub(crate) struct Word<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
 
 /// A text that is borrowed where it has no escapes. One that has them is written once, where it
 /// stays; serde_json would write it into a room of its own first.
 pub(crate) struct Text<'a>(pub(crate) Cow<'a, str>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    #[inline]
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = <&RawValue>::deserialize(deserializer)?.get();
-        let text = quoted(raw).ok_or_else(|| unexpected(raw, "a text"))?;
-        Ok(Self(unescape(text)))
+        let raw = <&RawValue>::deserialize(deserializer)?;
+        Self::of(raw).ok_or_else(|| unexpected(raw.get(), "a text"))
+    }
+}
+
+impl<'a> Text<'a> {
+    /// Reads a text; none if it is something else.
+    #[inline]
+    pub(crate) fn of(raw: &'a RawValue) -> Option<Self> {
+        Some(Self(unescape(quoted(raw.get())?)))
     }
 }
 
@@ -36,7 +43,7 @@ fn quoted(json: &str) -> Option<&str> {
 }
 
 /// Says what JSON is instead of what was expected.
-fn unexpected<E: Error>(json: &str, expected: &str) -> E {
+pub(crate) fn unexpected<E: Error>(json: &str, expected: &str) -> E {
     let found = match json.bytes().next() {
         Some(b'{') => Unexpected::Map,
         Some(b'[') => Unexpected::Seq,
@@ -51,10 +58,15 @@ fn unexpected<E: Error>(json: &str, expected: &str) -> E {
 
 /// Reads the escapes of a text, which are known to be escapes. Half a character that stands alone is
 /// replaced: models write such tokens.
+#[inline]
 fn unescape(json: &str) -> Cow<'_, str> {
-    let Some(first) = memchr(b'\\', json.as_bytes()) else {
-        return Cow::Borrowed(json);
-    };
+    match memchr(b'\\', json.as_bytes()) {
+        None => Cow::Borrowed(json),
+        Some(first) => Cow::Owned(unescaped(json, first)),
+    }
+}
+
+fn unescaped(json: &str, first: usize) -> String {
     let mut text = String::with_capacity(json.len());
     let (mut kept, mut escape) = (0, first);
     loop {
@@ -77,7 +89,7 @@ fn unescape(json: &str) -> Cow<'_, str> {
         let rest = json.get(kept..).unwrap_or_default();
         let Some(next) = memchr(b'\\', rest.as_bytes()) else {
             text.push_str(rest);
-            return Cow::Owned(text);
+            return text;
         };
         escape = kept + next;
     }
@@ -117,6 +129,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Arguments<'a> {
         Ok(Self(quoted(raw).map_or(Cow::Borrowed(raw), unescape)))
     }
 }
+
+#[cfg(any(feature = "ollama", feature = "openai"))]
+plain_fields! { Arguments<'de>, }
 
 /// A count of tokens; none where it is no count. What an answer cost is no reason to lose it.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -242,6 +257,46 @@ mod tests {
         ] {
             let count: Count = serde_json::from_str(json).unwrap();
             assert_eq!(count, Count(expected), "{json}");
+        }
+    }
+
+    #[test]
+    fn texts_are_read_as_serde_json_reads_them() {
+        for json in [
+            r#""""#,
+            r#""é ☔ 東京""#,
+            r#""\"\\\/\b\f\n\r\t""#,
+            r#""\u0041\u00e9\u2614\ud83d\ude00é""#,
+            r#""a\\u0041""#,
+            r#""\\\\\"""#,
+        ] {
+            let Text(text) = serde_json::from_str(json).unwrap();
+            let expected: String = serde_json::from_str(json).unwrap();
+            assert_eq!(text, expected, "{json}");
+        }
+        for json in [
+            "7",
+            "null",
+            "[\"a\"]",
+            "{}",
+            "\"\\x\"",
+            "\"\\u00g0\"",
+            "\"a",
+        ] {
+            assert!(serde_json::from_str::<Text<'_>>(json).is_err(), "{json}");
+        }
+    }
+
+    #[test]
+    fn half_a_character_in_a_text_is_replaced() {
+        for (json, expected) in [
+            (r#""a\ud83db""#, "a\u{fffd}b"),
+            (r#""\ude00\ud83d""#, "\u{fffd}\u{fffd}"),
+            (r#""\ud83d\ud83d\ude00""#, "\u{fffd}\u{1f600}"),
+            (r#""\ud83d\n""#, "\u{fffd}\n"),
+        ] {
+            let Text(text) = serde_json::from_str(json).unwrap();
+            assert_eq!(text, expected, "{json}");
         }
     }
 

@@ -16,7 +16,8 @@ use crate::{
     error_wire::{ErrorObject, Verdict},
     event_stream::EventStream,
     finish::Finish,
-    scalar::{Text, is_error, mend_surrogates, read_json, read_usage},
+    scalar::{Text, Word, is_error, mend_surrogates, read_usage},
+    shape::read_shape,
 };
 use event::{Block, BlockDelta, BlockKind, Event, Whole, WireUsage};
 use open_block::{Open, OpenBlock};
@@ -63,8 +64,9 @@ impl AnswerDecoder for StreamDecoder {
         if data == DONE {
             return Ok(true);
         }
-        let event = match read_json::<Event<'_>>(data) {
-            Ok(event) => event,
+        let mut event = Event::default();
+        match read_shape(&mut event, data) {
+            Ok(()) => {}
             Err(_) if self.passes_over(data) => return Ok(false),
             Err(error) => {
                 return match mend_surrogates(data) {
@@ -77,15 +79,15 @@ impl AnswerDecoder for StreamDecoder {
                     )),
                 };
             }
-        };
+        }
         if is_error(event.error) {
             return Err(Self::classify(deltas.head(), data));
         }
         let index = event.index.unwrap_or_default();
-        let kind = event.kind.as_ref().map_or("", |Text(kind)| kind);
+        let kind = event.kind.as_ref().map_or("", |Word(kind)| kind);
         match kind {
             "content_block_delta" => {
-                if let Some(delta) = event.delta {
+                if let Some(delta) = &mut event.delta {
                     self.take_delta(index, delta, data, deltas)?;
                 }
             }
@@ -119,7 +121,7 @@ impl AnswerDecoder for StreamDecoder {
     }
 
     fn take_whole(&mut self, body: &[u8], deltas: &mut AnswerDeltas) -> Result<(), ModelError> {
-        let whole = match read_json::<Whole<'_>>(body) {
+        let whole = match serde_json::from_slice::<Whole<'_>>(body) {
             Ok(whole) => whole,
             Err(error) => return Err(Self::unexpected(deltas.head(), body, "the body", error)),
         };
@@ -239,14 +241,14 @@ impl StreamDecoder {
     fn take_delta(
         &mut self,
         index: usize,
-        delta: BlockDelta<'_>,
+        delta: &mut BlockDelta<'_>,
         data: &[u8],
         deltas: &mut AnswerDeltas,
     ) -> Result<(), ModelError> {
         deltas.start();
         // Some gateways leave the type out: then the field says it.
         let kind = match &delta.kind {
-            Some(Text(kind)) => kind,
+            Some(Word(kind)) => kind,
             None if delta.text.is_some() => "text_delta",
             None if delta.thinking.is_some() => "thinking_delta",
             None if delta.signature.is_some() => "signature_delta",
@@ -254,17 +256,20 @@ impl StreamDecoder {
             None => "",
         };
         match kind {
-            "text_delta" => self.say(delta.text, ModelDelta::Text, deltas),
-            "thinking_delta" => self.say(delta.thinking, ModelDelta::Reasoning, deltas),
+            "text_delta" => self.say(delta.text.take(), ModelDelta::Text, deltas),
+            "thinking_delta" => self.say(delta.thinking.take(), ModelDelta::Reasoning, deltas),
             "signature_delta" => {
                 if let (Some(Open::Thinking { signature }), Some(Text(piece))) =
-                    (self.find(index), delta.signature)
+                    (self.find(index), &delta.signature)
                 {
-                    signature.push_str(&piece);
+                    signature.push_str(piece);
                 }
             }
             "input_json_delta" => {
-                if let Some(Text(piece)) = delta.partial_json.filter(|Text(json)| !json.is_empty())
+                if let Some(Text(piece)) = delta
+                    .partial_json
+                    .take()
+                    .filter(|Text(json)| !json.is_empty())
                 {
                     self.take_input(index, piece, deltas);
                 }
@@ -326,8 +331,8 @@ impl StreamDecoder {
         }
     }
 
-    fn take_stop_reason(&mut self, reason: Option<Text<'_>>) {
-        if let Some(Text(reason)) = reason.filter(|Text(reason)| !reason.is_empty()) {
+    fn take_stop_reason(&mut self, reason: Option<Word<'_>>) {
+        if let Some(Word(reason)) = reason.filter(|Word(reason)| !reason.is_empty()) {
             self.stop = Some((finish::read(&reason), reason.into_owned()));
         }
     }

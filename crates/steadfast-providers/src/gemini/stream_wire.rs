@@ -1,7 +1,6 @@
 //! The answer of Gemini's wire: from chunks to deltas. Errors in it are classified next door.
 
 mod chunk;
-mod few;
 mod finish;
 
 use serde_json::{Value, json, value::RawValue};
@@ -16,9 +15,11 @@ use crate::{
     answer_deltas::AnswerDeltas,
     error_wire::{ErrorObject, Verdict},
     event_stream::EventStream,
+    few::Few,
     finish::Finish,
     http_client::Head,
-    scalar::{Text, is_error, mend_surrogates, read_json},
+    scalar::{Text, Word, is_error, mend_surrogates},
+    shape::read_shape,
 };
 use chunk::{Candidate, Chunk, FunctionCall, OwnParts, Part, PromptFeedback, WireUsage, is_first};
 
@@ -70,12 +71,13 @@ impl AnswerDecoder for StreamDecoder {
                 self.take_event(chunk.get().as_bytes(), deltas)?;
             }
         } else {
-            match read_json::<Chunk<'_>>(body) {
-                Ok(chunk) if chunk.is_foreign() => {
+            let mut chunk = Chunk::default();
+            match read_shape(&mut chunk, body) {
+                Ok(()) if chunk.is_foreign() => {
                     return Err(Self::classify_if_error(deltas.head(), body)
                         .unwrap_or_else(|| deltas.head().nothing_in_body()));
                 }
-                Ok(chunk) => self.take_chunk(chunk, body, deltas)?,
+                Ok(()) => self.take_chunk(&mut chunk, body, deltas)?,
                 Err(error) => {
                     return match mend_surrogates(body) {
                         Some(mended) => self.take_whole(&mended, deltas),
@@ -114,15 +116,16 @@ impl StreamDecoder {
         if data == DONE {
             return Ok(true);
         }
-        match read_json::<Chunk<'_>>(data) {
+        let mut chunk = Chunk::default();
+        match read_shape(&mut chunk, data) {
             // An object of something between passes, such as a ping; an error without `error` must
             // not.
-            Ok(chunk) if chunk.is_foreign() => {
+            Ok(()) if chunk.is_foreign() => {
                 Self::classify_if_error(deltas.head(), data).map_or(Ok(false), Err)
             }
             // What was said before a reason to stop is not all: after a tool that the vendor runs by
             // itself more may follow, and a reason again.
-            Ok(chunk) => self.take_chunk(chunk, data, deltas).map(|()| false),
+            Ok(()) => self.take_chunk(&mut chunk, data, deltas).map(|()| false),
             Err(error) => match mend_surrogates(data) {
                 Some(mended) => self.decode(&mended, deltas),
                 None => Err(Self::unexpected(
@@ -137,7 +140,7 @@ impl StreamDecoder {
 
     fn take_chunk(
         &mut self,
-        chunk: Chunk<'_>,
+        chunk: &mut Chunk<'_>,
         data: &[u8],
         deltas: &mut AnswerDeltas,
     ) -> Result<(), ModelError> {
@@ -145,17 +148,17 @@ impl StreamDecoder {
             return Err(Self::classify(deltas.head(), data));
         }
         if self.response_id.is_none() {
-            self.response_id = chunk.response_id.map(|Text(id)| id.into_owned());
+            self.response_id = chunk.response_id.take().map(|Word(id)| id.into_owned());
         }
         deltas.start_as(|head| Some(head.secrets.mask(self.response_id.as_deref()?)));
-        let candidates = chunk.candidates.into_iter().flatten();
+        let candidates = chunk.candidates.iter_mut().flat_map(Few::iter_mut);
         let mut candidates = candidates.filter(|candidate| is_first(candidate.index));
         let candidate = candidates.next();
-        if let Some(feedback) = chunk.prompt_feedback {
+        if let Some(feedback) = &chunk.prompt_feedback {
             check_prompt(feedback, deltas.head())?;
         }
-        if let Some(usage) = chunk.usage_metadata {
-            self.usage.grow_to(&usage);
+        if let Some(usage) = &chunk.usage_metadata {
+            self.usage.grow_to(usage);
             deltas.push(ModelDelta::Usage((&self.usage).into()));
         }
         candidate.map_or(Ok(()), |candidate| {
@@ -165,13 +168,14 @@ impl StreamDecoder {
 
     fn take_candidate(
         &mut self,
-        candidate: Candidate<'_>,
+        candidate: &mut Candidate<'_>,
         data: &[u8],
         deltas: &mut AnswerDeltas,
     ) -> Result<(), ModelError> {
-        let parts = candidate.content.and_then(|content| content.parts);
+        let parts = candidate.content.as_mut();
+        let parts = parts.and_then(|content| content.parts.as_mut());
         let mut own = None;
-        for (place, part) in parts.into_iter().flatten().enumerate() {
+        for (place, part) in parts.into_iter().flat_map(Few::iter_mut).enumerate() {
             self.over = false;
             if part.is_known() {
                 if part.comes_in_pieces() {
@@ -189,16 +193,19 @@ impl StreamDecoder {
                 self.take_own(part, deltas);
             }
         }
-        match candidate.finish_reason {
-            Some(Text(reason)) if !reason.is_empty() => self.take_finish(&reason, deltas),
+        match &candidate.finish_reason {
+            Some(Word(reason)) if !reason.is_empty() => self.take_finish(reason, deltas),
             _ => Ok(()),
         }
     }
 
-    fn take_part(&mut self, part: Part<'_>, deltas: &mut AnswerDeltas) {
-        let signature = part.thought_signature.map(|Text(signature)| signature);
+    fn take_part(&mut self, part: &mut Part<'_>, deltas: &mut AnswerDeltas) {
+        let signature = part
+            .thought_signature
+            .take()
+            .map(|Word(signature)| signature);
         let signature = signature.filter(|signature| !signature.is_empty());
-        if let Some(call) = part.function_call {
+        if let Some(call) = &mut part.function_call {
             self.end_thoughts(deltas);
             self.take_call(call, deltas);
             if let Some(signature) = signature {
@@ -206,7 +213,7 @@ impl StreamDecoder {
             }
             return;
         }
-        let text = part.text.map(|Text(text)| text).unwrap_or_default();
+        let text = part.text.take().map(|Text(text)| text).unwrap_or_default();
         if part.thought == Some(true) {
             // What was thought before came without this signature.
             if signature.is_some() {
@@ -245,11 +252,11 @@ impl StreamDecoder {
     }
 
     /// Calls come whole, in one event.
-    fn take_call(&mut self, call: FunctionCall<'_>, deltas: &mut AnswerDeltas) {
+    fn take_call(&mut self, call: &mut FunctionCall<'_>, deltas: &mut AnswerDeltas) {
         self.spoke = true;
         let index = self.calls;
         self.calls += 1;
-        let id = call.id.map(|Text(id)| id.into_owned());
+        let id = call.id.take().map(|Word(id)| id.into_owned());
         let made_up = || match &self.response_id {
             Some(answer) => format!("{MADE_UP}{answer}_{index}"),
             None => format!("{MADE_UP}{index}"),
@@ -259,7 +266,8 @@ impl StreamDecoder {
             id: id.filter(|id| !id.is_empty()).unwrap_or_else(made_up),
             name: call
                 .name
-                .map(|Text(name)| name.into_owned())
+                .take()
+                .map(|Word(name)| name.into_owned())
                 .unwrap_or_default(),
         });
         let args = call.args.map(RawValue::get).filter(|args| *args != "null");
@@ -318,17 +326,18 @@ impl Part<'_> {
 }
 
 /// A prompt that a filter refused has no answer.
-fn check_prompt(feedback: PromptFeedback<'_>, head: &Head) -> Result<(), ModelError> {
-    let Some(Text(reason)) = feedback
+fn check_prompt(feedback: &PromptFeedback<'_>, head: &Head) -> Result<(), ModelError> {
+    let Some(Word(reason)) = feedback
         .block_reason
-        .filter(|Text(reason)| !reason.is_empty())
+        .as_ref()
+        .filter(|Word(reason)| !reason.is_empty())
     else {
         return Ok(());
     };
-    let said = feedback.block_reason_message;
-    let said = said.map(|Text(message)| head.secrets.mask(&message));
+    let said = feedback.block_reason_message.as_ref();
+    let said = said.map(|Text(message)| head.secrets.mask(message));
     let message = said.unwrap_or_else(|| "the provider does not answer this prompt".to_owned());
-    let reason = head.secrets.mask(&reason);
+    let reason = head.secrets.mask(reason);
     let error = ModelError::new(ModelErrorKind::ContentFiltered, message);
     Err(head
         .locate(error)

@@ -11,9 +11,11 @@ use crate::{
     answer::AnswerDecoder,
     answer_deltas::AnswerDeltas,
     error_wire::{ErrorObject, Verdict},
+    few::Few,
     http_client::Head,
     line_stream::LineStream,
-    scalar::{Text, mend_surrogates, read_json},
+    scalar::{Count, Text, Word, mend_surrogates},
+    shape::read_shape,
 };
 use line::{Line, Message, WireCall};
 
@@ -31,13 +33,14 @@ impl AnswerDecoder for StreamDecoder {
     type Framing = LineStream;
 
     fn take_event(&mut self, data: &[u8], deltas: &mut AnswerDeltas) -> Result<bool, ModelError> {
-        let line = match read_json::<Line<'_>>(data) {
-            Ok(line) if line.is_error() => return Err(Self::classify(deltas.head(), data)),
+        let mut line = Line::default();
+        match read_shape(&mut line, data) {
+            Ok(()) if line.is_error() => return Err(Self::classify(deltas.head(), data)),
             // An object of something between passes; an error without `error` must not.
-            Ok(line) if line.is_foreign() => {
+            Ok(()) if line.is_foreign() => {
                 return Self::classify_if_error(deltas.head(), data).map_or(Ok(false), Err);
             }
-            Ok(line) => line,
+            Ok(()) => {}
             Err(error) => {
                 return match mend_surrogates(data) {
                     Some(mended) => self.take_event(&mended, deltas),
@@ -49,21 +52,22 @@ impl AnswerDecoder for StreamDecoder {
                     )),
                 };
             }
-        };
+        }
         deltas.start();
-        if let Some(message) = line.message {
+        if let Some(message) = &mut line.message {
             self.take_message(message, deltas);
         }
         if line.done != Some(true) {
             return Ok(false);
         }
         self.end_thoughts(deltas);
-        let (input, output) = (line.prompt_eval_count.0, line.eval_count.0);
+        let tokens = |count: Option<Count>| count.and_then(|Count(tokens)| tokens);
+        let (input, output) = (tokens(line.prompt_eval_count), tokens(line.eval_count));
         if input.is_some() || output.is_some() {
             let usage = Usage::new(input.unwrap_or_default(), output.unwrap_or_default());
             deltas.push(ModelDelta::Usage(usage));
         }
-        let reason = line.done_reason.map(|Text(reason)| reason);
+        let reason = line.done_reason.map(|Word(reason)| reason);
         let reason = reason.unwrap_or_default();
         let stop = finish::read(&reason, self.spoke).settle(
             self.spoke,
@@ -100,35 +104,39 @@ impl AnswerDecoder for StreamDecoder {
 }
 
 impl StreamDecoder {
-    fn take_message(&mut self, message: Message<'_>, deltas: &mut AnswerDeltas) {
-        if let Some(text) = said(message.thinking) {
+    fn take_message(&mut self, message: &mut Message<'_>, deltas: &mut AnswerDeltas) {
+        if let Some(text) = said(message.thinking.take()) {
             self.thinks = true;
             deltas.push(ModelDelta::Reasoning(text));
         }
-        if let Some(text) = said(message.content) {
+        if let Some(text) = said(message.content.take()) {
             self.end_thoughts(deltas);
             self.spoke = true;
             deltas.push(ModelDelta::Text(text));
         }
-        for call in message.tool_calls.into_iter().flatten() {
+        for call in message.tool_calls.iter_mut().flat_map(Few::iter_mut) {
             self.end_thoughts(deltas);
             self.take_call(call, deltas);
         }
     }
 
     /// Takes a call, which always comes whole. Older servers give it no identity.
-    fn take_call(&mut self, call: WireCall<'_>, deltas: &mut AnswerDeltas) {
+    fn take_call(&mut self, call: &mut WireCall<'_>, deltas: &mut AnswerDeltas) {
         let index = self.calls;
         self.calls += 1;
         self.spoke = true;
-        let id = said(call.id).unwrap_or_else(|| format!("call_{index}"));
-        let function = call.function.unwrap_or_default();
+        let owned = |word: Option<Word<'_>>| word.map(|Word(word)| word.into_owned());
+        let id = owned(call.id.take()).filter(|id| !id.is_empty());
+        let (name, arguments) = match &mut call.function {
+            Some(function) => (function.name.take(), function.arguments.take()),
+            None => (None, None),
+        };
         deltas.push(ModelDelta::ToolUseStart {
             index,
-            id,
-            name: said(function.name).unwrap_or_default(),
+            id: id.unwrap_or_else(|| format!("call_{index}")),
+            name: owned(name).unwrap_or_default(),
         });
-        if let Some(json) = function.arguments {
+        if let Some(json) = arguments {
             let json = json.0.into_owned();
             deltas.push(ModelDelta::ToolUseInput { index, json });
         }

@@ -4,7 +4,9 @@ mod calls;
 mod chunk;
 mod finish;
 
-use serde_json::{Map, Value, json};
+use std::borrow::Cow;
+
+use serde_json::{Map, Value, json, value::RawValue};
 use steadfast_core::{ModelDelta, ModelError, StopReason};
 
 use super::request_wire::OPAQUE_KEY;
@@ -13,9 +15,11 @@ use crate::{
     answer_deltas::AnswerDeltas,
     error_wire::{ErrorObject, Verdict},
     event_stream::EventStream,
+    few::Few,
     finish::Finish,
     openai_error_wire,
-    scalar::{Text, mend_surrogates, read_json, read_usage},
+    scalar::{Text, Word, mend_surrogates, read_usage},
+    shape::read_shape,
 };
 use calls::Calls;
 use chunk::{Chunk, Content, Delta, WireUsage};
@@ -43,14 +47,15 @@ impl AnswerDecoder for StreamDecoder {
         if data == DONE {
             return Ok(true);
         }
-        let chunk = match read_json::<Chunk<'_>>(data) {
-            Ok(chunk) if chunk.is_error() => return Err(Self::classify(deltas.head(), data)),
+        let mut chunk = Chunk::default();
+        match read_shape(&mut chunk, data) {
+            Ok(()) if chunk.is_error() => return Err(Self::classify(deltas.head(), data)),
             // An object of something between passes, such as a ping; an error without `error` must
             // not. A stream of nothing else has no end marker.
-            Ok(chunk) if chunk.is_foreign() => {
+            Ok(()) if chunk.is_foreign() => {
                 return Self::classify_if_error(deltas.head(), data).map_or(Ok(false), Err);
             }
-            Ok(chunk) => chunk,
+            Ok(()) => {}
             // What follows a complete answer is missed and not mourned.
             Err(_) if deltas.is_complete() => return Ok(true),
             Err(error) => {
@@ -64,19 +69,20 @@ impl AnswerDecoder for StreamDecoder {
                     )),
                 };
             }
-        };
-        self.take_chunk(chunk, deltas)?;
+        }
+        self.take_chunk(&mut chunk, deltas)?;
         Ok(false)
     }
 
     fn take_whole(&mut self, body: &[u8], deltas: &mut AnswerDeltas) -> Result<(), ModelError> {
-        match read_json::<Chunk<'_>>(body) {
-            Ok(chunk) if chunk.is_error() => Err(Self::classify(deltas.head(), body)),
-            Ok(chunk) if chunk.choices.as_ref().is_none_or(Vec::is_empty) => {
+        let mut chunk = Chunk::default();
+        match read_shape(&mut chunk, body) {
+            Ok(()) if chunk.is_error() => Err(Self::classify(deltas.head(), body)),
+            Ok(()) if chunk.choices.as_ref().is_none_or(Few::is_empty) => {
                 Err(Self::classify_if_error(deltas.head(), body)
                     .unwrap_or_else(|| deltas.head().nothing_in_body()))
             }
-            Ok(chunk) => self.take_chunk(chunk, deltas),
+            Ok(()) => self.take_chunk(&mut chunk, deltas),
             Err(error) => Err(Self::unexpected(deltas.head(), body, "the body", error)),
         }
     }
@@ -97,7 +103,7 @@ impl StreamDecoder {
 
     fn take_chunk(
         &mut self,
-        chunk: Chunk<'_>,
+        chunk: &mut Chunk<'_>,
         deltas: &mut AnswerDeltas,
     ) -> Result<(), ModelError> {
         deltas.start();
@@ -106,22 +112,22 @@ impl StreamDecoder {
             return Err(Self::classify(deltas.head(), error.as_bytes()));
         }
         // One choice is asked for, so there is one; a last chunk has none.
-        if let Some(choice) = chunk.choices.into_iter().flatten().next() {
+        if let Some(choice) = chunk.choices.iter_mut().flat_map(Few::iter_mut).next() {
             let at_stop_text = choice.names_stop_text();
-            if let Some(delta) = choice.delta.or(choice.message) {
+            if let Some(delta) = choice.delta.as_mut().or(choice.message.as_mut()) {
                 self.take_delta(delta, deltas);
             }
             // SGLang and older versions of Ollama send an empty reason with every chunk.
-            if let Some(Text(reason)) = choice.finish_reason
+            if let Some(Word(reason)) = &choice.finish_reason
                 && !reason.is_empty()
             {
-                let finish = match finish::read(&reason) {
+                let finish = match finish::read(reason) {
                     Finish::Stop(StopReason::EndTurn) if at_stop_text => {
                         Finish::Stop(StopReason::StopSequence)
                     }
                     finish => finish,
                 };
-                self.take_finish(finish, &reason, deltas)?;
+                self.take_finish(finish, reason, deltas)?;
             }
         }
         if let Some(usage) = read_usage::<WireUsage>(chunk.usage) {
@@ -130,15 +136,15 @@ impl StreamDecoder {
         Ok(())
     }
 
-    fn take_delta(&mut self, delta: Delta<'_>, deltas: &mut AnswerDeltas) {
+    fn take_delta(&mut self, delta: &mut Delta<'_>, deltas: &mut AnswerDeltas) {
         let said = |text: Option<Text<'_>>| {
             text.map(|Text(text)| text.into_owned())
                 .filter(|text| !text.is_empty())
         };
         // Some servers send the same thoughts under both names: the first name that came counts.
         for (field, text) in [
-            ("reasoning_content", delta.reasoning_content),
-            ("reasoning", delta.reasoning),
+            ("reasoning_content", delta.reasoning_content.take()),
+            ("reasoning", delta.reasoning.take()),
         ] {
             if let Some(text) = said(text)
                 && *self.reasoning_field.get_or_insert(field) == field
@@ -146,49 +152,42 @@ impl StreamDecoder {
                 deltas.push(ModelDelta::Reasoning(text));
             }
         }
-        for detail in delta.reasoning_details.into_iter().flatten() {
+        for detail in delta.reasoning_details.take().into_iter().flatten() {
             self.take_reasoning_detail(detail);
         }
-        if let Some(content) = delta.content {
-            self.take_content(content, ModelDelta::Text, deltas);
+        if let Some(content) = delta.content.take() {
+            self.take_content(content, deltas);
         }
-        if let Some(text) = said(delta.refusal) {
+        if let Some(text) = said(delta.refusal.take()) {
             self.spoke = true;
             deltas.push(ModelDelta::Refusal(text));
         }
-        if let Some(calls) = delta.tool_calls {
+        if let Some(calls) = &mut delta.tool_calls {
             self.calls.take(calls, deltas);
             self.spoke |= !self.calls.is_empty();
         }
     }
 
     /// Takes a text, or parts: Mistral's reasoning comes as parts, and its text beside them.
-    fn take_content(
-        &mut self,
-        content: Content<'_>,
-        kind: fn(String) -> ModelDelta,
-        deltas: &mut AnswerDeltas,
-    ) {
+    fn take_content(&mut self, content: Content<'_>, deltas: &mut AnswerDeltas) {
         match content {
-            Content::Text(text) if text.is_empty() => {}
-            Content::Text(text) => {
-                let delta = kind(text.into_owned());
-                self.spoke |= matches!(delta, ModelDelta::Text(_));
-                deltas.push(delta);
-            }
+            Content::Text(text) => self.say(text, deltas),
             Content::Parts(parts) => {
                 for part in parts {
                     match (&*part.kind.0, part.text, part.thinking) {
-                        ("text", Some(Text(text)), _) => {
-                            self.take_content(Content::Text(text), kind, deltas);
-                        }
-                        ("thinking", _, Some(thinking)) => {
-                            self.take_content(thinking, ModelDelta::Reasoning, deltas);
-                        }
+                        ("text", Some(Text(text)), _) => self.say(text, deltas),
+                        ("thinking", _, Some(thoughts)) => think(thoughts, deltas),
                         _ => {}
                     }
                 }
             }
+        }
+    }
+
+    fn say(&mut self, text: Cow<'_, str>, deltas: &mut AnswerDeltas) {
+        if !text.is_empty() {
+            self.spoke = true;
+            deltas.push(ModelDelta::Text(text.into_owned()));
         }
     }
 
@@ -255,6 +254,27 @@ impl StreamDecoder {
             }
             deltas.push(ModelDelta::ReasoningOpaque(json!({ OPAQUE_KEY: own })));
         }
+    }
+}
+
+/// Takes thoughts that are a part: a text, or parts that are texts. Thoughts in thoughts may go on
+/// without end, and say nothing.
+fn think(thoughts: &RawValue, deltas: &mut AnswerDeltas) {
+    let mut push = |text: Cow<'_, str>| {
+        if !text.is_empty() {
+            deltas.push(ModelDelta::Reasoning(text.into_owned()));
+        }
+    };
+    match Content::read(thoughts) {
+        Ok(Content::Text(text)) => push(text),
+        Ok(Content::Parts(parts)) => {
+            for part in parts {
+                if let ("text", Some(Text(text))) = (&*part.kind.0, part.text) {
+                    push(text);
+                }
+            }
+        }
+        Err(_) => {}
     }
 }
 

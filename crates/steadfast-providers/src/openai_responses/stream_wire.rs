@@ -16,7 +16,8 @@ use crate::{
     error_wire::{ErrorObject, Verdict},
     event_stream::EventStream,
     openai_error_wire,
-    scalar::{Arguments, Text, is_error, mend_surrogates, read_json, read_usage},
+    scalar::{Arguments, Text, Word, is_error, mend_surrogates, read_usage},
+    shape::read_shape,
 };
 use event::{Event, Item, ItemKind, PART_BREAK, Response, WireUsage};
 use open_item::OpenItem;
@@ -58,8 +59,9 @@ impl AnswerDecoder for StreamDecoder {
         if data == DONE {
             return Ok(true);
         }
-        let event = match read_json::<Event<'_>>(data) {
-            Ok(event) => event,
+        let mut event = Event::default();
+        match read_shape(&mut event, data) {
+            Ok(()) => {}
             Err(_) if passes_over(data) => return Ok(false),
             Err(error) => {
                 return match mend_surrogates(data) {
@@ -72,17 +74,17 @@ impl AnswerDecoder for StreamDecoder {
                     )),
                 };
             }
-        };
+        }
         if is_error(event.error) {
             return Err(Self::classify(deltas.head(), data));
         }
-        let kind = event.kind.as_ref().map_or("", |Text(kind)| kind);
+        let kind = event.kind.as_ref().map_or("", |Word(kind)| kind);
         match kind {
-            "response.output_text.delta" => self.say(event, ModelDelta::Text, deltas),
-            "response.refusal.delta" => self.say(event, ModelDelta::Refusal, deltas),
-            "response.reasoning_summary_text.delta" => self.think(event, "summary", deltas),
-            "response.reasoning_text.delta" => self.think(event, "content", deltas),
-            "response.function_call_arguments.delta" => self.take_arguments(event, deltas),
+            "response.output_text.delta" => self.say(&mut event, ModelDelta::Text, deltas),
+            "response.refusal.delta" => self.say(&mut event, ModelDelta::Refusal, deltas),
+            "response.reasoning_summary_text.delta" => self.think(&mut event, "summary", deltas),
+            "response.reasoning_text.delta" => self.think(&mut event, "content", deltas),
+            "response.function_call_arguments.delta" => self.take_arguments(&mut event, deltas),
             "response.output_item.added" => {
                 if let Some(item) = event.item {
                     self.begin(event.output_index, item, deltas)?;
@@ -113,7 +115,7 @@ impl AnswerDecoder for StreamDecoder {
     }
 
     fn take_whole(&mut self, body: &[u8], deltas: &mut AnswerDeltas) -> Result<(), ModelError> {
-        let response = match read_json::<Response<'_>>(body) {
+        let response = match serde_json::from_slice::<Response<'_>>(body) {
             Ok(response) => response,
             Err(error) => return Err(Self::unexpected(deltas.head(), body, "the body", error)),
         };
@@ -155,7 +157,7 @@ impl StreamDecoder {
         let mut items = self.open.iter_mut().rev();
         match (event.output_index, &event.item_id) {
             (Some(index), _) => items.find(|item| item.index == index),
-            (None, Some(Text(id))) => items.find(|item| item.id.as_deref() == Some(&**id)),
+            (None, Some(Word(id))) => items.find(|item| item.id.as_deref() == Some(&**id)),
             (None, None) => items.next(),
         }
     }
@@ -164,7 +166,7 @@ impl StreamDecoder {
     fn find_spoken(&mut self, event: &Event<'_>) -> Option<&mut OpenItem> {
         if self.find(event).is_none() {
             let index = event.output_index.unwrap_or(self.begun);
-            let id = event.item_id.as_ref().map(|Text(id)| id.to_string());
+            let id = event.item_id.as_ref().map(|Word(id)| id.to_string());
             self.begun += 1;
             self.open.push(OpenItem {
                 id,
@@ -174,14 +176,19 @@ impl StreamDecoder {
         self.find(event)
     }
 
-    fn say(&mut self, event: Event<'_>, kind: fn(String) -> ModelDelta, deltas: &mut AnswerDeltas) {
+    fn say(
+        &mut self,
+        event: &mut Event<'_>,
+        kind: fn(String) -> ModelDelta,
+        deltas: &mut AnswerDeltas,
+    ) {
         // One that says nothing leaves it to the end of its item to say all.
         if event.says_something()
-            && let Some(item) = self.find_spoken(&event)
+            && let Some(item) = self.find_spoken(event)
         {
             item.said = true;
         }
-        self.push_text(event.delta, kind, deltas);
+        self.push_text(event.delta.take(), kind, deltas);
     }
 
     fn push_text(
@@ -197,13 +204,13 @@ impl StreamDecoder {
     }
 
     /// Takes a piece of thoughts, or of their summary: whichever comes first counts.
-    fn think(&mut self, event: Event<'_>, form: &'static str, deltas: &mut AnswerDeltas) {
+    fn think(&mut self, event: &mut Event<'_>, form: &'static str, deltas: &mut AnswerDeltas) {
         if !event.says_something() {
             return;
         }
         let part = event.summary_index.or(event.content_index);
         let mut is_next_part = false;
-        if let Some(item) = self.find_spoken(&event) {
+        if let Some(item) = self.find_spoken(event) {
             if *item.thoughts.get_or_insert(form) != form {
                 return;
             }
@@ -211,7 +218,7 @@ impl StreamDecoder {
             item.said = true;
             item.part = part;
         }
-        if let Some(Text(text)) = event.delta {
+        if let Some(Text(text)) = event.delta.take() {
             if is_next_part {
                 deltas.push(ModelDelta::Reasoning(PART_BREAK.to_owned()));
             }
@@ -219,18 +226,18 @@ impl StreamDecoder {
         }
     }
 
-    fn take_arguments(&mut self, event: Event<'_>, deltas: &mut AnswerDeltas) {
+    fn take_arguments(&mut self, event: &mut Event<'_>, deltas: &mut AnswerDeltas) {
         if !event.says_something() {
             return;
         }
-        let index = match self.find(&event) {
+        let index = match self.find(event) {
             Some(item) => {
                 item.said = true;
                 item.index
             }
             None => event.output_index.unwrap_or_default(),
         };
-        if let Some(Text(json)) = event.delta {
+        if let Some(Text(json)) = event.delta.take() {
             let json = json.into_owned();
             deltas.push(ModelDelta::ToolUseInput { index, json });
         }

@@ -102,8 +102,11 @@ const END: ModelDelta = ModelDelta::Stop(StopReason::EndTurn);
 
 #[test]
 fn text_without_escapes_is_borrowed_from_the_event() {
-    let event = r#"{"type":"content_block_delta","delta":{"type":"text_delta","text":"plain"}}"#;
-    let event: Event<'_> = serde_json::from_str(event).unwrap();
+    let json = r#"{"type":"content_block_delta","delta":{"type":"text_delta","text":"plain"}}"#;
+    let mut event = Event::default();
+
+    read_shape(&mut event, json.as_bytes()).unwrap();
+
     let Some(Text(text)) = event.delta.unwrap().text else {
         panic!("no text");
     };

@@ -4,80 +4,64 @@ use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 use steadfast_core::Usage;
 
-use super::few::Few;
-use crate::scalar::{Count, Text};
+use crate::{
+    few::Few,
+    scalar::{Count, Text, Word},
+    shape::shape,
+};
 
-/// One event of a stream, or a whole answer. It borrows what it can.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Chunk<'a> {
-    #[serde(borrow, default)]
-    pub(super) candidates: Option<Few<Candidate<'a>>>,
-    #[serde(borrow, default)]
-    pub(super) prompt_feedback: Option<PromptFeedback<'a>>,
-    #[serde(default)]
-    pub(super) usage_metadata: Option<WireUsage>,
-    #[serde(borrow, default)]
-    pub(super) response_id: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    pub(super) error: Option<&'a RawValue>,
+shape! {
+    /// One event of a stream, or a whole answer. It borrows what it can.
+    pub(super) struct Chunk<'a> {
+        "candidates" => candidates: Few<Candidate<'a>>,
+        "promptFeedback" => prompt_feedback: PromptFeedback<'a>,
+        "usageMetadata" => usage_metadata: WireUsage,
+        "responseId" => response_id: Word<'a>,
+        "error" => error: &'a RawValue,
+    }
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Candidate<'a> {
-    #[serde(default)]
-    pub(super) index: Option<u32>,
-    #[serde(borrow, default)]
-    pub(super) content: Option<Content<'a>>,
-    #[serde(borrow, default)]
-    pub(super) finish_reason: Option<Text<'a>>,
+shape! {
+    pub(super) struct Candidate<'a> {
+        "index" => index: u32,
+        "content" => content: Content<'a>,
+        "finishReason" => finish_reason: Word<'a>,
+    }
 }
 
-#[derive(Deserialize)]
-pub(super) struct Content<'a> {
-    #[serde(borrow, default)]
-    pub(super) parts: Option<Few<Part<'a>>>,
+shape! {
+    pub(super) struct Content<'a> {
+        "parts" => parts: Few<Part<'a>>,
+    }
 }
 
-/// A part of which something is known; of any other kind nothing is read here.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Part<'a> {
-    #[serde(borrow, default)]
-    pub(super) text: Option<Text<'a>>,
-    #[serde(default)]
-    pub(super) thought: Option<bool>,
-    #[serde(borrow, default)]
-    pub(super) thought_signature: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    pub(super) function_call: Option<FunctionCall<'a>>,
+shape! {
+    /// A part of which something is known; of any other kind nothing is read here.
+    pub(super) struct Part<'a> {
+        "text" => text: Text<'a>,
+        "thought" => thought: bool,
+        "thoughtSignature" => thought_signature: Word<'a>,
+        "functionCall" => function_call: FunctionCall<'a>,
+    }
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct FunctionCall<'a> {
-    #[serde(borrow, default)]
-    pub(super) id: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    pub(super) name: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    pub(super) args: Option<&'a RawValue>,
-    /// Arguments in pieces, which a call whose arguments come whole does not have.
-    #[serde(borrow, default)]
-    pub(super) partial_args: Option<&'a RawValue>,
-    #[serde(default)]
-    pub(super) will_continue: Option<bool>,
+shape! {
+    pub(super) struct FunctionCall<'a> {
+        "id" => id: Word<'a>,
+        "name" => name: Word<'a>,
+        "args" => args: &'a RawValue,
+        /// Arguments in pieces, which a call whose arguments come whole does not have.
+        "partialArgs" => partial_args: &'a RawValue,
+        "willContinue" => will_continue: bool,
+    }
 }
 
-/// What the vendor says of a prompt that it does not answer.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct PromptFeedback<'a> {
-    #[serde(borrow, default)]
-    pub(super) block_reason: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    pub(super) block_reason_message: Option<Text<'a>>,
+shape! {
+    /// What the vendor says of a prompt that it does not answer.
+    pub(super) struct PromptFeedback<'a> {
+        "blockReason" => block_reason: Word<'a>,
+        "blockReasonMessage" => block_reason_message: Text<'a>,
+    }
 }
 
 /// The same answer once more, for the parts of which nothing is known.
@@ -119,15 +103,16 @@ pub(super) fn is_first(index: Option<u32>) -> bool {
     index.unwrap_or_default() == 0
 }
 
-/// What an answer cost so far. Cached tokens are counted with the prompt, thoughts beside the answer.
-#[derive(Deserialize, Default, Clone, Copy)]
-#[serde(default, rename_all = "camelCase")]
-pub(super) struct WireUsage {
-    prompt_token_count: Count,
-    tool_use_prompt_token_count: Count,
-    cached_content_token_count: Count,
-    candidates_token_count: Count,
-    thoughts_token_count: Count,
+shape! {
+    /// What an answer cost so far. Cached tokens are counted with the prompt, thoughts beside the
+    /// answer.
+    pub(super) struct WireUsage {
+        "promptTokenCount" => prompt_token_count: Count,
+        "toolUsePromptTokenCount" => tool_use_prompt_token_count: Count,
+        "cachedContentTokenCount" => cached_content_token_count: Count,
+        "candidatesTokenCount" => candidates_token_count: Count,
+        "thoughtsTokenCount" => thoughts_token_count: Count,
+    }
 }
 
 impl WireUsage {
@@ -149,22 +134,28 @@ impl WireUsage {
             ),
             (&mut self.thoughts_token_count, later.thoughts_token_count),
         ] {
-            count.0 = later.0.or(count.0);
+            if tokens(later).is_some() {
+                *count = later;
+            }
         }
     }
 }
 
+fn tokens(count: Option<Count>) -> Option<u64> {
+    count.and_then(|Count(tokens)| tokens)
+}
+
 impl From<&WireUsage> for Usage {
     fn from(wire: &WireUsage) -> Self {
-        let sum = |one: Count, two: Count| {
-            let one = one.0.unwrap_or_default();
-            one.saturating_add(two.0.unwrap_or_default())
+        let sum = |one: Option<Count>, two: Option<Count>| {
+            let one = tokens(one).unwrap_or_default();
+            one.saturating_add(tokens(two).unwrap_or_default())
         };
         let input = sum(wire.prompt_token_count, wire.tool_use_prompt_token_count);
         let output = sum(wire.candidates_token_count, wire.thoughts_token_count);
         let mut usage = Self::new(input, output);
-        usage.cache_read_tokens = wire.cached_content_token_count.0.unwrap_or_default();
-        usage.reasoning_tokens = wire.thoughts_token_count.0.unwrap_or_default();
+        usage.cache_read_tokens = tokens(wire.cached_content_token_count).unwrap_or_default();
+        usage.reasoning_tokens = tokens(wire.thoughts_token_count).unwrap_or_default();
         usage
     }
 }

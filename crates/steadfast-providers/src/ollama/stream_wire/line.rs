@@ -1,25 +1,23 @@
 //! The shapes of Ollama's answers, as serde reads them. What they mean is decided next door.
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::scalar::{Arguments, Count, Text, is_error};
+use crate::{
+    few::Few,
+    scalar::{Arguments, Count, Text, Word, is_error},
+    shape::shape,
+};
 
-/// One line of a stream, or a whole answer: they have the same form. It borrows what it can.
-#[derive(Deserialize)]
-pub(super) struct Line<'a> {
-    #[serde(borrow, default)]
-    pub(super) message: Option<Message<'a>>,
-    #[serde(default)]
-    pub(super) done: Option<bool>,
-    #[serde(borrow, default)]
-    pub(super) done_reason: Option<Text<'a>>,
-    #[serde(default)]
-    pub(super) prompt_eval_count: Count,
-    #[serde(default)]
-    pub(super) eval_count: Count,
-    #[serde(borrow, default)]
-    error: Option<&'a RawValue>,
+shape! {
+    /// One line of a stream, or a whole answer: they have the same form. It borrows what it can.
+    pub(super) struct Line<'a> {
+        "message" => message: Message<'a>,
+        "done" => done: bool,
+        "done_reason" => done_reason: Word<'a>,
+        "prompt_eval_count" => prompt_eval_count: Count,
+        "eval_count" => eval_count: Count,
+        "error" => error: &'a RawValue,
+    }
 }
 
 impl Line<'_> {
@@ -34,28 +32,24 @@ impl Line<'_> {
     }
 }
 
-#[derive(Deserialize)]
-pub(super) struct Message<'a> {
-    #[serde(borrow, default)]
-    pub(super) content: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    pub(super) thinking: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    pub(super) tool_calls: Option<Vec<WireCall<'a>>>,
+shape! {
+    pub(super) struct Message<'a> {
+        "content" => content: Text<'a>,
+        "thinking" => thinking: Text<'a>,
+        "tool_calls" => tool_calls: Few<WireCall<'a>>,
+    }
 }
 
-#[derive(Deserialize)]
-pub(super) struct WireCall<'a> {
-    #[serde(borrow, default)]
-    pub(super) id: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    pub(super) function: Option<Function<'a>>,
+shape! {
+    pub(super) struct WireCall<'a> {
+        "id" => id: Word<'a>,
+        "function" => function: Function<'a>,
+    }
 }
 
-#[derive(Deserialize, Default)]
-pub(super) struct Function<'a> {
-    #[serde(borrow, default)]
-    pub(super) name: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    pub(super) arguments: Option<Arguments<'a>>,
+shape! {
+    pub(super) struct Function<'a> {
+        "name" => name: Word<'a>,
+        "arguments" => arguments: Arguments<'a>,
+    }
 }

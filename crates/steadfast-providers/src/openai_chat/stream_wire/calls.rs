@@ -8,7 +8,8 @@ use steadfast_core::ModelDelta;
 use super::chunk::CallDelta;
 use crate::{
     answer_deltas::AnswerDeltas,
-    scalar::{Arguments, Text},
+    few::Few,
+    scalar::{Arguments, Word},
 };
 
 /// The calls of one answer.
@@ -54,13 +55,17 @@ impl Calls {
     }
 
     /// Takes the pieces of one event.
-    pub(super) fn take(&mut self, pieces: Vec<CallDelta<'_>>, deltas: &mut AnswerDeltas) {
-        let several = pieces.len() > 1;
+    pub(super) fn take(&mut self, pieces: &mut Few<CallDelta<'_>>, deltas: &mut AnswerDeltas) {
+        let several = pieces.are_several();
         let mut taken = None;
-        for (position, call) in pieces.into_iter().enumerate() {
-            let id = call.id.map(|Text(id)| id).filter(|id| !id.is_empty());
-            let (name, arguments) = match call.function {
-                Some(function) => (function.name, function.arguments),
+        for (position, call) in pieces.iter_mut().enumerate() {
+            let id = call
+                .id
+                .take()
+                .map(|Word(id)| id)
+                .filter(|id| !id.is_empty());
+            let (name, arguments) = match &mut call.function {
+                Some(function) => (function.name.take(), function.arguments.take()),
                 None => (None, None),
             };
             // Entries of one list are different calls, whether or not they say so.
@@ -68,7 +73,7 @@ impl Calls {
             let piece = Piece {
                 index: call.index.or(position),
                 id,
-                name: name.map(|Text(name)| name).filter(|name| !name.is_empty()),
+                name: name.map(|Word(name)| name).filter(|name| !name.is_empty()),
                 arguments: arguments.map(|Arguments(json)| json).unwrap_or_default(),
             };
             let place = match self.find(&piece, taken) {
@@ -80,7 +85,7 @@ impl Calls {
             };
             taken = Some(place);
             if let Some(open) = self.0.get_mut(place) {
-                open.extra = call.extra_content.or(open.extra.take());
+                open.extra = call.extra_content.take().or(open.extra.take());
                 open.advance(place, piece, deltas);
             }
         }

@@ -1,28 +1,26 @@
 //! The shapes of the chat wire's answers, as serde reads them. What they mean is decided next door.
 
-use std::{borrow::Cow, fmt};
+use std::borrow::Cow;
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor},
-};
+use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::{Map, Value, value::RawValue};
 use steadfast_core::Usage;
 
-use crate::scalar::{Arguments, Count, Text, is_error};
+use crate::{
+    few::Few,
+    scalar::{Arguments, Count, Text, Word, is_error, unexpected},
+    shape::{Field, plain_fields, shape},
+};
 
-/// One chunk of a stream, or a whole answer: they differ in `delta` and `message` only. It borrows
-/// what it can from the event.
-#[derive(Deserialize)]
-pub(super) struct Chunk<'a> {
-    #[serde(borrow, default)]
-    pub(super) choices: Option<Vec<Choice<'a>>>,
-    #[serde(borrow, default)]
-    pub(super) usage: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    error: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    x_groq: Option<&'a RawValue>,
+shape! {
+    /// One chunk of a stream, or a whole answer: they differ in `delta` and `message` only. It
+    /// borrows what it can from the event.
+    pub(super) struct Chunk<'a> {
+        "choices" => choices: Few<Choice<'a>>,
+        "usage" => usage: &'a RawValue,
+        "error" => error: &'a RawValue,
+        "x_groq" => x_groq: &'a RawValue,
+    }
 }
 
 /// What Groq says beside its first and its last chunk.
@@ -50,17 +48,14 @@ impl Chunk<'_> {
     }
 }
 
-/// An answer, or a part of it. Perplexity sends `message`, all so far, beside each `delta`.
-#[derive(Deserialize)]
-pub(super) struct Choice<'a> {
-    #[serde(borrow, default)]
-    pub(super) delta: Option<Delta<'a>>,
-    #[serde(borrow, default)]
-    pub(super) message: Option<Delta<'a>>,
-    #[serde(borrow, default)]
-    pub(super) finish_reason: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    stop_reason: Option<&'a RawValue>,
+shape! {
+    /// An answer, or a part of it. Perplexity sends `message`, all so far, beside each `delta`.
+    pub(super) struct Choice<'a> {
+        "delta" => delta: Delta<'a>,
+        "message" => message: Delta<'a>,
+        "finish_reason" => finish_reason: Word<'a>,
+        "stop_reason" => stop_reason: &'a RawValue,
+    }
 }
 
 impl Choice<'_> {
@@ -71,23 +66,20 @@ impl Choice<'_> {
     }
 }
 
-#[derive(Deserialize, Default)]
-pub(super) struct Delta<'a> {
-    #[serde(borrow, default)]
-    pub(super) content: Option<Content<'a>>,
-    #[serde(borrow, default)]
-    pub(super) refusal: Option<Text<'a>>,
-    /// DeepSeek's and llama.cpp's name.
-    #[serde(borrow, default)]
-    pub(super) reasoning_content: Option<Text<'a>>,
-    /// OpenRouter's and Groq's name.
-    #[serde(borrow, default)]
-    pub(super) reasoning: Option<Text<'a>>,
-    #[serde(default)]
-    pub(super) reasoning_details: Option<Vec<Map<String, Value>>>,
-    #[serde(borrow, default)]
-    pub(super) tool_calls: Option<Vec<CallDelta<'a>>>,
+shape! {
+    pub(super) struct Delta<'a> {
+        "content" => content: Content<'a>,
+        "refusal" => refusal: Text<'a>,
+        /// DeepSeek's and llama.cpp's name.
+        "reasoning_content" => reasoning_content: Text<'a>,
+        /// OpenRouter's and Groq's name.
+        "reasoning" => reasoning: Text<'a>,
+        "reasoning_details" => reasoning_details: Vec<Map<String, Value>>,
+        "tool_calls" => tool_calls: Few<CallDelta<'a>>,
+    }
 }
+
+plain_fields! { Vec<Map<String, Value>>, Value, }
 
 /// What is said: one text, or Mistral's list of parts.
 pub(super) enum Content<'a> {
@@ -99,70 +91,61 @@ pub(super) enum Content<'a> {
 #[derive(Deserialize)]
 pub(super) struct Part<'a> {
     #[serde(borrow, rename = "type")]
-    pub(super) kind: Text<'a>,
+    pub(super) kind: Word<'a>,
     #[serde(borrow, default)]
     pub(super) text: Option<Text<'a>>,
+    /// A content of its own.
     #[serde(borrow, default)]
-    pub(super) thinking: Option<Content<'a>>,
+    pub(super) thinking: Option<&'a RawValue>,
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ContentVisitor)
-    }
-}
-
-struct ContentVisitor;
-
-impl<'de> Visitor<'de> for ContentVisitor {
-    type Value = Content<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a text or a list of parts")
-    }
-
-    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(Content::Text(Cow::Borrowed(text)))
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Content::Text(Cow::Owned(text.to_owned())))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-        let mut parts = Vec::new();
-        while let Some(part) = list.next_element::<&RawValue>()? {
-            // References, audio and what comes after them are of no use here, and no error.
-            parts.extend(serde_json::from_str(part.get()).ok());
+impl<'a> Content<'a> {
+    /// Reads a content. What is in parts of it is not read here: they may be in each other without
+    /// end.
+    pub(super) fn read(raw: &'a RawValue) -> serde_json::Result<Self> {
+        if let Some(Text(text)) = Text::of(raw) {
+            return Ok(Self::Text(text));
         }
-        Ok(Content::Parts(parts))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Content::Parts(Vec::new()))
+        match raw.get().as_bytes().first() {
+            Some(b'[') => {
+                let parts: Vec<&RawValue> = serde_json::from_str(raw.get())?;
+                // References, audio and what comes after them are of no use here, and no error.
+                let parts = parts.into_iter();
+                let parts = parts.filter_map(|part| serde_json::from_str(part.get()).ok());
+                Ok(Self::Parts(parts.collect()))
+            }
+            Some(b'{') => Ok(Self::Parts(Vec::new())),
+            _ => Err(unexpected(raw.get(), "a text or a list of parts")),
+        }
     }
 }
 
-#[derive(Deserialize)]
-pub(super) struct CallDelta<'a> {
-    #[serde(default)]
-    pub(super) index: Option<usize>,
-    #[serde(borrow, default)]
-    pub(super) id: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    pub(super) function: Option<FunctionDelta<'a>>,
-    /// What Gemini's compatible endpoint wants back with the call, such as a signature.
-    #[serde(default)]
-    pub(super) extra_content: Option<Value>,
+impl<'de: 'a, 'a> Field<'de> for Content<'a> {
+    fn read_into<D: Deserializer<'de>>(
+        slot: &mut Option<Self>,
+        deserializer: D,
+    ) -> Result<(), D::Error> {
+        let raw = Option::<&RawValue>::deserialize(deserializer)?;
+        *slot = raw.map(Self::read).transpose().map_err(Error::custom)?;
+        Ok(())
+    }
 }
 
-#[derive(Deserialize)]
-pub(super) struct FunctionDelta<'a> {
-    #[serde(borrow, default)]
-    pub(super) name: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    pub(super) arguments: Option<Arguments<'a>>,
+shape! {
+    pub(super) struct CallDelta<'a> {
+        "index" => index: usize,
+        "id" => id: Word<'a>,
+        "function" => function: FunctionDelta<'a>,
+        /// What Gemini's compatible endpoint wants back with the call, such as a signature.
+        "extra_content" => extra_content: Value,
+    }
+}
+
+shape! {
+    pub(super) struct FunctionDelta<'a> {
+        "name" => name: Word<'a>,
+        "arguments" => arguments: Arguments<'a>,
+    }
 }
 
 #[derive(Deserialize, Default)]

@@ -112,13 +112,26 @@ fn content_may_be_a_list_of_parts() {
 #[test]
 fn text_without_escapes_is_borrowed_from_the_event() {
     let event = r#"{"choices":[{"delta":{"content":"plain"}}]}"#;
-    let chunk: Chunk<'_> = serde_json::from_str(event).unwrap();
-    let choice = chunk.choices.unwrap().remove(0);
-    let content = choice.delta.unwrap().content.unwrap();
+    let mut chunk = Chunk::default();
+
+    read_shape(&mut chunk, event.as_bytes()).unwrap();
+
+    let choice = chunk.choices.as_mut().and_then(|few| few.iter_mut().next());
+    let delta = choice.and_then(|choice| choice.delta.take());
     assert!(matches!(
-        content,
-        Content::Text(std::borrow::Cow::Borrowed("plain"))
+        delta.and_then(|delta| delta.content),
+        Some(Content::Text(Cow::Borrowed("plain")))
     ));
+}
+
+#[test]
+fn thoughts_in_thoughts_without_end_are_passed_over() {
+    let open = r#"[{"type":"thinking","thinking":"#.repeat(100_000);
+    let close = "}]".repeat(100_000);
+    let deep = format!(r#"{{"choices":[{{"delta":{{"content":{open}"x"{close}}}}}]}}"#);
+    let flat = event(json!({"content": "y"}));
+
+    check(&[Value::String(deep), flat], &[text("y")]);
 }
 
 #[test]
