@@ -15,10 +15,11 @@ use aws_smithy_runtime_api::client::{
     result::ConnectorError,
 };
 use aws_smithy_types::body::SdkBody;
+use http::header;
 use reqwest::{Client, Response};
 use steadfast_core::{ModelError, ModelErrorKind};
 
-use super::{attempt_identity::AttemptIdentity, error_wire};
+use super::{attempt_identity::AttemptIdentity, error_wire, sent_secrets};
 use crate::{
     http_client::{Head, body_stream, connection_error, read_body, read_error_body},
     secrets::Secrets,
@@ -93,6 +94,8 @@ async fn call(
     request: HttpRequest,
     secrets: Secrets,
 ) -> Result<HttpResponse, ModelError> {
+    // The SDK signs other calls too, such as one for a role.
+    let secrets = secrets.and(sent_secrets::of_request(&request));
     let (mut parts, body) = request.try_into_http1x().map_err(unusable)?.into_parts();
     let asked = Asked::by(parts.uri.path());
     if let Some(identity) = parts.extensions.remove::<AttemptIdentity>() {
@@ -104,7 +107,7 @@ async fn call(
     };
     let request = reqwest::Request::try_from(http::Request::from_parts(parts, body));
     let response = transport.send(request.map_err(unusable)?).await?;
-    let head = Head::new(&response, secrets);
+    let mut head = Head::new(&response, secrets);
     if let Some(asked) = asked {
         if !head.status.is_success() {
             // Read here, with the limits that all error bodies have. The SDK would only look for
@@ -118,6 +121,12 @@ async fn call(
             asked.refuse_unless_answer(&head, &body)?;
             return respond(&head, SdkBody::from(body));
         }
+    } else if !head.status.is_success() {
+        // What the SDK makes of it is an error's text in the end.
+        let body = read_error_body(body_stream(response)).await;
+        let body = head.secrets.mask(&String::from_utf8_lossy(&body));
+        head.headers.remove(header::CONTENT_LENGTH);
+        return respond(&head, SdkBody::from(body));
     }
     let is_stream = asked == Some(Asked::Stream);
     let body = http::Response::<reqwest::Body>::from(response).into_body();
@@ -186,4 +195,32 @@ fn respond(head: &Head, body: SdkBody) -> Result<HttpResponse, ModelError> {
 fn unusable(error: impl std::error::Error + Send + Sync + 'static) -> ModelError {
     let message = "the call has no form in HTTP";
     ModelError::new(ModelErrorKind::Protocol, message).with_source(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A call that the SDK makes to find credentials.
+    fn lookup() -> Result<HttpRequest, Box<dyn std::error::Error>> {
+        let request = http::Request::post("http://127.0.0.1:9/")
+            .header("x-amz-security-token", "IQoJ/0123/4567/89ab")
+            .body(SdkBody::from("Action=AssumeRole"))?;
+        Ok(HttpRequest::try_from(request)?)
+    }
+
+    #[tokio::test]
+    async fn refused_lookup_repeats_no_token() -> Result<(), Box<dyn std::error::Error>> {
+        let refusal = "<Message>x-amz-security-token:IQoJ/0123/4567/89ab</Message>";
+        let answer = http::Response::builder().status(403).body(refusal)?;
+        let transport = Transport::told(answer.into());
+
+        let response = call(&transport, lookup()?, Secrets::default()).await?;
+
+        assert_eq!(response.status().as_u16(), 403);
+        let body = response.body().bytes().ok_or("no body")?;
+        let said = str::from_utf8(body)?;
+        assert_eq!(said, "<Message>x-amz-security-token:***</Message>");
+        Ok(())
+    }
 }
