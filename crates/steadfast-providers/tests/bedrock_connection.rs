@@ -2,7 +2,10 @@
 //! HTTP clients of the application's own.
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
+use aws_credential_types::{
+    Credentials,
+    provider::{ProvideCredentials, SharedCredentialsProvider, future},
+};
 use aws_sdk_bedrockruntime::config::{
     SharedHttpClient,
     http::{HttpRequest, HttpResponse},
@@ -11,9 +14,10 @@ use aws_smithy_runtime_api::client::{
     http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn},
     result::ConnectorError,
 };
-use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::{body::SdkBody, retry::ErrorKind};
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::json;
-use steadfast_core::{Message, Model, ModelError, ModelRequest};
+use steadfast_core::{Message, Model, ModelError, ModelErrorKind as Kind, ModelRequest};
 use steadfast_providers::Bedrock;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -75,6 +79,19 @@ fn respond(
     let content_type = http::HeaderValue::from_static(content_type);
     response.headers_mut().insert("content-type", content_type);
     HttpResponse::try_from(response).map_err(|error| ConnectorError::user(error.into()))
+}
+
+/// A service of credentials that never answers.
+#[derive(Debug)]
+struct Silent;
+
+impl ProvideCredentials for Silent {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::new(std::future::pending())
+    }
 }
 
 /// Makes a call that fails.
@@ -139,4 +156,75 @@ async fn found_session_token_is_in_no_error_of_another_client() -> TestResult {
 
     check_token_is_hidden(&error);
     Ok(())
+}
+
+#[tokio::test]
+async fn what_another_client_does_not_know_is_of_the_network() -> TestResult {
+    for broken in [
+        // A server that closes before its answer.
+        client(|_| {
+            let closed = ConnectorError::other("closed".into(), Some(ErrorKind::TransientError));
+            Err(closed)
+        }),
+        // An error of TLS or HTTP/2 that the client has no word for.
+        client(|_| Err(ConnectorError::other("unexpected frame".into(), None))),
+    ] {
+        let error = failure(config(found(), Some(broken)), "http://127.0.0.1:9").await?;
+
+        assert_eq!(error.kind(), Kind::Network, "{error}");
+    }
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn credentials_that_do_not_come_in_time_may_come_later() -> TestResult {
+    let silent = SharedCredentialsProvider::new(Silent);
+
+    let error = failure(config(silent, None), "http://127.0.0.1:9").await?;
+
+    assert_eq!(error.kind(), Kind::Timeout, "{error}");
+    assert!(
+        error.message().starts_with("no credentials in time"),
+        "{error}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn call_without_credentials_is_refused_as_such() -> TestResult {
+    let config = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .region(Region::new("us-east-1"))
+        .build();
+
+    let error = failure(config, "http://127.0.0.1:9").await?;
+
+    assert_eq!(error.kind(), Kind::Auth, "{error}");
+    Ok(())
+}
+
+/// The event `messageStart`, as it travels.
+const MESSAGE_START: &str = "AAAAVQAAADHED5/oDTptZXNzYWdlLXR5cGUHAAVldmVudAs6ZXZlbnQtdHlwZQcADG1lc3NhZ2VT\
+    dGFydHsicm9sZSI6ImFzc2lzdGFudCJ9LAIB+A==";
+
+#[tokio::test]
+async fn stream_of_another_client_cut_inside_an_event_is_truncated() -> TestResult {
+    let first = client(|_| cut_stream(0));
+    let second = client(|_| cut_stream(1));
+    for cut in [first, second] {
+        let error = failure(config(found(), Some(cut)), "http://127.0.0.1:9").await?;
+
+        assert_eq!(error.kind(), Kind::Truncated, "{error}");
+        assert_eq!(error.status(), Some(200));
+    }
+    Ok(())
+}
+
+/// A stream of so many events, and 20 bytes of the next.
+fn cut_stream(events: usize) -> Result<HttpResponse, ConnectorError> {
+    let event = BASE64_STANDARD.decode(MESSAGE_START);
+    let event = event.map_err(|error| ConnectorError::user(error.into()))?;
+    let cut = event.iter().take(20).copied();
+    let stream = event.repeat(events).into_iter().chain(cut);
+    respond(200, "application/vnd.amazon.eventstream", stream.collect())
 }
