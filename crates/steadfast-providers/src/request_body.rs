@@ -1,6 +1,8 @@
 //! Writing request bodies: the field that a user sets in the provider's own words wins. Which fields
 //! there are is the wire's.
 
+use std::borrow::Cow;
+
 use serde::{Serialize, ser::SerializeMap};
 use serde_json::{Map, Value};
 use steadfast_core::{ContentBlock, ModelError, ModelErrorKind};
@@ -70,12 +72,17 @@ pub(crate) fn data_url(media_type: &str, data: &str) -> String {
 
 /// Wraps arguments that are no object, for wires that take nothing else. No arguments are an empty
 /// one.
-#[cfg(any(feature = "anthropic", feature = "ollama"))]
-pub(crate) fn as_object(input: Value) -> Map<String, Value> {
+#[cfg(any(
+    feature = "anthropic",
+    feature = "bedrock",
+    feature = "gemini",
+    feature = "ollama"
+))]
+pub(crate) fn as_object(input: &Value) -> Cow<'_, Map<String, Value>> {
     match input {
-        Value::Object(object) => object,
-        Value::Null => Map::new(),
-        other => Map::from_iter([("input".to_owned(), other)]),
+        Value::Object(object) => Cow::Borrowed(object),
+        Value::Null => Cow::Owned(Map::new()),
+        other => Cow::Owned(Map::from_iter([("input".to_owned(), other.clone())])),
     }
 }
 

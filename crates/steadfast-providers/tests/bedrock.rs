@@ -381,6 +381,41 @@ async fn thinking_is_left_out_where_calls_have_none_before_them() -> TestResult 
 }
 
 #[tokio::test]
+async fn thinking_stays_on_in_a_loop_that_began_with_it() -> TestResult {
+    let sim = Simulator::builder()
+        .answer(|_| Answer::reasoning("Hm.").then_tool_call("f", json!({})))
+        .start()
+        .await?;
+    let model = builder(&sim.url()).build()?;
+    let thinking = ModelSettings::new().max_tokens(2_000).extra(
+        "thinking",
+        json!({"type": "enabled", "budget_tokens": 1_024}),
+    );
+    let ask = |history: Vec<Message>| {
+        let request = ModelRequest::new(history).with_settings(thinking.clone());
+        model.stream(request.with_tools([tool()]))
+    };
+    let mut history = vec![Message::user("Hi")];
+    let first = ask(history.clone()).await?.response().await?;
+    let call = first.message.tool_uses().next().cloned().ok_or("no call")?;
+    // Without interleaving, the model thinks before its first call of a turn only.
+    let again = ToolUse::new("b", "f", json!({}));
+    history.extend([
+        Message::clone(&first.message),
+        Message::tool_results([ToolResult::ok(&call, vec![])]),
+        Message::new(Role::Assistant, [ContentBlock::ToolUse(again.clone())]),
+        Message::tool_results([ToolResult::ok(&again, vec![])]),
+    ]);
+
+    ask(history).await?.response().await?;
+
+    let body = sim.requests().pop().ok_or("no request")?.body;
+    let sent = &body["additionalModelRequestFields"]["thinking"]["type"];
+    assert_eq!(sent, "enabled");
+    Ok(())
+}
+
+#[tokio::test]
 async fn conversation_begins_with_the_user() -> TestResult {
     let history = [
         Message::assistant("Welcome!"),

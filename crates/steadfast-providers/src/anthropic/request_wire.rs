@@ -10,8 +10,11 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 use steadfast_core::{ModelError, ModelRequest, ModelSettings, ToolChoice, ToolSpec};
 
-use crate::request_body::{Fields, to_json};
-use blocks::{WireMessage, answers_without_thinking, messages};
+use crate::{
+    block_messages::answers_without_thinking,
+    request_body::{Fields, to_json},
+};
+use blocks::{WireMessage, messages};
 use output_limit::output_limit;
 
 /// Under this key opaque data holds what this wire put there.

@@ -8,7 +8,10 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Map, Value, json};
 use steadfast_core::{ModelError, ModelRequest, ModelSettings, ToolChoice, ToolSpec};
 
-use crate::request_body::{Fields, to_json, unsupported_by};
+use crate::{
+    block_messages::answers_without_thinking,
+    request_body::{Fields, to_json, unsupported_by},
+};
 use blocks::{Conversation, WireTool};
 
 /// Under this key opaque data holds what this wire put there.
@@ -39,7 +42,7 @@ pub(super) fn body(request: &ModelRequest) -> Result<Vec<u8>, ModelError> {
     let conversation = Conversation::of(request.history())?;
     let settings = request.settings();
     let mut extra = fields_of_the_vendor(&settings.extra);
-    if conversation.answers_without_thinking()
+    if answers_without_thinking(&conversation.messages)
         && let Some(Value::Object(own)) = extra.get_mut(MODEL_FIELDS)
         && own
             .get("thinking")

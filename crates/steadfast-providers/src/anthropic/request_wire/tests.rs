@@ -229,6 +229,25 @@ fn thinking_is_off_where_calls_without_it_are_answered() {
 }
 
 #[test]
+fn thinking_stays_on_in_a_loop_that_began_with_it() {
+    let call = |id: &str| ToolUse::new(id, "f", json!({}));
+    let thought = reasoning("Hm", json!({"signature": "s"}));
+    let request = ModelRequest::new([
+        Message::user("Hi"),
+        assistant(vec![thought, ContentBlock::ToolUse(call("a"))]),
+        Message::tool_results([ToolResult::ok(&call("a"), vec![])]),
+        // Without interleaving, the model thinks before its first call of a turn only.
+        assistant(vec![ContentBlock::ToolUse(call("b"))]),
+        Message::tool_results([ToolResult::ok(&call("b"), vec![])]),
+    ]);
+    let settings = ModelSettings::new().extra("thinking", json!({"type": "enabled"}));
+
+    let body = write(&request.with_settings(settings)).unwrap();
+
+    assert_eq!(body["thinking"], json!({"type": "enabled"}));
+}
+
+#[test]
 fn last_answer_loses_its_trailing_white_space() {
     check(
         vec![Message::user("a"), Message::assistant(" b \n")],

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     call_identity::{CallIdentities, wire_name},
-    request_body::{block_name, unsupported_by},
+    request_body::{as_object, block_name, unsupported_by},
 };
 
 /// What Google documents for calls that came by another provider: without any signature, Gemini 3
@@ -137,12 +137,7 @@ impl<'a> Writer<'a> {
         Part::of(Kind::FunctionCall {
             id: sent(self.ids.call(&call.id)),
             name: function_name(&call.name),
-            args: match &call.input {
-                Value::Object(object) => Cow::Borrowed(object),
-                // The vendor takes nothing but an object.
-                Value::Null => Cow::Owned(Map::new()),
-                other => Cow::Owned(Map::from_iter([("input".to_owned(), other.clone())])),
-            },
+            args: as_object(&call.input),
         })
     }
 
