@@ -163,6 +163,8 @@ async fn settings_are_written_in_the_vendors_words() -> TestResult {
             json!({"guardrailIdentifier": "g", "guardrailVersion": "1"}),
         )
         .extra("top_k", json!(50))
+        // Of this name Converse has a field deeper down only: here it is the model's.
+        .extra("trace", json!("ENABLED"))
         .extra(
             "additionalModelRequestFields",
             json!({"anthropic_beta": ["x"]}),
@@ -184,7 +186,8 @@ async fn settings_are_written_in_the_vendors_words() -> TestResult {
                 "toolChoice": {"tool": {"name": "f"}},
             },
             "guardrailConfig": {"guardrailIdentifier": "g", "guardrailVersion": "1"},
-            "additionalModelRequestFields": {"anthropic_beta": ["x"], "top_k": 50},
+            "additionalModelRequestFields":
+                {"anthropic_beta": ["x"], "top_k": 50, "trace": "ENABLED"},
         })
     );
     Ok(())

@@ -18,7 +18,7 @@ use blocks::{Conversation, WireTool};
 pub(super) const OPAQUE_KEY: &str = "bedrock";
 
 /// The fields of the body. What else a user sets is the model's own and goes a level deeper.
-const FIELDS: [&str; 13] = [
+const FIELDS: [&str; 12] = [
     "additionalModelRequestFields",
     "additionalModelResponseFieldPaths",
     "guardrailConfig",
@@ -31,7 +31,6 @@ const FIELDS: [&str; 13] = [
     "serviceTier",
     "system",
     "toolConfig",
-    "trace",
 ];
 
 /// Where fields go that only the model knows.
