@@ -41,15 +41,33 @@ impl<'a, M: SerializeMap> Fields<'a, M> {
     }
 }
 
+/// Puts the tools that a user sets in the provider's own words beside the agent's, which stand first.
+/// One of the same name stands for the agent's; where the name is, `name_at` says.
+#[cfg(any(feature = "anthropic", feature = "bedrock", feature = "openai"))]
+pub(crate) fn tools_beside(
+    own: &impl Serialize,
+    given: &[Value],
+    name_at: &str,
+) -> Result<Value, ModelError> {
+    let Value::Array(mut tools) = serde_json::to_value(own).map_err(not_json)? else {
+        return Ok(given.to_vec().into());
+    };
+    tools.retain(|tool| {
+        let name = tool.pointer(name_at);
+        name.is_none() || given.iter().all(|given| given.pointer(name_at) != name)
+    });
+    tools.extend_from_slice(given);
+    Ok(tools.into())
+}
+
 /// Writes a body as JSON.
 pub(crate) fn to_json(body: &impl Serialize) -> Result<Vec<u8>, ModelError> {
-    serde_json::to_vec(body).map_err(|error| {
-        ModelError::new(
-            ModelErrorKind::InvalidRequest,
-            "the request cannot be written as JSON",
-        )
-        .with_source(error)
-    })
+    serde_json::to_vec(body).map_err(not_json)
+}
+
+fn not_json(error: serde_json::Error) -> ModelError {
+    let message = "the request cannot be written as JSON";
+    ModelError::new(ModelErrorKind::InvalidRequest, message).with_source(error)
 }
 
 /// Writes arguments as JSON in a text, as OpenAI's wires have them. It is always valid, and an object

@@ -206,6 +206,27 @@ async fn extra_fields_win_over_settings() -> TestResult {
 }
 
 #[tokio::test]
+async fn given_tools_stand_beside_the_agents() -> TestResult {
+    let given = json!({"tools": [{"cachePoint": {"type": "default"}}]});
+    let settings = ModelSettings::new()
+        .tool_choice(ToolChoice::Required)
+        .extra("toolConfig", given);
+    let body = sent(prompt().with_tools([tool()]).with_settings(settings)).await?;
+    assert_eq!(
+        body["toolConfig"],
+        json!({
+            "tools": [
+                {"toolSpec": {"name": "f", "description": "Does it.",
+                    "inputSchema": {"json": {"type": "object"}}}},
+                {"cachePoint": {"type": "default"}},
+            ],
+            "toolChoice": {"any": {}},
+        })
+    );
+    Ok(())
+}
+
+#[tokio::test]
 async fn tools_of_the_history_are_described_where_none_are_offered() -> TestResult {
     let call = ToolUse::new("a", "f", json!({}));
     let other = ToolUse::new("b", "gone", Value::Null);

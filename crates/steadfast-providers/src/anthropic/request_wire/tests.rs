@@ -495,3 +495,15 @@ fn tools_and_choices_are_written_as_the_wire_names_them() {
         check_settings(hi().with_settings(settings), json!({}));
     }
 }
+
+#[test]
+fn given_tools_stand_beside_the_agents() {
+    let search = json!({"type": "web_search_20250305", "name": "web_search"});
+    let settings = ModelSettings::new().extra("tools", json!([search]));
+    let tool = ToolSpec::new("f", "", json!({"type": "object"}));
+
+    let body = write(&hi().with_settings(settings).with_tools([tool])).unwrap();
+
+    let own = json!({"name": "f", "input_schema": {"type": "object"}});
+    assert_eq!(body["tools"], json!([own, search]));
+}
