@@ -3,6 +3,8 @@
 
 use serde::Serialize;
 
+use crate::request_body::NO_PROMPT;
+
 /// One message of a wire.
 #[derive(Serialize)]
 pub(crate) struct WireMessage<B> {
@@ -18,17 +20,45 @@ pub(crate) trait WireBlock {
 
     /// Takes away white space at the end of a text.
     fn trim_end(&mut self);
+
+    /// Writes a text.
+    fn text(text: &'static str) -> Self;
 }
 
 impl<B: WireBlock> WireMessage<B> {
+    /// Adds what neighbours of one role say to a conversation. Between two of a role there may have
+    /// been one that says nothing.
+    pub(crate) fn join(mut self, messages: &mut Vec<Self>) {
+        let is_answer = self.role == "assistant";
+        if is_answer {
+            self.drop_thinking_at_the_end();
+        }
+        if self.content.is_empty() {
+            return;
+        }
+        match messages.last_mut() {
+            Some(last) if last.role == self.role => last.content.extend(self.content),
+            None if is_answer => {
+                let content = vec![B::text(NO_PROMPT)];
+                let role = "user";
+                messages.push(Self { role, content });
+                messages.push(self);
+            }
+            _ => messages.push(self),
+        }
+        if let Some(last) = messages.last_mut().filter(|_| !is_answer) {
+            last.put_results_first();
+        }
+    }
+
     /// Puts results first: they answer the calls of the message before, and nothing may come between.
-    pub(crate) fn put_results_first(&mut self) {
+    fn put_results_first(&mut self) {
         self.content.sort_by_key(|block| !block.is_result());
     }
 
     /// Takes away thinking at the end: the vendor refuses an answer that ends in it, and then the
     /// whole conversation.
-    pub(crate) fn drop_thinking_at_the_end(&mut self) {
+    fn drop_thinking_at_the_end(&mut self) {
         while self.content.last().is_some_and(WireBlock::is_thinking) {
             self.content.pop();
         }
@@ -87,6 +117,10 @@ mod tests {
         }
 
         fn trim_end(&mut self) {}
+
+        fn text(_: &'static str) -> Self {
+            Self('x')
+        }
     }
 
     /// Checks messages that are written as the letters of their blocks; the user begins.

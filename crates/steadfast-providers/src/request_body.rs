@@ -7,6 +7,11 @@ use serde::{Serialize, ser::SerializeMap};
 use serde_json::{Map, Value};
 use steadfast_core::{ContentBlock, ModelError, ModelErrorKind};
 
+/// What stands for a prompt where a history begins with an answer, such as a greeting: some vendors
+/// want the user to begin.
+#[cfg(any(feature = "anthropic", feature = "bedrock", feature = "gemini"))]
+pub(crate) const NO_PROMPT: &str = "(The conversation begins with your answer.)";
+
 /// Writes the fields of a body, except those that the user sets in the provider's own words.
 pub(crate) struct Fields<'a, M> {
     map: M,

@@ -72,6 +72,10 @@ impl WireBlock for Block<'_> {
             *text = text.trim_end();
         }
     }
+
+    fn text(text: &'static str) -> Self {
+        Self::Text { text }
+    }
 }
 
 #[derive(Serialize)]
@@ -121,11 +125,8 @@ pub(super) fn messages<'a>(
             }
             place += 1;
         }
-        push(
-            &mut messages,
-            if is_answer { "assistant" } else { "user" },
-            content,
-        );
+        let role = if is_answer { "assistant" } else { "user" };
+        WireMessage { role, content }.join(&mut messages);
     }
     let ends_blank = spoken
         .last()
@@ -138,29 +139,6 @@ pub(super) fn messages<'a>(
     }
     trim_last_answer(&mut messages);
     Ok(messages)
-}
-
-/// Adds what neighbours of one role say. Between two of a role there may have been one that says
-/// nothing.
-fn push<'a>(messages: &mut Vec<WireMessage<'a>>, role: &'static str, content: Vec<Block<'a>>) {
-    if content.is_empty() {
-        return;
-    }
-    match messages.last_mut() {
-        Some(last) if last.role == role => last.content.extend(content),
-        _ => messages.push(WireMessage { role, content }),
-    }
-    let Some(last) = messages.last_mut() else {
-        return;
-    };
-    if role == "user" {
-        last.put_results_first();
-        return;
-    }
-    last.drop_thinking_at_the_end();
-    if last.content.is_empty() {
-        messages.pop();
-    }
 }
 
 /// The vendor refuses texts that are empty, or white space alone.

@@ -25,10 +25,6 @@ const LONGEST_IDENTITY: usize = 64;
 const CALL_IDENTITY: &str = "/toolUse/toolUseId";
 const RESULT_IDENTITY: &str = "/toolResult/toolUseId";
 
-/// What stands for a prompt where a history begins with an answer: the vendor wants the user to
-/// begin.
-const NO_PROMPT: &str = "(The conversation begins with your answer.)";
-
 /// The messages of a request.
 pub(super) struct Conversation<'a> {
     pub(super) messages: Vec<WireMessage<'a>>,
@@ -84,6 +80,10 @@ impl WireBlock for Block<'_> {
             *text = text.trim_end().to_owned().into();
         }
     }
+
+    fn text(text: &'static str) -> Self {
+        Self::Text(text.into())
+    }
 }
 
 impl<'a> Conversation<'a> {
@@ -134,38 +134,20 @@ impl<'a> Conversation<'a> {
         Ok(conversation)
     }
 
-    /// Adds what neighbours of one role say. Between two of a role there may have been one that says
-    /// nothing.
-    fn push(&mut self, role: &'static str, content: Vec<Block<'a>>) {
-        let mut message = WireMessage { role, content };
+    fn push(&mut self, role: &'static str, mut content: Vec<Block<'a>>) {
         if role == "assistant" {
-            drop_half_calls(&mut message.content);
-            message.drop_thinking_at_the_end();
+            drop_half_calls(&mut content);
         }
-        if message.content.is_empty() {
+        WireMessage { role, content }.join(&mut self.messages);
+        let Some(last) = self.messages.last_mut().filter(|last| last.role == "user") else {
             return;
-        }
-        match self.messages.last_mut() {
-            Some(last) if last.role == role => last.content.extend(message.content),
-            None if role == "assistant" => {
-                let content = vec![Block::Text(NO_PROMPT.into())];
-                let role = "user";
-                self.messages.push(WireMessage { role, content });
-                self.messages.push(message);
-            }
-            _ => self.messages.push(message),
-        }
-        if role == "user"
-            && let Some(last) = self.messages.last_mut()
+        };
+        let has = |is: fn(&Block<'_>) -> bool| last.content.iter().any(is);
+        // "A text block is required with a document."
+        if has(|block| matches!(block, Block::Document(_)))
+            && !has(|block| matches!(block, Block::Text(_)))
         {
-            last.put_results_first();
-            let has = |is: fn(&Block<'_>) -> bool| last.content.iter().any(is);
-            // "A text block is required with a document."
-            if has(|block| matches!(block, Block::Document(_)))
-                && !has(|block| matches!(block, Block::Text(_)))
-            {
-                last.content.push(Block::Text("(See the document.)".into()));
-            }
+            last.content.push(Block::text("(See the document.)"));
         }
     }
 
