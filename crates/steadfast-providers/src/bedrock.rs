@@ -7,6 +7,7 @@ mod document;
 mod error_wire;
 mod request_wire;
 mod sdk_error;
+mod sent_secrets;
 mod setup;
 mod stream_wire;
 mod whole_wire;
@@ -28,6 +29,7 @@ use crate::{
 };
 use answer_stream::AnswerStream;
 use attempt_identity::AttemptIdentity;
+use sent_secrets::SentSecrets;
 use setup::{Given, Keys, Setup};
 
 /// A model behind Amazon Bedrock's Converse wire, on the official SDK.
@@ -166,6 +168,7 @@ async fn call(
         body,
         identity,
     } = asked;
+    let sent = SentSecrets::beside(secrets);
     // Signed behind this, so that what is signed is what is sent.
     let write = move |request: &mut HttpRequest| {
         request
@@ -179,16 +182,18 @@ async fn call(
     match form {
         AnswerForm::Streamed => {
             let call = client.converse_stream().model_id(model);
-            let answer = Box::pin(call.customize().mutate_request(write).send()).await;
-            let answer = answer.map_err(|error| sdk_error::of_call(error, secrets))?;
-            let head = sdk_error::head_of_success(answer.request_id(), secrets);
+            let call = call.customize().interceptor(sent.clone());
+            let answer = Box::pin(call.mutate_request(write).send()).await;
+            let answer = answer.map_err(|error| sdk_error::of_call(error, sent.known()))?;
+            let head = sdk_error::head_of_success(answer.request_id(), sent.known());
             Ok(AnswerStream::begin(answer.stream, head))
         }
         AnswerForm::Whole => {
             let call = client.converse().model_id(model);
-            let answer = Box::pin(call.customize().mutate_request(write).send()).await;
-            let answer = answer.map_err(|error| sdk_error::of_call(error, secrets))?;
-            let head = sdk_error::head_of_success(answer.request_id(), secrets);
+            let call = call.customize().interceptor(sent.clone());
+            let answer = Box::pin(call.mutate_request(write).send()).await;
+            let answer = answer.map_err(|error| sdk_error::of_call(error, sent.known()))?;
+            let head = sdk_error::head_of_success(answer.request_id(), sent.known());
             whole_wire::deltas(answer, &head).map(ModelStream::from_deltas)
         }
     }

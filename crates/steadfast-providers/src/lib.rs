@@ -33,6 +33,8 @@
 mod answer;
 mod answer_deltas;
 mod base_url;
+#[cfg(any(feature = "anthropic", feature = "bedrock"))]
+mod block_messages;
 mod call_identity;
 mod delta_stream;
 mod endpoint;

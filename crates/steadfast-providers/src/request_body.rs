@@ -1,9 +1,16 @@
 //! Writing request bodies: the field that a user sets in the provider's own words wins. Which fields
 //! there are is the wire's.
 
+use std::borrow::Cow;
+
 use serde::{Serialize, ser::SerializeMap};
 use serde_json::{Map, Value};
 use steadfast_core::{ContentBlock, ModelError, ModelErrorKind};
+
+/// What stands for a prompt where a history begins with an answer, such as a greeting: some vendors
+/// want the user to begin.
+#[cfg(any(feature = "anthropic", feature = "bedrock", feature = "gemini"))]
+pub(crate) const NO_PROMPT: &str = "(The conversation begins with your answer.)";
 
 /// Writes the fields of a body, except those that the user sets in the provider's own words.
 pub(crate) struct Fields<'a, M> {
@@ -39,15 +46,33 @@ impl<'a, M: SerializeMap> Fields<'a, M> {
     }
 }
 
+/// Puts the tools that a user sets in the provider's own words beside the agent's, which stand first.
+/// One of the same name stands for the agent's; where the name is, `name_at` says.
+#[cfg(any(feature = "anthropic", feature = "bedrock", feature = "openai"))]
+pub(crate) fn tools_beside(
+    own: &impl Serialize,
+    given: &[Value],
+    name_at: &str,
+) -> Result<Value, ModelError> {
+    let Value::Array(mut tools) = serde_json::to_value(own).map_err(not_json)? else {
+        return Ok(given.to_vec().into());
+    };
+    tools.retain(|tool| {
+        let name = tool.pointer(name_at);
+        name.is_none() || given.iter().all(|given| given.pointer(name_at) != name)
+    });
+    tools.extend_from_slice(given);
+    Ok(tools.into())
+}
+
 /// Writes a body as JSON.
 pub(crate) fn to_json(body: &impl Serialize) -> Result<Vec<u8>, ModelError> {
-    serde_json::to_vec(body).map_err(|error| {
-        ModelError::new(
-            ModelErrorKind::InvalidRequest,
-            "the request cannot be written as JSON",
-        )
-        .with_source(error)
-    })
+    serde_json::to_vec(body).map_err(not_json)
+}
+
+fn not_json(error: serde_json::Error) -> ModelError {
+    let message = "the request cannot be written as JSON";
+    ModelError::new(ModelErrorKind::InvalidRequest, message).with_source(error)
 }
 
 /// Writes arguments as JSON in a text, as OpenAI's wires have them. It is always valid, and an object
@@ -70,12 +95,17 @@ pub(crate) fn data_url(media_type: &str, data: &str) -> String {
 
 /// Wraps arguments that are no object, for wires that take nothing else. No arguments are an empty
 /// one.
-#[cfg(any(feature = "anthropic", feature = "ollama"))]
-pub(crate) fn as_object(input: Value) -> Map<String, Value> {
+#[cfg(any(
+    feature = "anthropic",
+    feature = "bedrock",
+    feature = "gemini",
+    feature = "ollama"
+))]
+pub(crate) fn as_object(input: &Value) -> Cow<'_, Map<String, Value>> {
     match input {
-        Value::Object(object) => object,
-        Value::Null => Map::new(),
-        other => Map::from_iter([("input".to_owned(), other)]),
+        Value::Object(object) => Cow::Borrowed(object),
+        Value::Null => Cow::Owned(Map::new()),
+        other => Cow::Owned(Map::from_iter([("input".to_owned(), other.clone())])),
     }
 }
 

@@ -13,15 +13,20 @@ pub(crate) struct Secrets(Arc<[String]>);
 impl Secrets {
     /// Takes a key and the values of headers. Of `Bearer abc` the part behind the space counts too.
     pub(crate) fn new<'a>(values: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut secrets: Vec<String> = values
+        Self::default().and(values)
+    }
+
+    /// Adds values to those that are known.
+    pub(crate) fn and<'a>(&self, values: impl IntoIterator<Item = &'a str>) -> Self {
+        let parts = values
             .into_iter()
             .flat_map(|value| [Some(value), value.rsplit_once(' ').map(|(_, last)| last)])
             .flatten()
             .map(|secret| secret.trim().to_owned())
-            .filter(|secret| secret.len() >= SHORTEST_SECRET)
-            .collect();
+            .filter(|secret| secret.len() >= SHORTEST_SECRET);
+        let mut secrets: Vec<String> = self.0.iter().cloned().chain(parts).collect();
         // The longest first: one secret may be part of another.
-        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        secrets.sort_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
         secrets.dedup();
         Self(secrets.into())
     }
@@ -62,6 +67,8 @@ mod tests {
         );
         check(&["abcdefgh", "abcdefghij"], "abcdefghij", "***");
         check(&["blue", ""], "the sky is blue", "the sky is blue");
+        let more = Secrets::new(["abcdefgh"]).and(["0123456789abcdef"]);
+        assert_eq!(more.mask("abcdefgh 0123456789abcdef"), "*** ***");
         assert_eq!(format!("{:?}", Secrets::new(["0123456789abcdef"])), "***");
     }
 }

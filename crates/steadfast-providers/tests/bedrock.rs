@@ -163,6 +163,8 @@ async fn settings_are_written_in_the_vendors_words() -> TestResult {
             json!({"guardrailIdentifier": "g", "guardrailVersion": "1"}),
         )
         .extra("top_k", json!(50))
+        // Of this name Converse has a field deeper down only: here it is the model's.
+        .extra("trace", json!("ENABLED"))
         .extra(
             "additionalModelRequestFields",
             json!({"anthropic_beta": ["x"]}),
@@ -184,7 +186,8 @@ async fn settings_are_written_in_the_vendors_words() -> TestResult {
                 "toolChoice": {"tool": {"name": "f"}},
             },
             "guardrailConfig": {"guardrailIdentifier": "g", "guardrailVersion": "1"},
-            "additionalModelRequestFields": {"anthropic_beta": ["x"], "top_k": 50},
+            "additionalModelRequestFields":
+                {"anthropic_beta": ["x"], "top_k": 50, "trace": "ENABLED"},
         })
     );
     Ok(())
@@ -199,6 +202,27 @@ async fn extra_fields_win_over_settings() -> TestResult {
     let body = sent(prompt().with_system("Yours.").with_settings(settings)).await?;
     assert_eq!(body["inferenceConfig"], json!({"maxTokens": 5}));
     assert_eq!(body["system"], json!([{"text": "Mine."}]));
+    Ok(())
+}
+
+#[tokio::test]
+async fn given_tools_stand_beside_the_agents() -> TestResult {
+    let given = json!({"tools": [{"cachePoint": {"type": "default"}}]});
+    let settings = ModelSettings::new()
+        .tool_choice(ToolChoice::Required)
+        .extra("toolConfig", given);
+    let body = sent(prompt().with_tools([tool()]).with_settings(settings)).await?;
+    assert_eq!(
+        body["toolConfig"],
+        json!({
+            "tools": [
+                {"toolSpec": {"name": "f", "description": "Does it.",
+                    "inputSchema": {"json": {"type": "object"}}}},
+                {"cachePoint": {"type": "default"}},
+            ],
+            "toolChoice": {"any": {}},
+        })
+    );
     Ok(())
 }
 
@@ -377,6 +401,41 @@ async fn thinking_is_left_out_where_calls_have_none_before_them() -> TestResult 
         body["messages"][1]["content"].as_array().map(Vec::len),
         Some(1)
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn thinking_stays_on_in_a_loop_that_began_with_it() -> TestResult {
+    let sim = Simulator::builder()
+        .answer(|_| Answer::reasoning("Hm.").then_tool_call("f", json!({})))
+        .start()
+        .await?;
+    let model = builder(&sim.url()).build()?;
+    let thinking = ModelSettings::new().max_tokens(2_000).extra(
+        "thinking",
+        json!({"type": "enabled", "budget_tokens": 1_024}),
+    );
+    let ask = |history: Vec<Message>| {
+        let request = ModelRequest::new(history).with_settings(thinking.clone());
+        model.stream(request.with_tools([tool()]))
+    };
+    let mut history = vec![Message::user("Hi")];
+    let first = ask(history.clone()).await?.response().await?;
+    let call = first.message.tool_uses().next().cloned().ok_or("no call")?;
+    // Without interleaving, the model thinks before its first call of a turn only.
+    let again = ToolUse::new("b", "f", json!({}));
+    history.extend([
+        Message::clone(&first.message),
+        Message::tool_results([ToolResult::ok(&call, vec![])]),
+        Message::new(Role::Assistant, [ContentBlock::ToolUse(again.clone())]),
+        Message::tool_results([ToolResult::ok(&again, vec![])]),
+    ]);
+
+    ask(history).await?.response().await?;
+
+    let body = sim.requests().pop().ok_or("no request")?.body;
+    let sent = &body["additionalModelRequestFields"]["thinking"]["type"];
+    assert_eq!(sent, "enabled");
     Ok(())
 }
 

@@ -64,7 +64,13 @@ struct Generator {
 
 impl Generator {
     fn history(&mut self) -> Vec<Message> {
-        let mut history = vec![self.prompt()];
+        // A conversation may begin with what the agent says first.
+        let mut history = Vec::new();
+        match self.numbers.below(8) {
+            0 => history.push(Message::assistant("Welcome!")),
+            1 => self.turn(&mut history),
+            _ => history.push(self.prompt()),
+        }
         for _ in 0..=self.numbers.below(4) {
             self.turn(&mut history);
             if self.numbers.below(2) == 0 {
@@ -81,7 +87,9 @@ impl Generator {
             last.content.iter().any(is_result)
         });
         let has_blank = history.iter().any(|message| message.text() == " ");
-        if !ends_in_results && (has_blank || self.numbers.below(2) == 0) {
+        // Somebody has to ask.
+        let is_asked = history.iter().any(|message| message.role == Role::User);
+        if !ends_in_results && (has_blank || !is_asked || self.numbers.below(2) == 0) {
             history.push(Message::user("end"));
         }
         history

@@ -31,6 +31,21 @@ pub(crate) enum ToolChoice<'a> {
     Named(&'a str),
 }
 
+/// Returns the place of the answer with which the turn began whose calls the last message answers.
+///
+/// A loop of tools is one turn: a message of results alone goes on with it, and any other message of
+/// the user's begins a turn behind it.
+pub(crate) fn begin_of_answered_turn<T>(
+    messages: &[T],
+    has_results: impl Fn(&T) -> bool,
+    begins_a_turn: impl Fn(&T) -> bool,
+) -> Option<usize> {
+    let (last, before) = messages.split_last()?;
+    let prompt = before.iter().rposition(begins_a_turn);
+    let first = prompt.map_or(0, |place| place + 1);
+    (has_results(last) && first < before.len()).then_some(first)
+}
+
 /// Returns a member that is a string; empty if it is none.
 pub(crate) fn string<'a>(value: &'a Value, field: &str) -> &'a str {
     value.get(field).and_then(Value::as_str).unwrap_or_default()

@@ -10,8 +10,11 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 use steadfast_core::{ModelError, ModelRequest, ModelSettings, ToolChoice, ToolSpec};
 
-use crate::request_body::{Fields, to_json};
-use blocks::{WireMessage, answers_without_thinking, messages};
+use crate::{
+    block_messages::answers_without_thinking,
+    request_body::{Fields, to_json, tools_beside},
+};
+use blocks::{WireMessage, messages};
 use output_limit::output_limit;
 
 /// Under this key opaque data holds what this wire put there.
@@ -27,6 +30,10 @@ pub(super) fn body(model: &str, request: &ModelRequest) -> Result<Vec<u8>, Model
         .and_then(|thinking| thinking.get("type"));
     if thinking == Some(&json!("enabled")) && answers_without_thinking(&messages) {
         extra.to_mut().remove("thinking");
+    }
+    if let Some(Value::Array(given)) = settings.extra.get("tools") {
+        let tools = tools_beside(&wire_tools(request.tools()), given, "/name")?;
+        extra.to_mut().insert("tools".to_owned(), tools);
     }
     to_json(&Body {
         model,
@@ -67,13 +74,16 @@ impl Serialize for Body<'_> {
         let stop = Some(&settings.stop_sequences).filter(|stop| !stop.is_empty());
         fields.put("stop_sequences", stop)?;
         if !self.tools.is_empty() {
-            let tools: Vec<_> = self.tools.iter().map(WireTool::new).collect();
-            fields.put("tools", Some(tools))?;
+            fields.put("tools", Some(wire_tools(self.tools)))?;
             let choice = settings.tool_choice.as_ref().and_then(tool_choice);
             fields.put("tool_choice", choice)?;
         }
         fields.end()
     }
+}
+
+fn wire_tools(tools: &[ToolSpec]) -> Vec<WireTool<'_>> {
+    tools.iter().map(WireTool::new).collect()
 }
 
 fn tool_choice(choice: &ToolChoice) -> Option<Value> {

@@ -3,27 +3,29 @@
 //! wire decides.
 
 mod guarded_body;
+mod transport;
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex},
-};
+use std::fmt;
 
 use aws_sdk_bedrockruntime::config::{SharedHttpClient, http::HttpRequest, http::HttpResponse};
 use aws_smithy_runtime_api::client::{
-    http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn},
+    http::{
+        HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+        http_client_fn,
+    },
     result::ConnectorError,
 };
 use aws_smithy_types::body::SdkBody;
-use reqwest::{Client, Response};
+use http::header;
 use steadfast_core::{ModelError, ModelErrorKind};
 
-use super::{attempt_identity::AttemptIdentity, error_wire};
+use super::{attempt_identity::AttemptIdentity, error_wire, sent_secrets};
 use crate::{
-    http_client::{Head, body_stream, connection_error, read_body, read_error_body},
+    http_client::{Head, body_stream, read_body, read_error_body},
     secrets::Secrets,
 };
 use guarded_body::GuardedBody;
+pub(super) use transport::{Clients, Transport};
 
 /// How the path of a streamed call ends.
 const STREAMED_CALL: &str = "/converse-stream";
@@ -33,39 +35,20 @@ const WHOLE_CALL: &str = "/converse";
 
 /// Returns an HTTP client for the SDK.
 pub(super) fn sdk_client(transport: Transport, secrets: Secrets) -> SharedHttpClient {
-    let connector = SharedHttpConnector::new(Connector { transport, secrets });
-    // Times are limited elsewhere, so that the SDK's settings make no difference.
-    http_client_fn(move |_, _| connector.clone())
-}
-
-/// Where answers come from.
-#[derive(Clone)]
-pub(super) enum Transport {
-    Http(Client),
-    /// An answer that is there already.
-    Told(Arc<Mutex<Option<Response>>>),
-}
-
-impl Transport {
-    /// An answer that is given to the first call.
-    pub(super) fn told(answer: Response) -> Self {
-        Self::Told(Arc::new(Mutex::new(Some(answer))))
-    }
-
-    async fn send(&self, request: reqwest::Request) -> Result<Response, ModelError> {
-        match self {
-            Self::Http(client) => client.execute(request).await.map_err(connection_error),
-            Self::Told(answer) => {
-                let answer = answer.lock().ok().and_then(|mut answer| answer.take());
-                answer.ok_or_else(|| ModelError::new(ModelErrorKind::Network, "no answer is left"))
-            }
-        }
-    }
+    http_client_fn(move |limits, _| {
+        SharedHttpConnector::new(Connector {
+            transport: transport.clone(),
+            secrets: secrets.clone(),
+            limits: limits.clone(),
+        })
+    })
 }
 
 struct Connector {
     transport: Transport,
     secrets: Secrets,
+    /// What the SDK allows the call. That of the model is limited elsewhere.
+    limits: HttpConnectorSettings,
 }
 
 impl fmt::Debug for Connector {
@@ -77,8 +60,9 @@ impl fmt::Debug for Connector {
 impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let (transport, secrets) = (self.transport.clone(), self.secrets.clone());
+        let limits = self.limits.clone();
         HttpConnectorFuture::new(async move {
-            call(&transport, request, secrets)
+            call(&transport, request, secrets, &limits)
                 .await
                 .map_err(|error| match error.kind() {
                     ModelErrorKind::Timeout => ConnectorError::timeout(error.into()),
@@ -92,7 +76,10 @@ async fn call(
     transport: &Transport,
     request: HttpRequest,
     secrets: Secrets,
+    limits: &HttpConnectorSettings,
 ) -> Result<HttpResponse, ModelError> {
+    // The SDK signs other calls too, such as one for a role.
+    let secrets = secrets.and(sent_secrets::of_request(&request));
     let (mut parts, body) = request.try_into_http1x().map_err(unusable)?.into_parts();
     let asked = Asked::by(parts.uri.path());
     if let Some(identity) = parts.extensions.remove::<AttemptIdentity>() {
@@ -103,8 +90,9 @@ async fn call(
         None => reqwest::Body::wrap(body),
     };
     let request = reqwest::Request::try_from(http::Request::from_parts(parts, body));
-    let response = transport.send(request.map_err(unusable)?).await?;
-    let head = Head::new(&response, secrets);
+    let limits = Some(limits).filter(|_| asked.is_none());
+    let response = transport.send(request.map_err(unusable)?, limits).await?;
+    let mut head = Head::new(&response, secrets);
     if let Some(asked) = asked {
         if !head.status.is_success() {
             // Read here, with the limits that all error bodies have. The SDK would only look for
@@ -118,6 +106,12 @@ async fn call(
             asked.refuse_unless_answer(&head, &body)?;
             return respond(&head, SdkBody::from(body));
         }
+    } else if !head.status.is_success() {
+        // What the SDK makes of it is an error's text in the end.
+        let body = read_error_body(body_stream(response)).await;
+        let body = head.secrets.mask(&String::from_utf8_lossy(&body));
+        head.headers.remove(header::CONTENT_LENGTH);
+        return respond(&head, SdkBody::from(body));
     }
     let is_stream = asked == Some(Asked::Stream);
     let body = http::Response::<reqwest::Body>::from(response).into_body();
@@ -186,4 +180,75 @@ fn respond(head: &Head, body: SdkBody) -> Result<HttpResponse, ModelError> {
 fn unusable(error: impl std::error::Error + Send + Sync + 'static) -> ModelError {
     let message = "the call has no form in HTTP";
     ModelError::new(ModelErrorKind::Protocol, message).with_source(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use steadfast_core::secs;
+    use tokio::{
+        net::TcpListener,
+        time::{Instant, timeout},
+    };
+
+    use super::*;
+    use crate::http_client::HttpConfig;
+
+    type TestResult<T = ()> = Result<T, Box<dyn std::error::Error>>;
+
+    /// A call that the SDK makes to find credentials.
+    fn lookup() -> TestResult<HttpRequest> {
+        let request = http::Request::post("http://127.0.0.1:9/")
+            .header("x-amz-security-token", "IQoJ/0123/4567/89ab")
+            .body(SdkBody::from("Action=AssumeRole"))?;
+        Ok(HttpRequest::try_from(request)?)
+    }
+
+    /// What the SDK allows a machine's own service of credentials.
+    fn limits() -> HttpConnectorSettings {
+        HttpConnectorSettings::builder()
+            .connect_timeout(Duration::from_secs(1))
+            .read_timeout(Duration::from_secs(1))
+            .build()
+    }
+
+    #[tokio::test]
+    async fn refused_lookup_repeats_no_token() -> TestResult {
+        let refusal = "<Message>x-amz-security-token:IQoJ/0123/4567/89ab</Message>";
+        let answer = http::Response::builder().status(403).body(refusal)?;
+        let transport = Transport::told(answer.into());
+
+        let response = call(&transport, lookup()?, Secrets::default(), &limits()).await?;
+
+        assert_eq!(response.status().as_u16(), 403);
+        let body = response.body().bytes().ok_or("no body")?;
+        let said = str::from_utf8(body)?;
+        assert_eq!(said, "<Message>x-amz-security-token:***</Message>");
+        Ok(())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lookup_keeps_the_sdks_limits_and_a_call_has_none() -> TestResult {
+        // Connections are made, and nobody answers.
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let transport = Transport::Http(Clients::build(HttpConfig::default(), false)?);
+        let ask = |path: &str| -> TestResult<_> {
+            let address = format!("http://{}{path}", listener.local_addr()?);
+            let request = http::Request::post(address).body(SdkBody::empty())?;
+            let (request, transport) = (HttpRequest::try_from(request)?, transport.clone());
+            Ok(async move { call(&transport, request, Secrets::default(), &limits()).await })
+        };
+        let begun = Instant::now();
+
+        let lookup = timeout(secs(60), ask("/latest/api/token")?).await?;
+        let lookup = lookup.err().ok_or("an answer came")?;
+        let lasted = begun.elapsed();
+        let call = timeout(secs(60), ask("/model/m/converse")?).await;
+
+        assert_eq!(lookup.kind(), ModelErrorKind::Timeout);
+        assert!(lasted <= secs(2), "{lasted:?}");
+        assert!(call.is_err(), "the call has the limits of a lookup");
+        Ok(())
+    }
 }

@@ -92,6 +92,7 @@ fn bare(code: &str) -> &str {
 fn judge(error: &ErrorObject<'_>, status: u16) -> Verdict {
     let code = error.code.as_deref().map(in_capitals).unwrap_or_default();
     by_sentence(error, &code)
+        .or_else(|| by_models_own_status(error, &code))
         .or_else(|| by_code(&code))
         .or_else(|| error_wire::by_code("error code", &code))
         .unwrap_or_else(|| error.by_status(status))
@@ -161,31 +162,65 @@ fn by_code(code: &str) -> Option<Verdict> {
     Some(Verdict::by("error code", code, kind))
 }
 
+/// Decides by what the model itself answered, where the service only says that it failed.
+fn by_models_own_status(error: &ErrorObject<'_>, code: &str) -> Option<Verdict> {
+    if !is_models_own(code) {
+        return None;
+    }
+    let status = error.object.get("originalStatusCode")?.as_u64()?;
+    let status = u16::try_from(status).ok()?;
+    // Other statuses are of the way to the model, which nobody here can mend.
+    matches!(status, 400 | 408 | 413 | 422 | 429).then(|| {
+        let kind = Verdict::by_status(status).kind;
+        Verdict::by("the model's own status", &status.to_string(), kind)
+    })
+}
+
+fn is_models_own(code: &str) -> bool {
+    matches!(code, "ModelErrorException" | "ModelStreamErrorException")
+}
+
+/// Sentences of a prompt that is too long, each model's own.
+const OVERFLOWS: &[(&str, Kind)] = &[
+    // "Input is too long for requested model."
+    (
+        "Input is too long for requested model",
+        Kind::ContextOverflow,
+    ),
+    // "input length and `max_tokens` exceed context limit: 199000 + 8192 > 200000, …"
+    (
+        "input length and `max_tokens` exceed context limit",
+        Kind::ContextOverflow,
+    ),
+    // "too many total text bytes: 4000000 > 3500000"
+    ("too many total text bytes", Kind::ContextOverflow),
+    // "The model returned the following errors: prompt is too long: 210000 tokens > …"
+    ("prompt is too long", Kind::ContextOverflow),
+    // "prompt tokens (1055489) exceed model maximum (1050000) for …"
+    ("exceed model maximum", Kind::ContextOverflow),
+    // Nova: "The model returned the following errors: Input Tokens Exceeded: Number of input tokens
+    // exceeds maximum length. Please update the input to try again."
+    ("Input Tokens Exceeded", Kind::ContextOverflow),
+    // Titan: "400 Bad Request: Too many input tokens. Max input tokens: 8192, request input token
+    // count: 9279"
+    ("Too many input tokens", Kind::ContextOverflow),
+    // Titan: "Malformed input request: expected maxLength: 50000, actual: 52611, …"; of another
+    // field, its place stands between.
+    (
+        "Malformed input request: expected maxLength",
+        Kind::ContextOverflow,
+    ),
+];
+
 fn by_sentence(error: &ErrorObject<'_>, code: &str) -> Option<Verdict> {
     // The sentences of one code mean nothing under another.
     let sentences: &[(&str, Kind)] = match code {
         // "Too many tokens per day, please wait before trying again."
         "ThrottlingException" => &[("per day", Kind::QuotaExhausted)],
-        "ValidationException" => &[
-            // "Input is too long for requested model."
-            (
-                "Input is too long for requested model",
-                Kind::ContextOverflow,
-            ),
-            // "input length and `max_tokens` exceed context limit: 199000 + 8192 > 200000, …"
-            (
-                "input length and `max_tokens` exceed context limit",
-                Kind::ContextOverflow,
-            ),
-            // "too many total text bytes: 4000000 > 3500000"
-            ("too many total text bytes", Kind::ContextOverflow),
-            // "The model returned the following errors: prompt is too long: 210000 tokens > …"
-            ("prompt is too long", Kind::ContextOverflow),
-            // "Input Tokens Exceeded: … exceed model maximum of …"
-            ("exceed model maximum", Kind::ContextOverflow),
-        ],
-        // "The security token included in the request is expired": the code says nothing of it here.
-        "AccessDeniedException" | "" => &[],
+        "ValidationException" => OVERFLOWS,
+        code if is_models_own(code) => OVERFLOWS,
+        // Without a code, only what every server says.
+        "" => &[],
         _ => return None,
     };
     let found = sentences

@@ -6,16 +6,19 @@ mod media;
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Map, Value, json};
-use steadfast_core::{ModelError, ModelRequest, ModelSettings, ToolChoice, ToolSpec};
+use steadfast_core::{ModelError, ModelRequest, ModelSettings, ToolChoice};
 
-use crate::request_body::{Fields, to_json, unsupported_by};
+use crate::{
+    block_messages::answers_without_thinking,
+    request_body::{Fields, to_json, tools_beside, unsupported_by},
+};
 use blocks::{Conversation, WireTool};
 
 /// Under this key opaque data holds what this wire put there.
 pub(super) const OPAQUE_KEY: &str = "bedrock";
 
 /// The fields of the body. What else a user sets is the model's own and goes a level deeper.
-const FIELDS: [&str; 13] = [
+const FIELDS: [&str; 12] = [
     "additionalModelRequestFields",
     "additionalModelResponseFieldPaths",
     "guardrailConfig",
@@ -28,8 +31,11 @@ const FIELDS: [&str; 13] = [
     "serviceTier",
     "system",
     "toolConfig",
-    "trace",
 ];
+
+/// Where tools stand, and the choice among them.
+const TOOL_CONFIG: &str = "toolConfig";
+const TOOLS: &str = "tools";
 
 /// Where fields go that only the model knows.
 const MODEL_FIELDS: &str = "additionalModelRequestFields";
@@ -39,7 +45,7 @@ pub(super) fn body(request: &ModelRequest) -> Result<Vec<u8>, ModelError> {
     let conversation = Conversation::of(request.history())?;
     let settings = request.settings();
     let mut extra = fields_of_the_vendor(&settings.extra);
-    if conversation.answers_without_thinking()
+    if answers_without_thinking(&conversation.messages)
         && let Some(Value::Object(own)) = extra.get_mut(MODEL_FIELDS)
         && own
             .get("thinking")
@@ -48,9 +54,11 @@ pub(super) fn body(request: &ModelRequest) -> Result<Vec<u8>, ModelError> {
     {
         own.remove("thinking");
     }
+    if let Some(config) = tool_config(request, &conversation) {
+        merge_tool_config(&mut extra, config)?;
+    }
     to_json(&Body {
         system: request.system(),
-        tools: request.tools(),
         conversation,
         settings,
         extra,
@@ -85,10 +93,9 @@ fn unsupported(what: &str) -> ModelError {
 
 struct Body<'a> {
     system: Option<&'a str>,
-    tools: &'a [ToolSpec],
     conversation: Conversation<'a>,
     settings: &'a ModelSettings,
-    /// What the user set in the vendor's own words.
+    /// What the user set in the vendor's own words, and the tools.
     extra: Map<String, Value>,
 }
 
@@ -100,34 +107,63 @@ impl Serialize for Body<'_> {
         let system = self.system.filter(|text| !text.trim().is_empty());
         fields.put("system", system.map(|text| json!([{ "text": text }])))?;
         fields.put("inferenceConfig", InferenceConfig::of(self.settings))?;
-        fields.put("toolConfig", self.tool_config())?;
         fields.end()
     }
 }
 
-impl Body<'_> {
-    fn tool_config(&self) -> Option<Value> {
-        let choice = self.settings.tool_choice.as_ref();
-        // The wire has no word for a choice of none: without tools there is nothing to choose.
-        let offered = if choice == Some(&ToolChoice::None) {
-            &[]
-        } else {
-            self.tools
-        };
-        if !offered.is_empty() {
-            let tools: Vec<_> = offered.iter().map(WireTool::of).collect();
-            let mut config = json!({ "tools": tools });
-            if let (Some(choice), Some(config)) =
-                (choice.and_then(tool_choice), config.as_object_mut())
-            {
-                config.insert("toolChoice".to_owned(), choice);
-            }
-            return Some(config);
-        }
+/// Writes the tools that a request offers, and which of them the model may choose.
+fn tool_config(
+    request: &ModelRequest,
+    conversation: &Conversation<'_>,
+) -> Option<Map<String, Value>> {
+    let choice = request.settings().tool_choice.as_ref();
+    // The wire has no word for a choice of none: without tools there is nothing to choose.
+    let offered = if choice == Some(&ToolChoice::None) {
+        &[]
+    } else {
+        request.tools()
+    };
+    let mut config = Map::new();
+    if offered.is_empty() {
         // A history with calls and results is refused without a description of tools.
-        let tools = self.conversation.described_tools(self.tools);
-        (!tools.is_empty()).then(|| json!({ "tools": tools }))
+        let tools = conversation.described_tools(request.tools());
+        if tools.is_empty() {
+            return None;
+        }
+        config.insert(TOOLS.to_owned(), json!(tools));
+        return Some(config);
     }
+    let tools: Vec<_> = offered.iter().map(WireTool::of).collect();
+    config.insert(TOOLS.to_owned(), json!(tools));
+    if let Some(choice) = choice.and_then(tool_choice) {
+        config.insert("toolChoice".to_owned(), choice);
+    }
+    Some(config)
+}
+
+/// Adds the agent's tools to those that the user set in the vendor's own words. A point to cache at
+/// stands behind all tools, so the agent's come first.
+fn merge_tool_config(
+    extra: &mut Map<String, Value>,
+    own: Map<String, Value>,
+) -> Result<(), ModelError> {
+    let given = extra
+        .entry(TOOL_CONFIG)
+        .or_insert_with(|| Map::new().into());
+    let Value::Object(given) = given else {
+        return Ok(());
+    };
+    for (field, value) in own {
+        match given.get_mut(&field) {
+            Some(Value::Array(tools)) if field == TOOLS => {
+                let both = tools_beside(&value, tools, "/toolSpec/name")?;
+                given.insert(field, both);
+            }
+            Some(_) => {}
+            None => drop(given.insert(field, value)),
+        }
+    }
+    Ok(())
 }
 
 fn tool_choice(choice: &ToolChoice) -> Option<Value> {

@@ -26,6 +26,9 @@ where
     };
     let head = head_of(response, secrets);
     let body = response.body().bytes().unwrap_or_default();
+    if head.status.is_success() && is_cut(&error) {
+        return cut_stream(&head);
+    }
     if head.status.is_success() {
         let message = "the body is not what was expected";
         return head
@@ -59,12 +62,24 @@ where
         SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) => {
             head.locate(without_answer(error, &head.secrets))
         }
+        _ if is_cut(&error) => cut_stream(head),
         _ => {
             let message = "an event of the stream cannot be read";
             head.locate(ModelError::new(Kind::Protocol, message))
                 .with_source(told(&error))
         }
     }
+}
+
+/// Returns whether a stream ended inside an event. Our own client says so itself; of another one the
+/// SDK says "unexpected end of stream", whose type it keeps for itself.
+fn is_cut(error: &(dyn Error + 'static)) -> bool {
+    chain(error).any(|error| error.to_string() == "unexpected end of stream")
+}
+
+fn cut_stream(head: &Head) -> ModelError {
+    let message = "the stream ended inside an event";
+    head.locate(ModelError::new(Kind::Truncated, message))
 }
 
 /// Finds an error of our own below: of the connection, or of what came in place of an answer.
@@ -96,14 +111,28 @@ where
         SdkError::DispatchFailure(failure) if failure.is_timeout() => {
             (Kind::Timeout, "the connection took too long")
         }
-        SdkError::DispatchFailure(failure) if failure.is_io() => {
-            (Kind::Network, "the connection broke")
+        SdkError::DispatchFailure(failure) if failure.is_user() => {
+            (Kind::InvalidRequest, "the call cannot be made")
         }
-        // No way to sign the call was found: neither keys nor a token.
-        SdkError::DispatchFailure(_) => (Kind::Auth, "the call cannot be signed"),
+        SdkError::DispatchFailure(_) => before_the_call(&error),
         _ => (Kind::InvalidRequest, "the call cannot be made"),
     };
     ModelError::new(kind, format!("{message}: {said}"))
+}
+
+/// What went wrong where the SDK has no more than its sentences. What it does not know, such as a
+/// broken handshake, is of the connection, and may pass.
+fn before_the_call(error: &(dyn Error + 'static)) -> (Kind, &'static str) {
+    let says = |begin: &str| chain(error).any(|error| error.to_string().starts_with(begin));
+    // "identity resolver timed out after 5s"
+    if says("identity resolver timed out") {
+        return (Kind::Timeout, "no credentials in time");
+    }
+    // "failed to select an auth scheme to sign the request with. …"
+    if says("failed to select an auth scheme") {
+        return (Kind::Auth, "the call cannot be signed");
+    }
+    (Kind::Network, "the connection broke")
 }
 
 /// What is wrong with the credentials, as found when a call needed them.

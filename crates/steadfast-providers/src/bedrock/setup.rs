@@ -18,11 +18,8 @@ use reqwest::{Response, Url};
 use steadfast_core::ConfigError;
 use tokio::sync::OnceCell;
 
-use super::connector::{Transport, sdk_client};
-use crate::{
-    http_client::{HttpConfig, build_client},
-    secrets::Secrets,
-};
+use super::connector::{Clients, Transport, sdk_client};
+use crate::{http_client::HttpConfig, secrets::Secrets};
 
 /// The scheme by which keys sign.
 const KEYS_SIGN: AuthSchemeId = AuthSchemeId::new("sigv4");
@@ -111,8 +108,8 @@ impl Given {
             let is_plain = endpoint_url
                 .as_ref()
                 .is_some_and(|url| url.scheme() == "http");
-            let client = build_client(&self.http, !(is_plain && are_keys_there))?;
-            Some(sdk_client(Transport::Http(client), secrets.clone()))
+            let clients = Clients::build(self.http, !(is_plain && are_keys_there))?;
+            Some(sdk_client(Transport::Http(clients), secrets.clone()))
         };
         Ok(Setup {
             region: Region::new(region),

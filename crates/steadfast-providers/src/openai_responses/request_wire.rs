@@ -2,11 +2,13 @@
 
 mod items;
 
+use std::borrow::Cow;
+
 use serde::{Serialize, Serializer};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use steadfast_core::{ModelError, ModelRequest, ModelSettings, ToolChoice, ToolSpec};
 
-use crate::request_body::{Fields, to_json, unsupported_by};
+use crate::request_body::{Fields, to_json, tools_beside, unsupported_by};
 use items::{Item, items};
 
 /// Under this key opaque data holds what this wire put there: an item as it came, or what is to stand
@@ -22,6 +24,11 @@ pub(super) fn body(model: &str, request: &ModelRequest) -> Result<Vec<u8>, Model
     if !settings.stop_sequences.is_empty() {
         return Err(unsupported("stop sequences"));
     }
+    let mut extra = Cow::Borrowed(&settings.extra);
+    if let Some(Value::Array(given)) = settings.extra.get("tools") {
+        let tools = tools_beside(&wire_tools(request.tools()), given, "/name")?;
+        extra.to_mut().insert("tools".to_owned(), tools);
+    }
     let is_stored = settings.extra.get("store") == Some(&Value::Bool(true));
     to_json(&Body {
         model,
@@ -29,6 +36,7 @@ pub(super) fn body(model: &str, request: &ModelRequest) -> Result<Vec<u8>, Model
         input: items(request.history(), is_stored)?,
         tools: request.tools(),
         settings,
+        extra,
     })
 }
 
@@ -38,12 +46,14 @@ struct Body<'a> {
     input: Vec<Item<'a>>,
     tools: &'a [ToolSpec],
     settings: &'a ModelSettings,
+    /// What the user set in the vendor's own words, with the agent's tools beside those set there.
+    extra: Cow<'a, Map<String, Value>>,
 }
 
 impl Serialize for Body<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let settings = self.settings;
-        let mut fields = Fields::new(serializer.serialize_map(None)?, &settings.extra);
+        let mut fields = Fields::new(serializer.serialize_map(None)?, &self.extra);
         fields.put("model", Some(self.model))?;
         fields.put("instructions", self.instructions)?;
         fields.put("input", Some(&self.input))?;
@@ -57,8 +67,7 @@ impl Serialize for Body<'_> {
         fields.put("temperature", settings.temperature)?;
         fields.put("top_p", settings.top_p)?;
         if !self.tools.is_empty() {
-            let tools: Vec<_> = self.tools.iter().map(WireTool::new).collect();
-            fields.put("tools", Some(tools))?;
+            fields.put("tools", Some(wire_tools(self.tools)))?;
             let choice = settings.tool_choice.as_ref().and_then(tool_choice);
             fields.put("tool_choice", choice)?;
         }
@@ -77,6 +86,10 @@ fn has_thoughts(model: &str) -> bool {
         .any(|family| model.starts_with(family));
     let is_for_chats = model.starts_with("gpt-5") && model.contains("-chat");
     !(is_older || is_for_chats)
+}
+
+fn wire_tools(tools: &[ToolSpec]) -> Vec<WireTool<'_>> {
+    tools.iter().map(WireTool::new).collect()
 }
 
 fn tool_choice(choice: &ToolChoice) -> Option<Value> {

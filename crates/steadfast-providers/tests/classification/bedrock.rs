@@ -334,6 +334,100 @@ pub(crate) fn rows() -> Vec<Row> {
             "a web page",
         ),
         (bedrock(200, ""), Kind::Truncated, None, "end marker"),
+        // Nova, and Titan.
+        (
+            refused!(
+                400,
+                "ValidationException",
+                "The model returned the following errors: Input Tokens Exceeded: Number of input tokens exceeds maximum length. Please update the input to try again."
+            ),
+            Kind::ContextOverflow,
+            None,
+            "the sentence `Input Tokens Exceeded`",
+        ),
+        (
+            refused!(
+                400,
+                "ValidationException",
+                "400 Bad Request: Too many input tokens. Max input tokens: 8192, request input token count: 9279 "
+            ),
+            Kind::ContextOverflow,
+            None,
+            "the sentence `Too many input tokens`",
+        ),
+        (
+            refused!(
+                400,
+                "ValidationException",
+                "Malformed input request: expected maxLength: 50000, actual: 52611, please reformat your input and try again."
+            ),
+            Kind::ContextOverflow,
+            None,
+            "expected maxLength`",
+        ),
+        // Another field that is too long is no overflow.
+        (
+            refused!(
+                400,
+                "ValidationException",
+                "Malformed input request: #/texts/41: expected maxLength: 2048, actual: 2049"
+            ),
+            Kind::InvalidRequest,
+            None,
+            "error code `ValidationException`",
+        ),
+        // What a code says stands before what a sentence happens to say.
+        (
+            refused!(
+                403,
+                "AccessDeniedException",
+                "You have no access to models of this maximum context length."
+            ),
+            Kind::Auth,
+            None,
+            "error code `AccessDeniedException`",
+        ),
+        // What the model itself answered stands beside what the service says of it.
+        (
+            bedrock(
+                424,
+                r#"{"message":"The model failed.","originalStatusCode":400,"originalMessage":"Input is too long for requested model."}"#,
+            )
+            .with(MODEL_ERROR),
+            Kind::ContextOverflow,
+            None,
+            "Input is too long",
+        ),
+        (
+            bedrock(
+                424,
+                r#"{"message":"The model failed.","originalStatusCode":400,"originalMessage":"no such field"}"#,
+            )
+            .with(MODEL_ERROR),
+            Kind::InvalidRequest,
+            None,
+            "the model's own status `400`",
+        ),
+        (
+            bedrock(
+                424,
+                r#"{"message":"The model failed.","originalStatusCode":429,"originalMessage":"busy"}"#,
+            )
+            .with(MODEL_ERROR),
+            Kind::Throttled,
+            None,
+            "the model's own status `429`",
+        ),
+        (
+            bedrock(
+                424,
+                r#"{"message":"The model failed.","originalStatusCode":500,"originalMessage":"busy"}"#,
+            )
+            .with(MODEL_ERROR),
+            Kind::Server,
+            None,
+            "error code `ModelErrorException`",
+        ),
     ]
 }
 
@@ -346,5 +440,7 @@ async fn bedrock_rows_are_classified_with_their_evidence() -> TestResult {
     assert_eq!(error.code(), Some("ThrottlingException"));
     Ok(())
 }
+
+const MODEL_ERROR: &[(&str, &str)] = &[("x-amzn-errortype", "ModelErrorException")];
 
 const JSON: &[(&str, &str)] = &[("content-type", "application/json")];

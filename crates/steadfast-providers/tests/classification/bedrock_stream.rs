@@ -101,6 +101,14 @@ async fn exceptions_in_a_stream_are_classified_by_their_type() -> TestResult {
             "error code `ModelStreamErrorException`",
         ),
         (
+            exception(
+                "modelStreamErrorException",
+                r#"{"message":"x","originalStatusCode":400,"originalMessage":"prompt is too long: 9 tokens > 8 maximum"}"#,
+            ),
+            Kind::ContextOverflow,
+            "prompt is too long",
+        ),
+        (
             exception("internalServerException", sorry),
             Kind::Server,
             "error code `InternalServerException`",

@@ -10,7 +10,7 @@ use std::slice;
 
 use serde_json::Value;
 
-use crate::conversation::{list, string};
+use crate::conversation::{begin_of_answered_turn, list, string};
 use crate::identifier::is_plain;
 use crate::signature::signature;
 
@@ -338,22 +338,24 @@ fn prefill(messages: &[Value]) -> Result<(), String> {
     Ok(())
 }
 
-/// Refuses the calls that are being answered if the thought before them is gone.
+/// Refuses results if the turn that they belong to did not begin with a thought.
 fn thinks_first(turns: &[Turn<'_>]) -> Result<(), String> {
-    let [.., calling, answering] = turns else {
-        return Ok(());
-    };
-    let answers = !answering.ids("tool_result", "tool_use_id").is_empty();
-    let first = calling.blocks.first().filter(|_| answers);
-    let Some((index, number, block)) = first else {
+    let begin = begin_of_answered_turn(
+        turns,
+        |last| !last.ids("tool_result", "tool_use_id").is_empty(),
+        |turn| turn.role == Role::User && !turn.has_only_results(),
+    );
+    let answer = begin.and_then(|begin| turns.get(begin));
+    let Some((index, number, block)) = answer.and_then(|answer| answer.blocks.first()) else {
         return Ok(());
     };
     match string(block, "type") {
         "thinking" | "redacted_thinking" => Ok(()),
         kind => Err(format!(
             "messages.{index}.content.{number}.type: Expected `thinking` or `redacted_thinking`, \
-             but found `{}`. When `thinking` is enabled, a final `assistant` message must \
-             start with a thinking block.",
+             but found `{}`. When `thinking` is enabled, a final `assistant` message must start \
+             with a thinking block (preceeding the lastmost set of `tool_use` and `tool_result` \
+             blocks).",
             if kind.is_empty() { "text" } else { kind }
         )),
     }

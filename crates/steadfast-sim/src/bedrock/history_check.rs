@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::request_check::name_of_tool;
-use crate::conversation::{list, string};
+use crate::conversation::{begin_of_answered_turn, list, string};
 use crate::identifier::is_plain;
 use crate::signature::signature;
 
@@ -384,23 +384,29 @@ fn prefill(messages: &[Value]) -> Result<(), String> {
     Ok(())
 }
 
-/// Refuses the calls that are being answered if the thought before them is gone.
+/// Refuses results if the turn that they belong to did not begin with a thought.
 fn thinks_first(messages: &[Value]) -> Result<(), String> {
-    let [.., calling, answering] = messages else {
+    let is_result = |block: &Value| block.get("toolResult").is_some();
+    let begin = begin_of_answered_turn(
+        messages,
+        |last| string(last, "role") == "user" && list(last, "content").iter().any(is_result),
+        |message| {
+            string(message, "role") == "user" && !list(message, "content").iter().all(is_result)
+        },
+    );
+    let Some(begin) = begin else {
         return Ok(());
     };
-    let is = |message: &Value, kind: &str| {
-        let first = list(message, "content").first();
-        first.is_some_and(|block| block.get(kind).is_some())
-    };
-    if !is(answering, "toolResult") || is(calling, "reasoningContent") {
+    let answer = messages.get(begin).unwrap_or(&Value::Null);
+    let first = list(answer, "content").first();
+    if first.is_some_and(|block| block.get("reasoningContent").is_some()) {
         return Ok(());
     }
     Err(format!(
-        "The model returned the following errors: messages.{}.content.0.type: Expected `thinking` \
-         or `redacted_thinking`. When `thinking` is enabled, a final `assistant` message must start \
-         with a thinking block.",
-        messages.len() - 2
+        "The model returned the following errors: messages.{begin}.content.0.type: Expected \
+         `thinking` or `redacted_thinking`. When `thinking` is enabled, a final `assistant` message \
+         must start with a thinking block (preceeding the lastmost set of `tool_use` and \
+         `tool_result` blocks)."
     ))
 }
 

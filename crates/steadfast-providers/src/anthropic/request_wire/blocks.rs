@@ -13,20 +13,17 @@ use steadfast_core::{
 
 use super::{OPAQUE_KEY, server_calls::ServerCalls};
 use crate::{
+    block_messages::{self, WireBlock, trim_last_answer},
     call_identity::{CallIdentities, is_word, wire_name},
     request_body::{as_object, block_name, unsupported_by},
 };
 
 /// One message of the wire.
-#[derive(Serialize)]
-pub(super) struct WireMessage<'a> {
-    role: &'static str,
-    content: Vec<Block<'a>>,
-}
+pub(super) type WireMessage<'a> = block_messages::WireMessage<Block<'a>>;
 
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-enum Block<'a> {
+pub(super) enum Block<'a> {
     Text {
         text: &'a str,
     },
@@ -61,15 +58,29 @@ enum Block<'a> {
     Own(&'a Value),
 }
 
-impl Block<'_> {
-    const fn is_thinking(&self) -> bool {
+impl WireBlock for Block<'_> {
+    fn is_thinking(&self) -> bool {
         matches!(self, Self::Thinking { .. } | Self::RedactedThinking { .. })
+    }
+
+    fn is_result(&self) -> bool {
+        matches!(self, Self::ToolResult { .. })
+    }
+
+    fn trim_end(&mut self) {
+        if let Self::Text { text } = self {
+            *text = text.trim_end();
+        }
+    }
+
+    fn text(text: &'static str) -> Self {
+        Self::Text { text }
     }
 }
 
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-enum Source<'a> {
+pub(super) enum Source<'a> {
     Url {
         url: &'a str,
     },
@@ -114,11 +125,8 @@ pub(super) fn messages<'a>(
             }
             place += 1;
         }
-        push(
-            &mut messages,
-            if is_answer { "assistant" } else { "user" },
-            content,
-        );
+        let role = if is_answer { "assistant" } else { "user" };
+        WireMessage { role, content }.join(&mut messages);
     }
     let ends_blank = spoken
         .last()
@@ -131,57 +139,6 @@ pub(super) fn messages<'a>(
     }
     trim_last_answer(&mut messages);
     Ok(messages)
-}
-
-/// Adds what neighbours of one role say. Between two of a role there may have been one that says
-/// nothing.
-fn push<'a>(messages: &mut Vec<WireMessage<'a>>, role: &'static str, content: Vec<Block<'a>>) {
-    if content.is_empty() {
-        return;
-    }
-    match messages.last_mut() {
-        Some(last) if last.role == role => last.content.extend(content),
-        _ => messages.push(WireMessage { role, content }),
-    }
-    let Some(last) = messages.last_mut() else {
-        return;
-    };
-    if role == "user" {
-        // Results answer the calls of the message before: nothing may come between.
-        let is_result = |block: &Block<'_>| matches!(block, Block::ToolResult { .. });
-        last.content.sort_by_key(|block| !is_result(block));
-        return;
-    }
-    // The vendor refuses an answer that ends in thinking, and then the whole conversation.
-    while last.content.last().is_some_and(Block::is_thinking) {
-        last.content.pop();
-    }
-    if last.content.is_empty() {
-        messages.pop();
-    }
-}
-
-/// Returns whether calls are being answered that no thinking stands before. The vendor refuses this
-/// while thinking is on; such calls come from another model, or from before it was on.
-pub(super) fn answers_without_thinking(messages: &[WireMessage<'_>]) -> bool {
-    let [.., calling, answering] = messages else {
-        return false;
-    };
-    let is_result = |block: &Block<'_>| matches!(block, Block::ToolResult { .. });
-    answering.content.first().is_some_and(is_result)
-        && !calling.content.first().is_some_and(Block::is_thinking)
-}
-
-/// Takes away white space at the very end: an answer that the model is to continue must not end in
-/// it.
-fn trim_last_answer(messages: &mut Vec<WireMessage<'_>>) {
-    let Some(last) = messages.last_mut().filter(|last| last.role == "assistant") else {
-        return;
-    };
-    // A text that is white space alone never got here, so something is left of it.
-    if let Some(Block::Text { text }) = last.content.last_mut() {
-        *text = text.trim_end();
-    }
 }
 
 /// The vendor refuses texts that are empty, or white space alone.
@@ -246,10 +203,7 @@ impl<'a> Writer<'a> {
         Block::ToolUse {
             id: self.ids.call(&call.id),
             name: wire_name(&call.name),
-            input: match &call.input {
-                Value::Object(object) => Cow::Borrowed(object),
-                other => Cow::Owned(as_object(other.clone())),
-            },
+            input: as_object(&call.input),
         }
     }
 

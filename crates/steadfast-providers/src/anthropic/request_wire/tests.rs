@@ -7,6 +7,7 @@ use steadfast_core::{
 };
 
 use super::*;
+use crate::request_body::NO_PROMPT;
 
 fn write(request: &ModelRequest) -> Result<Value, ModelError> {
     let body = body("claude-sonnet-4-5", request)?;
@@ -16,6 +17,14 @@ fn write(request: &ModelRequest) -> Result<Value, ModelError> {
 fn check(history: Vec<Message>, messages: Value) {
     let body = write(&ModelRequest::new(history)).unwrap();
     assert_eq!(body["messages"], messages);
+}
+
+/// Checks what follows a prompt.
+fn check_behind_hi(rest: Vec<Message>, messages: &Value) {
+    let history = [vec![Message::user("Hi")], rest].concat();
+    let mut expected = vec![said_hi()];
+    expected.extend(messages.as_array().unwrap().iter().cloned());
+    check(history, expected.into());
 }
 
 fn check_settings(request: ModelRequest, fields: Value) {
@@ -39,9 +48,13 @@ fn assistant(content: Vec<ContentBlock>) -> Message {
     Message::new(Role::Assistant, content)
 }
 
-/// An answer, followed by a prompt so that it is not the last message.
+/// An answer between two prompts.
 fn answered(answer: Message) -> Vec<Message> {
-    vec![answer, Message::user("Go on.")]
+    vec![Message::user("Hi"), answer, Message::user("Go on.")]
+}
+
+fn said_hi() -> Value {
+    json!({"role": "user", "content": [text("Hi")]})
 }
 
 fn go_on() -> Value {
@@ -49,7 +62,7 @@ fn go_on() -> Value {
 }
 
 fn check_answer(answer: Message, content: Value) {
-    let expected = json!([{"role": "assistant", "content": content}, go_on()]);
+    let expected = json!([said_hi(), {"role": "assistant", "content": content}, go_on()]);
     check(answered(answer), expected);
 }
 
@@ -175,6 +188,18 @@ fn answers_never_end_in_thinking() {
 }
 
 #[test]
+fn prompt_goes_before_an_answer_that_begins() {
+    check(
+        vec![Message::assistant("Welcome!"), Message::user("Hi")],
+        json!([
+            {"role": "user", "content": [text(NO_PROMPT)]},
+            {"role": "assistant", "content": [text("Welcome!")]},
+            said_hi(),
+        ]),
+    );
+}
+
+#[test]
 fn calls_go_out_with_identities_of_their_own() {
     let turn = |id: &str, name: &str| {
         let call = ToolUse::new(id, name, json!({}));
@@ -198,9 +223,9 @@ fn calls_go_out_with_identities_of_their_own() {
         expected("f_1_2", "f_g"),
         expected("call", "unknown"),
     ];
-    check(
+    check_behind_hi(
         turns.into_iter().flatten().collect(),
-        json!(on_wire.concat()),
+        &json!(on_wire.concat()),
     );
 }
 
@@ -229,6 +254,25 @@ fn thinking_is_off_where_calls_without_it_are_answered() {
 }
 
 #[test]
+fn thinking_stays_on_in_a_loop_that_began_with_it() {
+    let call = |id: &str| ToolUse::new(id, "f", json!({}));
+    let thought = reasoning("Hm", json!({"signature": "s"}));
+    let request = ModelRequest::new([
+        Message::user("Hi"),
+        assistant(vec![thought, ContentBlock::ToolUse(call("a"))]),
+        Message::tool_results([ToolResult::ok(&call("a"), vec![])]),
+        // Without interleaving, the model thinks before its first call of a turn only.
+        assistant(vec![ContentBlock::ToolUse(call("b"))]),
+        Message::tool_results([ToolResult::ok(&call("b"), vec![])]),
+    ]);
+    let settings = ModelSettings::new().extra("thinking", json!({"type": "enabled"}));
+
+    let body = write(&request.with_settings(settings)).unwrap();
+
+    assert_eq!(body["thinking"], json!({"type": "enabled"}));
+}
+
+#[test]
 fn last_answer_loses_its_trailing_white_space() {
     check(
         vec![Message::user("a"), Message::assistant(" b \n")],
@@ -243,7 +287,7 @@ fn last_answer_loses_its_trailing_white_space() {
 #[test]
 fn results_come_first_and_say_whether_they_failed() {
     let call = |id: &str| ToolUse::new(id, "f", json!({}));
-    check(
+    check_behind_hi(
         vec![
             assistant(vec![
                 ContentBlock::ToolUse(call("a")),
@@ -264,7 +308,7 @@ fn results_come_first_and_say_whether_they_failed() {
             ),
             Message::tool_results([ToolResult::error(&call("b"), "broken")]),
         ],
-        json!([
+        &json!([
             {"role": "assistant", "content": [
                 {"type": "tool_use", "id": "a", "name": "f", "input": {}},
                 {"type": "tool_use", "id": "b", "name": "f", "input": {}}
@@ -298,12 +342,12 @@ fn arguments_that_are_no_object_are_wrapped() {
 #[test]
 fn identities_of_other_providers_are_made_acceptable() {
     let call = ToolUse::new("call_1|fc:2", "f", json!({}));
-    check(
+    check_behind_hi(
         vec![
             assistant(vec![ContentBlock::ToolUse(call.clone())]),
             Message::tool_results([ToolResult::ok(&call, vec![])]),
         ],
-        json!([
+        &json!([
             {"role": "assistant", "content": [{"type": "tool_use", "id": "call_1_fc_2", "name": "f", "input": {}}]},
             {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "call_1_fc_2", "content": []}]}
         ]),
@@ -406,7 +450,7 @@ fn unsigned_thinking_goes_back_whole_and_to_servers_that_never_sign() {
         message.stop_reason = stop_reason;
         let body = body(model, &ModelRequest::new(answered(message))).unwrap();
         let body: Value = serde_json::from_slice(&body).unwrap();
-        body["messages"][0]["content"].clone()
+        body["messages"][1]["content"].clone()
     };
     let thought = json!({"type": "thinking", "thinking": "Hm", "signature": ""});
     for stop_reason in [
@@ -475,4 +519,16 @@ fn tools_and_choices_are_written_as_the_wire_names_them() {
         );
         check_settings(hi().with_settings(settings), json!({}));
     }
+}
+
+#[test]
+fn given_tools_stand_beside_the_agents() {
+    let search = json!({"type": "web_search_20250305", "name": "web_search"});
+    let settings = ModelSettings::new().extra("tools", json!([search]));
+    let tool = ToolSpec::new("f", "", json!({"type": "object"}));
+
+    let body = write(&hi().with_settings(settings).with_tools([tool])).unwrap();
+
+    let own = json!({"name": "f", "input_schema": {"type": "object"}});
+    assert_eq!(body["tools"], json!([own, search]));
 }

@@ -75,7 +75,7 @@ impl OpenBlock {
             Open::Own(OwnBlock { mut block, input }) => {
                 if !input.is_empty() {
                     let input = serde_json::from_str(&input).unwrap_or(Value::String(input));
-                    block.insert("input".to_owned(), as_object(input).into());
+                    block.insert("input".to_owned(), as_object(&input).into_owned().into());
                 }
                 Some(ModelDelta::Opaque(json!({ OPAQUE_KEY: block })))
             }

@@ -12,8 +12,9 @@ use steadfast_core::{
 
 use super::{OPAQUE_KEY, media, unsupported};
 use crate::{
+    block_messages::{self, WireBlock, trim_last_answer},
     call_identity::{CallIdentities, is_word, wire_name},
-    request_body::block_name,
+    request_body::{as_object, block_name},
 };
 use media::{DocumentNames, Media};
 
@@ -24,33 +25,25 @@ const LONGEST_IDENTITY: usize = 64;
 const CALL_IDENTITY: &str = "/toolUse/toolUseId";
 const RESULT_IDENTITY: &str = "/toolResult/toolUseId";
 
-/// What stands for a prompt where a history begins with an answer: the vendor wants the user to
-/// begin.
-const NO_PROMPT: &str = "(The conversation begins with your answer.)";
-
 /// The messages of a request.
 pub(super) struct Conversation<'a> {
     pub(super) messages: Vec<WireMessage<'a>>,
 }
 
 /// One message of the wire.
-#[derive(Serialize)]
-pub(super) struct WireMessage<'a> {
-    role: &'static str,
-    content: Vec<Block<'a>>,
-}
+pub(super) type WireMessage<'a> = block_messages::WireMessage<Block<'a>>;
 
 /// A block; the name of its variant is the name of its only field.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-enum Block<'a> {
+pub(super) enum Block<'a> {
     Text(Cow<'a, str>),
     ReasoningContent(ReasoningContent<'a>),
     #[serde(rename_all = "camelCase")]
     ToolUse {
         tool_use_id: Cow<'a, str>,
         name: Cow<'a, str>,
-        input: Cow<'a, Value>,
+        input: Cow<'a, Map<String, Value>>,
     },
     #[serde(rename_all = "camelCase")]
     ToolResult {
@@ -68,18 +61,28 @@ enum Block<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-enum ReasoningContent<'a> {
+pub(super) enum ReasoningContent<'a> {
     ReasoningText { text: &'a str, signature: &'a str },
     RedactedContent(&'a str),
 }
 
-impl Block<'_> {
-    const fn is_thinking(&self) -> bool {
+impl WireBlock for Block<'_> {
+    fn is_thinking(&self) -> bool {
         matches!(self, Self::ReasoningContent(_))
     }
 
-    const fn is_result(&self) -> bool {
+    fn is_result(&self) -> bool {
         matches!(self, Self::ToolResult { .. })
+    }
+
+    fn trim_end(&mut self) {
+        if let Self::Text(text) = self {
+            *text = text.trim_end().to_owned().into();
+        }
+    }
+
+    fn text(text: &'static str) -> Self {
+        Self::Text(text.into())
     }
 }
 
@@ -127,71 +130,25 @@ impl<'a> Conversation<'a> {
             let message = "the last message says nothing: Bedrock takes no blank prompt";
             return Err(ModelError::new(ModelErrorKind::InvalidRequest, message));
         }
-        conversation.trim_last_answer();
+        trim_last_answer(&mut conversation.messages);
         Ok(conversation)
     }
 
-    /// Adds what neighbours of one role say. Between two of a role there may have been one that says
-    /// nothing.
     fn push(&mut self, role: &'static str, mut content: Vec<Block<'a>>) {
         if role == "assistant" {
             drop_half_calls(&mut content);
-            // The vendor refuses an answer that ends in thinking.
-            while content.last().is_some_and(Block::is_thinking) {
-                content.pop();
-            }
         }
-        if content.is_empty() {
+        WireMessage { role, content }.join(&mut self.messages);
+        let Some(last) = self.messages.last_mut().filter(|last| last.role == "user") else {
             return;
-        }
-        match self.messages.last_mut() {
-            Some(last) if last.role == role => last.content.extend(content),
-            None if role == "assistant" => {
-                let prompt = vec![Block::Text(NO_PROMPT.into())];
-                self.messages.push(WireMessage {
-                    role: "user",
-                    content: prompt,
-                });
-                self.messages.push(WireMessage { role, content });
-            }
-            _ => self.messages.push(WireMessage { role, content }),
-        }
-        if role == "user"
-            && let Some(last) = self.messages.last_mut()
-        {
-            // Results answer the calls of the message before: nothing may come between.
-            last.content.sort_by_key(|block| !block.is_result());
-            let has = |is: fn(&Block<'_>) -> bool| last.content.iter().any(is);
-            // "A text block is required with a document."
-            if has(|block| matches!(block, Block::Document(_)))
-                && !has(|block| matches!(block, Block::Text(_)))
-            {
-                last.content.push(Block::Text("(See the document.)".into()));
-            }
-        }
-    }
-
-    /// Takes away white space at the very end: an answer that the model is to continue must not end
-    /// in it.
-    fn trim_last_answer(&mut self) {
-        let last = self
-            .messages
-            .last_mut()
-            .filter(|last| last.role == "assistant");
-        // A text that is white space alone never got here, so something is left of it.
-        if let Some(Block::Text(text)) = last.and_then(|last| last.content.last_mut()) {
-            *text = text.trim_end().to_owned().into();
-        }
-    }
-
-    /// Returns whether calls are being answered that no thinking stands before. Anthropic's models
-    /// refuse this while thinking is on; such calls come from another model, or from before it was on.
-    pub(super) fn answers_without_thinking(&self) -> bool {
-        let [.., calling, answering] = self.messages.as_slice() else {
-            return false;
         };
-        answering.content.first().is_some_and(Block::is_result)
-            && !calling.content.first().is_some_and(Block::is_thinking)
+        let has = |is: fn(&Block<'_>) -> bool| last.content.iter().any(is);
+        // "A text block is required with a document."
+        if has(|block| matches!(block, Block::Document(_)))
+            && !has(|block| matches!(block, Block::Text(_)))
+        {
+            last.content.push(Block::text("(See the document.)"));
+        }
     }
 
     /// Describes the tools that the history has calls of, where no tools are offered.
@@ -316,12 +273,7 @@ impl<'a> Writer<'a> {
         Block::ToolUse {
             tool_use_id: self.ids.call(&call.id),
             name: wire_name(&call.name),
-            input: match &call.input {
-                Value::Object(_) => Cow::Borrowed(&call.input),
-                // The vendor takes nothing but objects. No arguments are an empty one.
-                Value::Null => Cow::Owned(Map::new().into()),
-                other => Cow::Owned(json!({ "input": other })),
-            },
+            input: as_object(&call.input),
         }
     }
 

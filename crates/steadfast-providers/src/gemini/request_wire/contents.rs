@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     call_identity::{CallIdentities, wire_name},
-    request_body::{block_name, unsupported_by},
+    request_body::{NO_PROMPT, as_object, block_name, unsupported_by},
 };
 
 /// What Google documents for calls that came by another provider: without any signature, Gemini 3
@@ -83,6 +83,16 @@ fn push<'a>(contents: &mut Vec<Content<'a>>, role: &'static str, parts: Vec<Part
     }
     match contents.last_mut() {
         Some(last) if last.role == role => last.parts.extend(parts),
+        None if role == "model" => {
+            // The vendor wants a call right behind what the user says, and its clients let no
+            // conversation begin otherwise.
+            let prompt = vec![Part::text(NO_PROMPT)];
+            contents.push(Content {
+                role: "user",
+                parts: prompt,
+            });
+            contents.push(Content { role, parts });
+        }
         _ => contents.push(Content { role, parts }),
     }
     if let Some(last) = contents.last_mut().filter(|_| role == "user") {
@@ -137,12 +147,7 @@ impl<'a> Writer<'a> {
         Part::of(Kind::FunctionCall {
             id: sent(self.ids.call(&call.id)),
             name: function_name(&call.name),
-            args: match &call.input {
-                Value::Object(object) => Cow::Borrowed(object),
-                // The vendor takes nothing but an object.
-                Value::Null => Cow::Owned(Map::new()),
-                other => Cow::Owned(Map::from_iter([("input".to_owned(), other.clone())])),
-            },
+            args: as_object(&call.input),
         })
     }
 

@@ -4,6 +4,7 @@ use steadfast_core::{
 };
 
 use super::*;
+use crate::request_body::NO_PROMPT;
 
 fn write(model: &str, request: &ModelRequest) -> Result<Value, ModelError> {
     let body = body(model, request)?;
@@ -35,15 +36,16 @@ fn tool(name: &str, description: &str) -> ToolSpec {
     ToolSpec::new(name, description, json!({"type": "object"}))
 }
 
-/// Checks an answer, which a prompt follows.
+/// Checks an answer between two prompts.
 fn check_answer(content: Vec<ContentBlock>, parts: Value) {
-    let go_on = json!({"role": "user", "parts": [{"text": "Go on."}]});
+    let said = |text: &str| json!({"role": "user", "parts": [{"text": text}]});
     check(
         vec![
+            Message::user("Hi"),
             Message::new(Role::Assistant, content),
             Message::user("Go on."),
         ],
-        json!([{"role": "model", "parts": parts}, go_on]),
+        json!([said("Hi"), {"role": "model", "parts": parts}, said("Go on.")]),
     );
 }
 
@@ -151,6 +153,23 @@ fn answers_go_back_part_by_part_with_their_signatures() {
             {"functionCall": {"name": "g", "args": {}}},
             {"text": "", "thoughtSignature": "v"},
         ]),
+    );
+}
+
+#[test]
+fn prompt_goes_before_an_answer_that_begins() {
+    check(
+        vec![Message::assistant("Welcome!"), Message::user("Hi")],
+        json!([
+            {"role": "user", "parts": [{"text": NO_PROMPT}]},
+            {"role": "model", "parts": [{"text": "Welcome!"}]},
+            {"role": "user", "parts": [{"text": "Hi"}]},
+        ]),
+    );
+    // What says nothing begins nothing.
+    check(
+        vec![Message::assistant(""), Message::user("Hi")],
+        json!([{"role": "user", "parts": [{"text": "Hi"}]}]),
     );
 }
 

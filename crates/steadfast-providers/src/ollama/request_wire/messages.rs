@@ -112,10 +112,7 @@ fn is_own(reasoning: &Reasoning) -> bool {
 
 impl<'a> WireCall<'a> {
     fn new(call: &'a ToolUse, ids: &mut CallIdentities<'a>) -> Self {
-        let arguments = match &call.input {
-            Value::Object(object) => Cow::Borrowed(object),
-            other => Cow::Owned(as_object(other.clone())),
-        };
+        let arguments = as_object(&call.input);
         Self {
             id: ids.call(&call.id),
             function: WireFunction {

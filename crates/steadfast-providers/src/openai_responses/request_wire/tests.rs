@@ -391,3 +391,22 @@ fn tools_and_choices_are_written_as_the_wire_names_them() {
         check_settings(&request, json!({}));
     }
 }
+
+#[test]
+fn given_tools_stand_beside_the_agents() {
+    let own = |name: &str| ToolSpec::new(name, "", json!({"type": "object"}));
+    let given = json!([
+        {"type": "web_search"},
+        {"type": "function", "name": "g", "parameters": {}, "strict": true},
+    ]);
+    let settings = ModelSettings::new().extra("tools", given.clone());
+    let request = hi().with_settings(settings);
+
+    let both = write(&request.clone().with_tools([own("f"), own("g")])).unwrap();
+    let alone = write(&request).unwrap();
+
+    let f =
+        json!({"type": "function", "name": "f", "parameters": {"type": "object"}, "strict": false});
+    assert_eq!(both["tools"], json!([f, given[0], given[1]]));
+    assert_eq!(alone["tools"], given);
+}

@@ -245,6 +245,28 @@ fn thoughts_stay_before_the_calls_that_are_answered() {
 }
 
 #[test]
+fn thought_at_the_start_of_a_loop_is_enough() {
+    let history = |first: Value, second: Value| {
+        [
+            user(json!("Hi")),
+            assistant(first),
+            user(json!([result("a")])),
+            assistant(second),
+            user(json!([result("b")])),
+        ]
+    };
+    let first = history(json!([thought("Hm."), call("a")]), json!([call("b")]));
+    let second = history(json!([call("a")]), json!([thought("Hm."), call("b")]));
+
+    assert_eq!(check(&first, true), Ok(()));
+    let error = check(&second, true).unwrap_err();
+    assert!(
+        error.starts_with("messages.1.content.0.type: Expected `thinking`"),
+        "{error}"
+    );
+}
+
+#[test]
 fn messages_have_roles_and_content() {
     let empty = json!({"type": "text", "text": ""});
     let cases = [

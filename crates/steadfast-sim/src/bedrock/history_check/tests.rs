@@ -179,3 +179,26 @@ fn thoughts_are_the_simulators_own_and_come_first() {
             .contains("Expected `thinking`")
     );
 }
+
+#[test]
+fn thought_at_the_start_of_a_loop_is_enough() {
+    let redacted = || json!({"reasoningContent": {"redactedContent": "eA=="}});
+    let messages = |first: Value, second: Value| {
+        [
+            said("user", json!([text("Hi")])),
+            said("assistant", first),
+            said("user", json!([result("a")])),
+            said("assistant", second),
+            said("user", json!([result("b")])),
+        ]
+    };
+    let first = messages(json!([redacted(), call("a")]), json!([call("b")]));
+    let second = messages(json!([call("a")]), json!([redacted(), call("b")]));
+
+    assert_eq!(check(&first, true, true), Ok(()));
+    let problem = check(&second, true, true).expect_err("the turn began without");
+    assert!(
+        problem.contains("messages.1.content.0.type: Expected"),
+        "{problem}"
+    );
+}

@@ -51,13 +51,13 @@ fn paused_answer_goes_back_whole() {
         server_result("b"),
         text("Blue.")
     ]);
-    check(
+    check_behind_hi(
         vec![
             ended_early(StopReason::PauseTurn),
             rest,
             Message::user("Go on."),
         ],
-        json!([{"role": "assistant", "content": whole}, go_on()]),
+        &json!([{"role": "assistant", "content": whole}, go_on()]),
     );
 }
 
@@ -71,8 +71,9 @@ fn call_of_the_providers_waits_for_the_tools_beside_it() {
     calling.stop_reason = Some(StopReason::ToolUse);
     let results = Message::tool_results([ToolResult::ok(&call, vec![])]);
     let content = |history: Vec<Message>| {
+        let history = [vec![Message::user("Hi")], history].concat();
         let body = write(&ModelRequest::new(history)).unwrap();
-        body["messages"][0]["content"][0]["type"].clone()
+        body["messages"][1]["content"][0]["type"].clone()
     };
     let waiting = vec![calling, results];
     assert_eq!(content(waiting.clone()), "server_tool_use");
