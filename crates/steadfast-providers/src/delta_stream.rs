@@ -14,6 +14,7 @@ use tokio::time::{Sleep, sleep};
 use crate::{
     answer::{AnswerDecoder, BYTE_ORDER_MARK, decode_whole},
     answer_deltas::AnswerDeltas,
+    crowd::is_crowded,
     framing::{EventTooLong, Form, Framing},
     http_client::Head,
 };
@@ -106,12 +107,15 @@ impl<B, D: AnswerDecoder> DeltaStream<B, D> {
             let taken = match self.events.next_event() {
                 Ok(None) => {
                     match &self.phase {
+                        // Its time goes on: what says nothing may follow for ever.
+                        Phase::Rest(_) if self.decoder.is_over() => {}
                         _ if self.decoder.is_over() => self.phase = Phase::Rest(None),
                         Phase::Rest(_) => self.phase = Phase::Events,
                         _ => {}
                     }
                     return;
                 }
+                Ok(Some(data)) if is_crowded(data) => Err(self.deltas.head().crowded()),
                 Ok(Some(data)) => self.decoder.take_event(data, &mut self.deltas),
                 Err(EventTooLong) if self.deltas.is_complete() => Ok(true),
                 Err(EventTooLong) => Err(self.deltas.head().locate(ModelError::new(

@@ -18,6 +18,8 @@ pub(crate) struct EventStream {
     /// Whether a line feed that comes next belongs to the carriage return before it.
     after_return: bool,
     data: Data,
+    /// The latest event of several lines, which is handed out from here.
+    joined: Vec<u8>,
 }
 
 /// The data of the event in the making.
@@ -53,6 +55,7 @@ impl Framing for EventStream {
             *range = range.start - keep..range.end - keep;
         }
         self.buffer.extend_from_slice(bytes);
+        self.joined = Vec::new();
     }
 
     fn next_event(&mut self) -> Result<Option<&[u8]>, EventTooLong> {
@@ -65,12 +68,8 @@ impl Framing for EventStream {
                 Data::None => {}
                 Data::Line(range) => return Ok(self.buffer.get(range)),
                 Data::Joined(joined) => {
-                    // Put at the front of the buffer, where it can be borrowed from.
-                    let end = joined.len();
-                    self.buffer.splice(..self.line, joined);
-                    self.line = end;
-                    self.searched = end;
-                    return Ok(self.buffer.get(..end));
+                    self.joined = joined;
+                    return Ok(Some(&self.joined));
                 }
             }
         }

@@ -34,6 +34,7 @@ mod answer;
 mod answer_deltas;
 mod base_url;
 mod call_identity;
+mod crowd;
 mod delta_stream;
 mod endpoint;
 mod error_wire;

@@ -4,7 +4,9 @@ mod calls;
 mod chunk;
 mod finish;
 
-use serde_json::{Map, Value, json};
+use std::borrow::Cow;
+
+use serde_json::{Map, Value, json, value::RawValue};
 use steadfast_core::{ModelDelta, ModelError, StopReason};
 
 use super::request_wire::OPAQUE_KEY;
@@ -95,7 +97,7 @@ impl StreamDecoder {
         if let Some(choice) = chunk.choices.into_iter().flatten().next() {
             let at_stop_text = choice.names_stop_text();
             if let Some(delta) = choice.delta.or(choice.message) {
-                self.take_delta(delta, deltas);
+                self.take_delta(delta, deltas)?;
             }
             // SGLang and older versions of Ollama send an empty reason with every chunk.
             if let Some(Text(reason)) = choice.finish_reason
@@ -116,7 +118,11 @@ impl StreamDecoder {
         Ok(())
     }
 
-    fn take_delta(&mut self, delta: Delta<'_>, deltas: &mut AnswerDeltas) {
+    fn take_delta(
+        &mut self,
+        delta: Delta<'_>,
+        deltas: &mut AnswerDeltas,
+    ) -> Result<(), ModelError> {
         let said = |text: Option<Text<'_>>| {
             text.map(|Text(text)| text.into_owned())
                 .filter(|text| !text.is_empty())
@@ -136,41 +142,34 @@ impl StreamDecoder {
             self.take_reasoning_detail(detail);
         }
         if let Some(content) = delta.content {
-            self.take_content(content, ModelDelta::Text, deltas);
+            self.take_content(content, deltas);
         }
         if let Some(text) = said(delta.refusal) {
             self.spoke = true;
             deltas.push(ModelDelta::Refusal(text));
         }
         if let Some(calls) = delta.tool_calls {
-            self.calls.take(calls, deltas);
+            self.calls.take(calls, deltas)?;
             self.spoke |= !self.calls.is_empty();
         }
+        Ok(())
     }
 
     /// Takes a text, or parts: Mistral's reasoning comes as parts, and its text beside them.
-    fn take_content(
-        &mut self,
-        content: Content<'_>,
-        kind: fn(String) -> ModelDelta,
-        deltas: &mut AnswerDeltas,
-    ) {
-        match content {
-            Content::Text(text) if text.is_empty() => {}
-            Content::Text(text) => {
-                let delta = kind(text.into_owned());
-                self.spoke |= matches!(delta, ModelDelta::Text(_));
-                deltas.push(delta);
+    fn take_content(&mut self, content: Content<'_>, deltas: &mut AnswerDeltas) {
+        let mut say = |text: Cow<'_, str>, deltas: &mut AnswerDeltas| {
+            if !text.is_empty() {
+                self.spoke = true;
+                deltas.push(ModelDelta::Text(text.into_owned()));
             }
+        };
+        match content {
+            Content::Text(text) => say(text, deltas),
             Content::Parts(parts) => {
                 for part in parts {
                     match (&*part.kind.0, part.text, part.thinking) {
-                        ("text", Some(Text(text)), _) => {
-                            self.take_content(Content::Text(text), kind, deltas);
-                        }
-                        ("thinking", _, Some(thinking)) => {
-                            self.take_content(thinking, ModelDelta::Reasoning, deltas);
-                        }
+                        ("text", Some(Text(text)), _) => say(text, deltas),
+                        ("thinking", _, Some(thinking)) => take_thoughts(thinking, deltas),
                         _ => {}
                     }
                 }
@@ -236,6 +235,21 @@ impl StreamDecoder {
             deltas.push(ModelDelta::ReasoningOpaque(json!({ OPAQUE_KEY: own })));
         }
     }
+}
+
+/// Takes Mistral's reasoning, a text or parts that are texts.
+fn take_thoughts(raw: &RawValue, deltas: &mut AnswerDeltas) {
+    let texts = match serde_json::from_str(raw.get()) {
+        Ok(Content::Text(text)) => vec![text],
+        Ok(Content::Parts(parts)) => parts
+            .into_iter()
+            .filter(|part| part.kind.0 == "text")
+            .filter_map(|part| part.text.map(|Text(text)| text))
+            .collect(),
+        Err(_) => Vec::new(),
+    };
+    let texts = texts.into_iter().filter(|text| !text.is_empty());
+    deltas.extend(texts.map(|text| ModelDelta::Reasoning(text.into_owned())));
 }
 
 #[cfg(test)]

@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 
 use serde_json::{Map, Value};
-use steadfast_core::ModelDelta;
+use steadfast_core::{ModelDelta, ModelError};
 
 use super::chunk::CallDelta;
 use crate::{
-    answer_deltas::AnswerDeltas,
+    answer_deltas::{AnswerDeltas, MAX_OPEN},
     scalar::{Arguments, Text},
 };
 
@@ -54,7 +54,11 @@ impl Calls {
     }
 
     /// Takes the pieces of one event.
-    pub(super) fn take(&mut self, pieces: Vec<CallDelta<'_>>, deltas: &mut AnswerDeltas) {
+    pub(super) fn take(
+        &mut self,
+        pieces: Vec<CallDelta<'_>>,
+        deltas: &mut AnswerDeltas,
+    ) -> Result<(), ModelError> {
         let several = pieces.len() > 1;
         let mut taken = None;
         for (position, call) in pieces.into_iter().enumerate() {
@@ -73,6 +77,7 @@ impl Calls {
             };
             let place = match self.find(&piece, taken) {
                 Some(place) => place,
+                None if self.0.len() >= MAX_OPEN => return Err(deltas.too_many("calls")),
                 None => {
                     self.0.push(OpenCall::new(piece.index));
                     self.0.len() - 1
@@ -84,6 +89,7 @@ impl Calls {
                 open.advance(place, piece, deltas);
             }
         }
+        Ok(())
     }
 
     /// Finds the call that a piece continues; `taken` is the call of the entry before it.

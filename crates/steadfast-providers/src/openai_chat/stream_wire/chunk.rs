@@ -87,8 +87,9 @@ pub(super) struct Part<'a> {
     pub(super) kind: Text<'a>,
     #[serde(borrow, default)]
     pub(super) text: Option<Text<'a>>,
+    /// A content again, read where it is needed: contents within contents would have no end.
     #[serde(borrow, default)]
-    pub(super) thinking: Option<Content<'a>>,
+    pub(super) thinking: Option<&'a RawValue>,
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
