@@ -155,30 +155,6 @@ async fn calls_that_cannot_work_are_answered_with_errors() {
     );
 }
 
-#[tokio::test(start_paused = true)]
-async fn arguments_that_are_no_object_run_no_tool() {
-    // A tool that takes any value would run, and take the text of a broken call for what was meant.
-    for json in ["{\"city\": Oslo", "[1]", "\"Oslo\"", "7", "true", "}"] {
-        let call = Reply::deltas([
-            ModelDelta::ToolUseStart {
-                index: 0,
-                id: "call_1".into(),
-                name: "slow".into(),
-            },
-            ModelDelta::ToolUseInput {
-                index: 0,
-                json: json.into(),
-            },
-            ModelDelta::Stop(StopReason::ToolUse),
-        ]);
-
-        let (read, ran) = answered(call, |builder| builder).await;
-
-        let expected = "user: call_1!the arguments do not fit: they are not a JSON object";
-        assert_eq!((read.as_str(), ran), (expected, 0), "{json}");
-    }
-}
-
 /// Strands 62.
 #[tokio::test(start_paused = true)]
 async fn call_of_an_incomplete_answer_is_answered_but_not_run() {
