@@ -180,3 +180,22 @@ fn event_of_eight_megabytes_is_read_however_small_its_pieces() {
     assert_eq!(answer.map(|answer| answer.text().len()), Ok(7 * MIB));
     assert!(took <= 64 * MIB, "{} MiB", took / MIB);
 }
+
+#[test]
+fn what_follows_the_end_marker_is_no_part_of_the_answer() {
+    let cost = br#"{"usage":{"inputTokens":3,"outputTokens":4,"totalTokens":7},"metrics":{"latencyMs":1}}"#;
+    let refused = fuzz::event("messageStop", br#"{"stopReason":"malformed_model_output"}"#);
+    let body = [
+        text("a"),
+        end(),
+        text("b"),
+        refused,
+        fuzz::event("metadata", cost),
+    ]
+    .concat();
+
+    let (answer, _) = ANSWER.response(std::iter::once(Bytes::from(body)));
+
+    let told = answer.map(|answer| (answer.text().into_owned(), answer.usage.total()));
+    assert_eq!(told, Ok(("a".to_owned(), 7)));
+}
