@@ -123,6 +123,11 @@ impl ToolCall {
             };
             return Ok(Ok(ToolResult::error(call, problem)));
         };
+        // Null is how hooks say that there are none.
+        if !call.input.is_object() && !call.input.is_null() {
+            let problem = "the arguments do not fit: they are not a JSON object";
+            return Ok(Ok(ToolResult::error(call, problem)));
+        }
         let context = ToolContext {
             run: cx.run,
             turn: self.turn,

@@ -14,6 +14,7 @@ use steadfast_core::{ModelDelta, ModelError, ModelErrorKind, ModelStream};
 
 use crate::{
     answer_deltas::AnswerDeltas,
+    crowd::is_crowded,
     delta_stream::DeltaStream,
     error_wire::{self, ErrorObject, Verdict},
     framing::Framing,
@@ -81,7 +82,8 @@ pub(crate) async fn read_answer<D: AnswerDecoder>(
     let media_type = head.media_type();
     // Lines of JSON are a stream, and called `application/x-ndjson`.
     if media_type.ends_with("json") && !media_type.ends_with("ndjson") {
-        let body = read_body(body_stream(response)).await?;
+        let body = read_body(body_stream(response)).await;
+        let body = body.map_err(|error| head.locate(error))?;
         if D::Framing::is_in(without_mark(&body)) {
             let body = Whole(Some(Bytes::from(body)));
             return Ok(ModelStream::new(DeltaStream::new(body, head, decoder)));
@@ -124,7 +126,15 @@ pub(crate) fn decode_whole<D: AnswerDecoder>(
         let message = "the body is empty";
         return Err(head.locate(ModelError::new(ModelErrorKind::Truncated, message)));
     }
+    if is_crowded(body) {
+        return Err(head.crowded());
+    }
     let mut deltas = AnswerDeltas::new(head);
     decoder.take_whole(body, &mut deltas)?;
+    if !deltas.is_complete() {
+        let message = "the answer ended without its end marker";
+        let error = ModelError::new(ModelErrorKind::Truncated, message);
+        return Err(deltas.head().locate(error));
+    }
     Ok(deltas.into_waiting())
 }

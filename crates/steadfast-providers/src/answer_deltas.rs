@@ -4,8 +4,15 @@
 use std::collections::VecDeque;
 
 use steadfast_core::ModelDelta;
+#[cfg(any(feature = "anthropic", feature = "openai"))]
+use steadfast_core::{ModelError, ModelErrorKind};
 
 use crate::http_client::Head;
+
+/// The most calls that an answer may make, and the most blocks that may be open at once: vendors allow
+/// far fewer. Each piece looks for its own among them.
+#[cfg(any(feature = "anthropic", feature = "openai"))]
+pub(crate) const MAX_OPEN: usize = 1_024;
 
 /// What an answer says.
 #[derive(Debug)]
@@ -49,6 +56,14 @@ impl AnswerDeltas {
             let request_id = id.or_else(|| own_id(&self.head));
             self.waiting.push_back(ModelDelta::Started { request_id });
         }
+    }
+
+    /// Says that an answer has more open at once than is accepted.
+    #[cfg(any(feature = "anthropic", feature = "openai"))]
+    pub(crate) fn too_many(&self, what: &str) -> ModelError {
+        let message = format!("the answer has more than {MAX_OPEN} {what}");
+        self.head
+            .locate(ModelError::new(ModelErrorKind::Protocol, message))
     }
 
     /// Adds a delta; the one that says why the model stopped makes the answer complete.

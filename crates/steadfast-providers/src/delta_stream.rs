@@ -14,6 +14,7 @@ use tokio::time::{Sleep, sleep};
 use crate::{
     answer::{AnswerDecoder, BYTE_ORDER_MARK, decode_whole},
     answer_deltas::AnswerDeltas,
+    crowd::is_crowded,
     framing::{EventTooLong, Form, Framing, Left},
     http_client::Head,
 };
@@ -116,6 +117,7 @@ impl<B, D: AnswerDecoder> DeltaStream<B, D> {
                     }
                     return false;
                 }
+                Ok(Some(data)) if is_crowded(data) => Err(self.deltas.head().crowded()),
                 Ok(Some(data)) => self.decoder.take_event(data, &mut self.deltas),
                 Err(EventTooLong) => Err(self.deltas.head().locate(ModelError::new(
                     ModelErrorKind::Protocol,

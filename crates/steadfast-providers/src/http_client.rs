@@ -25,6 +25,9 @@ const MAX_BODY_BYTES: usize = 64 * 1024 * 1024;
 /// The longest error body that is read, in bytes.
 const MAX_ERROR_BYTES: usize = 1024 * 1024;
 
+/// How much is kept of what a decoder says, in characters.
+const MAX_SOURCE_CHARS: usize = 200;
+
 /// How long an error body may take: status and headers are there already, and say the most.
 const ERROR_BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -267,8 +270,17 @@ impl Head {
 
     /// Says that JSON is of another shape than an answer's.
     pub(crate) fn unexpected(&self, what: &str, error: serde_json::Error) -> ModelError {
+        // It repeats a text that stands in the wrong place, however long.
+        let said: String = error.to_string().chars().take(MAX_SOURCE_CHARS).collect();
+        let said = self.secrets.mask(&said);
         let message = format!("{what} is not the JSON that was expected");
-        self.locate(ModelError::new(ModelErrorKind::Protocol, message).with_source(error))
+        self.locate(ModelError::new(ModelErrorKind::Protocol, message).with_source(said))
+    }
+
+    /// Says that JSON holds more than is read.
+    pub(crate) fn crowded(&self) -> ModelError {
+        let message = "the answer holds more values at once, or deeper ones, than are accepted";
+        self.locate(ModelError::new(ModelErrorKind::Protocol, message))
     }
 
     /// Says that a body is JSON and says nothing.

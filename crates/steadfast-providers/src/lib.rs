@@ -36,6 +36,7 @@ mod base_url;
 #[cfg(any(feature = "anthropic", feature = "bedrock"))]
 mod block_messages;
 mod call_identity;
+mod crowd;
 mod delta_stream;
 mod endpoint;
 mod error_wire;

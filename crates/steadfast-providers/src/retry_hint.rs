@@ -12,6 +12,9 @@ use crate::{error_wire::google, http_client::Head};
 const SECOND: u128 = 1_000_000_000;
 const MILLISECOND: u128 = 1_000_000;
 
+/// The longest wait that is told: a year. Nobody waits for it, and what is longer is a broken clock.
+const LONGEST_HINT: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
 /// A server's word on how long to wait.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Hint {
@@ -65,7 +68,8 @@ fn error_in(body: &Value) -> Option<&Value> {
 /// AWS's own hint, as AWS's retry modes read it: a whole number of milliseconds, or nothing.
 pub(crate) fn aws_retry_after(headers: &HeaderMap) -> Option<Duration> {
     let value = text(headers, "x-amz-retry-after")?;
-    value.parse().ok().map(Duration::from_millis)
+    let delay = value.parse().ok().map(Duration::from_millis)?;
+    Some(delay.min(LONGEST_HINT))
 }
 
 /// The server's word on whether to try again (`x-should-retry`, sent by OpenAI and Anthropic).
@@ -103,7 +107,7 @@ fn amount(value: &str, unit: u128) -> Option<Duration> {
 fn duration(nanos: u128) -> Option<Duration> {
     let seconds = u64::try_from(nanos / SECOND).ok()?;
     let rest = u32::try_from(nanos % SECOND).ok()?;
-    positive(Duration::new(seconds, rest))
+    positive(Duration::new(seconds, rest).min(LONGEST_HINT))
 }
 
 /// Reads a decimal number of units as whole nanoseconds. A part of one counts as one: who comes back
@@ -139,7 +143,8 @@ fn until(value: &str, headers: &HeaderMap) -> Option<Duration> {
     let now = text(headers, "date")
         .and_then(point_in_time)
         .map_or_else(|| Timestamp::try_from(SystemTime::now()).ok(), Some)?;
-    positive(Duration::try_from(point.duration_since(now)).ok()?)
+    let delay = Duration::try_from(point.duration_since(now)).ok()?;
+    positive(delay.min(LONGEST_HINT))
 }
 
 fn point_in_time(value: &str) -> Option<Timestamp> {

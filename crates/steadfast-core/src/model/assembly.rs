@@ -10,6 +10,16 @@ use crate::{
     usage::{StopReason, Usage},
 };
 
+/// The longest answer, in bytes: sixteen million tokens.
+const MAX_BYTES: usize = 64 * 1024 * 1024;
+
+/// The most tool calls in one answer: vendors allow far fewer.
+const MAX_CALLS: usize = 1_024;
+
+/// How deep arguments and the blocks of a provider's own may be nested. What is stored of a run is
+/// deeper by what stands around them, and JSON is not read deeper than 128 levels.
+const MAX_DEPTH: usize = 64;
+
 /// A message in the making.
 #[derive(Debug, Default)]
 pub(crate) struct Assembly {
@@ -18,6 +28,8 @@ pub(crate) struct Assembly {
     usage: Usage,
     stop: Option<StopReason>,
     request_id: Option<String>,
+    /// How many bytes have come.
+    held: usize,
 }
 
 /// A tool call whose arguments are still arriving.
@@ -31,6 +43,11 @@ struct OpenCall {
 impl Assembly {
     /// Adds a delta.
     pub(crate) fn push(&mut self, delta: &ModelDelta) -> Result<(), ModelError> {
+        self.held = self.held.saturating_add(held_by(delta));
+        if self.held > MAX_BYTES {
+            let message = format!("the answer is longer than {MAX_BYTES} bytes");
+            return Err(ModelError::new(ModelErrorKind::Protocol, message));
+        }
         match delta {
             ModelDelta::Started { request_id } => self.request_id.clone_from(request_id),
             ModelDelta::Text(piece) => match self.content.last_mut() {
@@ -52,7 +69,15 @@ impl Assembly {
                     .content
                     .push(ContentBlock::Reasoning(Reasoning::new(piece))),
             },
+            ModelDelta::ReasoningOpaque(data) | ModelDelta::Opaque(data) if is_deep(data) => {
+                let message = format!("a block is nested more than {MAX_DEPTH} levels deep");
+                return Err(ModelError::new(ModelErrorKind::Protocol, message));
+            }
             ModelDelta::ReasoningOpaque(data) => self.attach_opaque(data.clone()),
+            ModelDelta::ToolUseStart { .. } if self.calls.len() >= MAX_CALLS => {
+                let message = format!("the answer has more than {MAX_CALLS} tool calls");
+                return Err(ModelError::new(ModelErrorKind::Protocol, message));
+            }
             ModelDelta::ToolUseStart { index, id, name } => {
                 self.calls.push(OpenCall {
                     index: *index,
@@ -145,12 +170,54 @@ impl Assembly {
 
 /// Parses arguments.
 ///
-/// No arguments are an empty object; what is not JSON is kept as its text.
+/// No arguments are an empty object; what is not JSON, or too deep to be stored, is kept as its text.
 fn parse_input(json: String) -> Value {
-    if json.trim().is_empty() {
+    if matches!(json.trim(), "" | "null") {
         return Value::Object(Map::new());
     }
-    serde_json::from_str(&json).unwrap_or(Value::String(json))
+    match serde_json::from_str(&json) {
+        Ok(input) if !is_deep(&input) => input,
+        _ => Value::String(json),
+    }
+}
+
+/// Returns about how many bytes of memory a delta takes.
+fn held_by(delta: &ModelDelta) -> usize {
+    fn held(value: &Value) -> usize {
+        let below = match value {
+            Value::String(text) => text.len(),
+            Value::Array(items) => items.iter().map(held).sum(),
+            Value::Object(fields) => fields
+                .iter()
+                .map(|(name, field)| name.len() + held(field))
+                .sum(),
+            _ => 0,
+        };
+        size_of::<Value>() + below
+    }
+    match delta {
+        ModelDelta::Text(piece) | ModelDelta::Refusal(piece) | ModelDelta::Reasoning(piece) => {
+            piece.len()
+        }
+        ModelDelta::ToolUseStart { id, name, .. } => id.len() + name.len(),
+        ModelDelta::ToolUseInput { json, .. } => json.len(),
+        ModelDelta::ReasoningOpaque(data) | ModelDelta::Opaque(data) => held(data),
+        ModelDelta::Started { .. } | ModelDelta::Usage(_) | ModelDelta::Stop(_) => 0,
+    }
+}
+
+/// Returns whether a value is nested deeper than is kept.
+fn is_deep(value: &Value) -> bool {
+    fn reaches_below(value: &Value, levels: usize) -> bool {
+        let below = levels.checked_sub(1);
+        let reaches = |value| below.is_none_or(|levels| reaches_below(value, levels));
+        match value {
+            Value::Array(items) => below.is_none() || items.iter().any(reaches),
+            Value::Object(fields) => below.is_none() || fields.values().any(reaches),
+            _ => false,
+        }
+    }
+    reaches_below(value, MAX_DEPTH)
 }
 
 /// Reconciles the wire's reason with what the message holds: servers disagree on both cases.
@@ -254,6 +321,68 @@ mod tests {
             .collect();
         assert_eq!(inputs, [json!({}), json!("{\"note\": \"The")]);
         assert_eq!(response.stop_reason, StopReason::MaxTokens);
+    }
+
+    #[test]
+    fn null_is_no_arguments() {
+        let call = [
+            start(0, "f"),
+            input(0, " null "),
+            ModelDelta::Stop(StopReason::ToolUse),
+        ];
+
+        let response = assemble(&call).unwrap();
+
+        assert_eq!(
+            response.message.tool_uses().next().unwrap().input,
+            json!({})
+        );
+    }
+
+    fn nested(levels: usize) -> String {
+        format!("{}{}", "[".repeat(levels), "]".repeat(levels))
+    }
+
+    #[test]
+    fn arguments_too_deep_to_be_stored_are_kept_as_text() {
+        for (levels, expected) in [
+            (MAX_DEPTH, serde_json::from_str(&nested(MAX_DEPTH)).unwrap()),
+            (MAX_DEPTH + 1, Value::String(nested(MAX_DEPTH + 1))),
+        ] {
+            let call = [
+                start(0, "f"),
+                input(0, &nested(levels)),
+                ModelDelta::Stop(StopReason::ToolUse),
+            ];
+
+            let response = assemble(&call).unwrap();
+
+            assert_eq!(response.message.tool_uses().next().unwrap().input, expected);
+        }
+    }
+
+    #[test]
+    fn answers_beyond_what_can_be_kept_are_refused() {
+        let deep: Value = serde_json::from_str(&nested(MAX_DEPTH + 1)).unwrap();
+        let long = "x".repeat(MAX_BYTES / 2);
+        let calls = (0..=MAX_CALLS).map(|index| start(index, "f"));
+        for (deltas, told) in [
+            (vec![ModelDelta::Opaque(deep.clone())], "64 levels deep"),
+            (vec![ModelDelta::ReasoningOpaque(deep)], "64 levels deep"),
+            (calls.collect(), "more than 1024 tool calls"),
+            (
+                vec![
+                    ModelDelta::Text(long.clone()),
+                    ModelDelta::Opaque(json!({ "a": [long] })),
+                ],
+                "longer than 67108864 bytes",
+            ),
+        ] {
+            let error = assemble(&deltas).unwrap_err();
+
+            assert_eq!(error.kind(), ModelErrorKind::Protocol);
+            assert!(error.message().contains(told), "{error}");
+        }
     }
 
     #[test]

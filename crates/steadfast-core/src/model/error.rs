@@ -6,6 +6,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{millis, redact};
 
+/// The longest sentence, or piece of evidence, that an error keeps, in characters.
+const MAX_TEXT_CHARS: usize = 1_000;
+
+/// The longest code or identity.
+const MAX_NAME_CHARS: usize = 200;
+
 /// What kind of failure a model call met. Callers match on it, never on text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -125,7 +131,7 @@ impl ModelError {
     pub fn new(kind: ModelErrorKind, message: impl AsRef<str>) -> Self {
         Self(Box::new(Details {
             kind,
-            message: redact::mask(message.as_ref()),
+            message: shown(message.as_ref(), MAX_TEXT_CHARS),
             status: None,
             code: None,
             request_id: None,
@@ -147,14 +153,14 @@ impl ModelError {
     /// Adds the provider's own code.
     #[must_use]
     pub fn with_code(mut self, code: impl Into<String>) -> Self {
-        self.0.code = Some(code.into());
+        self.0.code = Some(cut(&code.into(), MAX_NAME_CHARS).to_owned());
         self
     }
 
     /// Adds the provider's identity of the request.
     #[must_use]
     pub fn with_request_id(mut self, request_id: impl Into<String>) -> Self {
-        self.0.request_id = Some(request_id.into());
+        self.0.request_id = Some(cut(&request_id.into(), MAX_NAME_CHARS).to_owned());
         self
     }
 
@@ -201,7 +207,7 @@ impl ModelError {
     /// ```
     #[must_use]
     pub fn with_why(mut self, evidence: impl AsRef<str>) -> Self {
-        let evidence = redact::mask(evidence.as_ref());
+        let evidence = shown(evidence.as_ref(), MAX_TEXT_CHARS);
         self.0.why = Some(match self.0.why.take() {
             Some(before) => format!("{before}, {evidence}"),
             None => evidence,
@@ -291,6 +297,18 @@ impl ModelError {
             _ => return None,
         })
     }
+}
+
+/// Masks a text and cuts it, in this order: half a secret is known to nobody.
+fn shown(text: &str, most: usize) -> String {
+    let mut masked = redact::mask(text);
+    masked.truncate(cut(&masked, most).len());
+    masked
+}
+
+fn cut(text: &str, most: usize) -> &str {
+    let end = text.char_indices().nth(most).map(|(end, _)| end);
+    end.and_then(|end| text.get(..end)).unwrap_or(text)
 }
 
 impl fmt::Display for ModelError {
@@ -468,6 +486,21 @@ mod tests {
 
         assert_eq!(stored["why"], "code `***`");
         assert_eq!(serde_json::from_value::<ModelError>(stored).unwrap(), error);
+    }
+
+    #[test]
+    fn what_a_vendor_says_is_cut_behind_its_secrets() {
+        let long = "é".repeat(MAX_TEXT_CHARS - 10) + " sk-abcdef123456";
+        let error = ModelError::new(ModelErrorKind::Server, &long)
+            .with_why(&long)
+            .with_code(&long)
+            .with_request_id(&long);
+
+        assert!(error.message().ends_with("é ***"), "{}", error.message());
+        assert!(error.why().is_some_and(|why| why.ends_with("é ***")));
+        for name in [error.code(), error.request_id()] {
+            assert_eq!(name.map(|name| name.chars().count()), Some(MAX_NAME_CHARS));
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use steadfast_core::{ModelDelta, ModelError};
 use super::{error_wire, request_wire::OPAQUE_KEY};
 use crate::{
     answer::AnswerDecoder,
-    answer_deltas::AnswerDeltas,
+    answer_deltas::{AnswerDeltas, MAX_OPEN},
     error_wire::{ErrorObject, Verdict},
     event_stream::EventStream,
     finish::Finish,
@@ -179,6 +179,9 @@ impl StreamDecoder {
         let thinking = |block: &mut OpenBlock| matches!(block.open, Open::Thinking { .. });
         for block in self.open.extract_if(.., thinking) {
             deltas.extend(block.close());
+        }
+        if self.open.len() >= MAX_OPEN {
+            return Err(deltas.too_many("blocks open at once"));
         }
         let unexpected = |error| deltas.head().unexpected("a block of the answer", error);
         let BlockKind { kind: Text(kind) } = serde_json::from_str(raw.get()).map_err(unexpected)?;

@@ -21,6 +21,7 @@ use steadfast_core::{ModelError, ModelErrorKind};
 
 use super::{attempt_identity::AttemptIdentity, error_wire, sent_secrets};
 use crate::{
+    crowd::Crowd,
     http_client::{Head, body_stream, read_body, read_error_body},
     secrets::Secrets,
 };
@@ -102,7 +103,11 @@ async fn call(
         }
         refuse_unreadable(&head)?;
         if head.media_type().ends_with("json") {
-            let body = read_body(body_stream(response)).await?;
+            let body = read_body(body_stream(response)).await;
+            let body = body.map_err(|error| head.locate(error))?;
+            if Crowd::default().is_too_much_with(&body) {
+                return Err(head.crowded());
+            }
             asked.refuse_unless_answer(&head, &body)?;
             return respond(&head, SdkBody::from(body));
         }

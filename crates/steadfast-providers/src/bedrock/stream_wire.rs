@@ -41,16 +41,18 @@ impl Decoder {
         deltas: &mut VecDeque<ModelDelta>,
     ) -> Result<bool, ModelError> {
         match event {
+            ConverseStreamOutput::Metadata(metadata) => {
+                deltas.extend(metadata.usage.as_ref().map(usage).map(ModelDelta::Usage));
+                return Ok(self.stop.is_some());
+            }
+            // Nothing else behind the end marker is part of the answer: whether it comes is chance.
+            _ if self.stop.is_some() => {}
             ConverseStreamOutput::ContentBlockStart(start) => self.start(start, deltas),
             ConverseStreamOutput::ContentBlockDelta(delta) => self.delta(delta, deltas),
             ConverseStreamOutput::ContentBlockStop(_) => self.close(deltas),
             ConverseStreamOutput::MessageStop(end) => {
                 self.close(deltas);
                 self.stop = Some(settle(&end.stop_reason, self.spoke, head)?);
-            }
-            ConverseStreamOutput::Metadata(metadata) => {
-                deltas.extend(metadata.usage.as_ref().map(usage).map(ModelDelta::Usage));
-                return Ok(self.stop.is_some());
             }
             // That the message starts says nothing, and what is not known is passed over.
             _ => {}

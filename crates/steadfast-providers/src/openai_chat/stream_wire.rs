@@ -115,7 +115,7 @@ impl StreamDecoder {
         if let Some(choice) = chunk.choices.iter_mut().flat_map(Few::iter_mut).next() {
             let at_stop_text = choice.names_stop_text();
             if let Some(delta) = choice.delta.as_mut().or(choice.message.as_mut()) {
-                self.take_delta(delta, deltas);
+                self.take_delta(delta, deltas)?;
             }
             // SGLang and older versions of Ollama send an empty reason with every chunk.
             if let Some(Word(reason)) = &choice.finish_reason
@@ -136,7 +136,11 @@ impl StreamDecoder {
         Ok(())
     }
 
-    fn take_delta(&mut self, delta: &mut Delta<'_>, deltas: &mut AnswerDeltas) {
+    fn take_delta(
+        &mut self,
+        delta: &mut Delta<'_>,
+        deltas: &mut AnswerDeltas,
+    ) -> Result<(), ModelError> {
         let said = |text: Option<Text<'_>>| {
             text.map(|Text(text)| text.into_owned())
                 .filter(|text| !text.is_empty())
@@ -163,9 +167,10 @@ impl StreamDecoder {
             deltas.push(ModelDelta::Refusal(text));
         }
         if let Some(calls) = &mut delta.tool_calls {
-            self.calls.take(calls, deltas);
+            self.calls.take(calls, deltas)?;
             self.spoke |= !self.calls.is_empty();
         }
+        Ok(())
     }
 
     /// Takes a text, or parts: Mistral's reasoning comes as parts, and its text beside them.

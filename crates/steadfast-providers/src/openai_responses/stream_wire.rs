@@ -12,7 +12,7 @@ use steadfast_core::{ModelDelta, ModelError};
 use super::request_wire::OPAQUE_KEY;
 use crate::{
     answer::AnswerDecoder,
-    answer_deltas::AnswerDeltas,
+    answer_deltas::{AnswerDeltas, MAX_OPEN},
     error_wire::{ErrorObject, Verdict},
     event_stream::EventStream,
     openai_error_wire,
@@ -77,6 +77,9 @@ impl AnswerDecoder for StreamDecoder {
         }
         if is_error(event.error) {
             return Err(Self::classify(deltas.head(), data));
+        }
+        if self.open.len() > MAX_OPEN {
+            return Err(deltas.too_many("items open at once"));
         }
         let kind = event.kind.as_ref().map_or("", |Word(kind)| kind);
         match kind {

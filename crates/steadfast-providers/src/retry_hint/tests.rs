@@ -330,6 +330,7 @@ fn parts_of_a_nanosecond_are_rounded_up() {
         ("2.+5", SECOND, None),
         ("99999999999999999999999", SECOND, None),
         ("9999999999999999999999999999999999999999", SECOND, None),
+        ("99999999999", SECOND, Some(LONGEST_HINT.as_nanos())),
     ] {
         assert_eq!(nanos(value, unit), expected, "{value}");
     }

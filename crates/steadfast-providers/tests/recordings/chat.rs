@@ -252,7 +252,8 @@ fn read_answer(exchange: &RecordedExchange) -> TestResult<Expected> {
     }
     for (call, arguments) in expected.calls.iter_mut().zip(arguments) {
         call.2 = match arguments.as_str() {
-            "" => json!({}),
+            // Groq's models write null for none, and a tool is called with an object.
+            "" | "null" => json!({}),
             text => serde_json::from_str(text).unwrap_or_else(|_| json!(text)),
         };
     }

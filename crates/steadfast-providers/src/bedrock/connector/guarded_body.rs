@@ -9,7 +9,10 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use steadfast_core::{ModelError, ModelErrorKind};
 
-use crate::http_client::{Head, connection_error};
+use crate::{
+    crowd::Crowd,
+    http_client::{Head, connection_error},
+};
 
 /// The longest event that is accepted, in bytes, as on the other wires. The SDK waits for as much as
 /// an event says it has, up to 4 GB.
@@ -17,6 +20,9 @@ const MAX_EVENT_BYTES: u32 = 8 * 1024 * 1024;
 
 /// The shortest event: its own length, that of its headers, and two checksums.
 const MIN_EVENT_BYTES: u32 = 16;
+
+/// The length of a checksum.
+const SUM_BYTES: usize = 4;
 
 /// The longest body that is not a stream, in bytes.
 const MAX_WHOLE_BYTES: u64 = 64 * 1024 * 1024;
@@ -31,9 +37,9 @@ pub(super) struct GuardedBody<B> {
 }
 
 impl<B> GuardedBody<B> {
-    pub(super) const fn new(body: B, head: Head, is_stream: bool) -> Self {
+    pub(super) fn new(body: B, head: Head, is_stream: bool) -> Self {
         let guard = if is_stream {
-            Guard::Events(Events::NEW)
+            Guard::Events(Events::default())
         } else {
             Guard::Whole(0)
         };
@@ -130,51 +136,77 @@ impl Guard {
 }
 
 /// Where in its events a stream is.
+#[derive(Default)]
 struct Events {
     /// The first four bytes of an event: its length.
     length: u32,
-    /// How many of them have come.
+    /// The next four: the length of its headers.
+    headers: u32,
+    /// How many of these eight have come.
     read: u8,
-    /// How much of the event is still to come.
-    left: usize,
+    /// How much is still to come of what stands before the payload, of the payload, and behind it.
+    before: usize,
+    payload: usize,
+    behind: usize,
+    /// What the payload holds so far.
+    crowd: Crowd,
 }
 
 impl Events {
-    const NEW: Self = Self {
-        length: 0,
-        read: 0,
-        left: 0,
-    };
-
     const fn is_within_one(&self) -> bool {
-        self.left > 0 || self.read > 0
+        self.before + self.payload + self.behind > 0 || self.read > 0
     }
 
     fn pass(&mut self, piece: &[u8]) -> Result<(), Broken> {
+        let broken =
+            |sound, message| Err((sound, ModelError::new(ModelErrorKind::Protocol, message)));
         let mut data = piece;
         loop {
-            let skipped = self.left.min(data.len());
-            self.left -= skipped;
-            let (_, rest) = data.split_at(skipped);
+            let (_, rest) = split(data, &mut self.before);
+            let (payload, rest) = split(rest, &mut self.payload);
+            if self.crowd.is_too_much_with(payload) {
+                // The event stays without its end, and nobody reads it.
+                let sound = piece.len().saturating_sub(payload.len() + rest.len());
+                return broken(sound, "an event of the stream holds more than is accepted");
+            }
+            let (_, rest) = split(rest, &mut self.behind);
             let Some((byte, rest)) = rest.split_first() else {
                 return Ok(());
             };
             data = rest;
-            self.length = self.length << 8 | u32::from(*byte);
+            let part = match self.read {
+                0..4 => &mut self.length,
+                _ => &mut self.headers,
+            };
+            *part = *part << 8 | u32::from(*byte);
             self.read += 1;
-            if self.read == 4 {
-                if !(MIN_EVENT_BYTES..=MAX_EVENT_BYTES).contains(&self.length) {
-                    let message = "an event of the stream has a length that is not accepted";
-                    let sound = piece.len().saturating_sub(data.len() + 4);
-                    return Err((sound, ModelError::new(ModelErrorKind::Protocol, message)));
-                }
+            if self.read == 4 && !(MIN_EVENT_BYTES..=MAX_EVENT_BYTES).contains(&self.length) {
+                let sound = piece.len().saturating_sub(data.len() + 4);
+                return broken(
+                    sound,
+                    "an event of the stream has a length that is not accepted",
+                );
+            }
+            if self.read == 8 {
+                // Headers that do not fit are for the SDK to refuse.
+                let inner = (self.length - MIN_EVENT_BYTES) as usize;
+                let headers = inner.min(self.headers as usize);
                 *self = Self {
-                    left: self.length as usize - 4,
-                    ..Self::NEW
+                    before: SUM_BYTES + headers,
+                    payload: inner - headers,
+                    behind: SUM_BYTES,
+                    ..Self::default()
                 };
             }
         }
     }
+}
+
+/// Takes off as much as is still to come.
+fn split<'a>(data: &'a [u8], left: &mut usize) -> (&'a [u8], &'a [u8]) {
+    let (taken, rest) = data.split_at(data.len().min(*left));
+    *left -= taken.len();
+    (taken, rest)
 }
 
 #[cfg(test)]
@@ -191,7 +223,7 @@ mod tests {
     fn events_pass_however_they_are_cut() {
         let stream = [event(16), event(300), event(17)].concat();
         for size in 1..40 {
-            let mut events = Events::NEW;
+            let mut events = Events::default();
             for piece in stream.chunks(size) {
                 assert_eq!(events.pass(piece), Ok(()), "{size}");
             }
@@ -201,7 +233,7 @@ mod tests {
     #[test]
     fn event_of_4_gb_is_refused_before_it_comes() {
         for length in [0, 15, MAX_EVENT_BYTES + 1, u32::MAX] {
-            let mut events = Events::NEW;
+            let mut events = Events::default();
             assert_eq!(events.pass(&event(16)), Ok(()));
             let next = [event(17), length.to_be_bytes().to_vec(), vec![0; 9]].concat();
             let (sound, error) = events.pass(&next).unwrap_err();

@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 
 use serde_json::{Map, Value};
-use steadfast_core::ModelDelta;
+use steadfast_core::{ModelDelta, ModelError};
 
 use super::chunk::CallDelta;
 use crate::{
-    answer_deltas::AnswerDeltas,
+    answer_deltas::{AnswerDeltas, MAX_OPEN},
     few::Few,
     scalar::{Arguments, Word},
 };
@@ -55,7 +55,11 @@ impl Calls {
     }
 
     /// Takes the pieces of one event.
-    pub(super) fn take(&mut self, pieces: &mut Few<CallDelta<'_>>, deltas: &mut AnswerDeltas) {
+    pub(super) fn take(
+        &mut self,
+        pieces: &mut Few<CallDelta<'_>>,
+        deltas: &mut AnswerDeltas,
+    ) -> Result<(), ModelError> {
         let several = pieces.are_several();
         let mut taken = None;
         for (position, call) in pieces.iter_mut().enumerate() {
@@ -78,6 +82,7 @@ impl Calls {
             };
             let place = match self.find(&piece, taken) {
                 Some(place) => place,
+                None if self.0.len() >= MAX_OPEN => return Err(deltas.too_many("calls")),
                 None => {
                     self.0.push(OpenCall::new(piece.index));
                     self.0.len() - 1
@@ -89,6 +94,7 @@ impl Calls {
                 open.advance(place, piece, deltas);
             }
         }
+        Ok(())
     }
 
     /// Finds the call that a piece continues; `taken` is the call of the entry before it.

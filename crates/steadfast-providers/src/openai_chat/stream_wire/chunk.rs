@@ -94,7 +94,7 @@ pub(super) struct Part<'a> {
     pub(super) kind: Word<'a>,
     #[serde(borrow, default)]
     pub(super) text: Option<Text<'a>>,
-    /// A content of its own.
+    /// A content again, read where it is needed: contents within contents would have no end.
     #[serde(borrow, default)]
     pub(super) thinking: Option<&'a RawValue>,
 }
