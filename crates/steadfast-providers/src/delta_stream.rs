@@ -26,6 +26,9 @@ const END_TIMEOUT: Duration = Duration::from_millis(100);
 /// How long more may take to come behind an answer that is over, on a wire where no event is the last.
 const REST_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// The longest event behind an answer that is complete, in bytes: what may come is the usage.
+const LONGEST_BEHIND: usize = 1024 * 1024;
+
 /// The longest body that is not a stream of events although it says so.
 const MAX_UNFRAMED_BYTES: usize = 8 * 1024 * 1024;
 
@@ -106,7 +109,12 @@ impl<B, D: AnswerDecoder> DeltaStream<B, D> {
     /// needs no room. Returns whether more of them may be there.
     fn decode(&mut self) -> bool {
         while self.deltas.is_empty() {
-            let taken = match self.events.next_event(D::LONGEST_EVENT) {
+            let longest = if self.deltas.is_complete() {
+                LONGEST_BEHIND
+            } else {
+                D::LONGEST_EVENT
+            };
+            let taken = match self.events.next_event(longest) {
                 Ok(None) => {
                     match (&self.phase, self.decoder.is_over()) {
                         // Its time runs from the first.
