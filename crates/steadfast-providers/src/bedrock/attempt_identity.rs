@@ -23,11 +23,11 @@ impl AttemptIdentity {
     ///
     /// The attempts of a call see one history, and each call of a run a longer one.
     pub(super) fn of(request: &ModelRequest) -> Option<Self> {
-        let run = u128::from_str_radix(&request.run().to_string(), 16).ok()?;
+        let run = u128::from(request.run());
         if run == 0 {
             return None;
         }
-        let length = u128::try_from(request.history().iter().count()).ok()?;
+        let length = u128::try_from(request.history().len()).ok()?;
         let bits = format!("{:032x}", run.wrapping_add(length));
         let part = |from: usize, to: usize| bits.get(from..to).unwrap_or_default();
         let parts = [
