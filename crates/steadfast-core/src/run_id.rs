@@ -17,6 +17,21 @@ impl RunId {
     }
 }
 
+/// The number that its digits write, for identities that are made from it.
+///
+/// ```
+/// use steadfast_core::RunId;
+///
+/// let run: RunId = "0000000000000000000000000000002a".parse()?;
+/// assert_eq!(u128::from(run), 42);
+/// # Ok::<(), std::num::ParseIntError>(())
+/// ```
+impl From<RunId> for u128 {
+    fn from(run: RunId) -> Self {
+        run.0
+    }
+}
+
 impl fmt::Display for RunId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:032x}", self.0)

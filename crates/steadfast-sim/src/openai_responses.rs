@@ -96,10 +96,22 @@ impl Dialect for Responses {
         Chat.failure(failure, caller)
     }
 
-    /// In the form in which it comes; the vendor's reference has it without the object around it.
-    fn stream_error(&self, error: StreamError, _: &Caller<'_>) -> Bytes {
-        let error = ErrorBody::in_stream(error);
-        event("error", &json!({"type": "error", "error": error}))
+    /// In one of the two forms in which it comes, so that both are met: as a response that failed, as a
+    /// limit is told, or as an error, which the vendor's reference has without the object around it.
+    fn stream_error(&self, error: StreamError, caller: &Caller<'_>) -> Bytes {
+        let said = ErrorBody::in_stream(error);
+        if error != StreamError::RateLimit {
+            return event("error", &json!({"type": "error", "error": said}));
+        }
+        let name = "response.failed";
+        let response = json!({
+            "object": "response",
+            "status": "failed",
+            "model": caller.model,
+            "error": said.of_response(),
+            "output": [],
+        });
+        event(name, &json!({"type": name, "response": response}))
     }
 
     fn malformed_event(&self) -> &'static [u8] {

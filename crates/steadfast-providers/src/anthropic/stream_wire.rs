@@ -329,7 +329,7 @@ impl StreamDecoder {
 
     fn take_usage(&mut self, usage: Option<&RawValue>, deltas: &mut AnswerDeltas) {
         if let Some(usage) = read_usage(usage) {
-            self.usage.grow_to(&usage);
+            self.usage.take_later(&usage);
             deltas.push(ModelDelta::Usage((&self.usage).into()));
         }
     }

@@ -1,5 +1,5 @@
 //! Which call an attempt belongs to, as AWS's own clients tell it: one identity for all attempts of a
-//! call, and the attempt's number. How many there will be at most, nobody here knows.
+//! call, the attempt's number, and how many there are at most where the strategy says so.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use steadfast_core::ModelRequest;
@@ -16,6 +16,7 @@ const ATTEMPT: HeaderName = HeaderName::from_static("amz-sdk-request");
 pub(super) struct AttemptIdentity {
     invocation: String,
     attempt: u32,
+    max_attempts: Option<u32>,
 }
 
 impl AttemptIdentity {
@@ -23,11 +24,11 @@ impl AttemptIdentity {
     ///
     /// The attempts of a call see one history, and each call of a run a longer one.
     pub(super) fn of(request: &ModelRequest) -> Option<Self> {
-        let run = u128::from_str_radix(&request.run().to_string(), 16).ok()?;
+        let run = u128::from(request.run());
         if run == 0 {
             return None;
         }
-        let length = u128::try_from(request.history().iter().count()).ok()?;
+        let length = u128::try_from(request.history().len()).ok()?;
         let bits = format!("{:032x}", run.wrapping_add(length));
         let part = |from: usize, to: usize| bits.get(from..to).unwrap_or_default();
         let parts = [
@@ -40,6 +41,7 @@ impl AttemptIdentity {
         Some(Self {
             invocation: parts.join("-"),
             attempt: request.attempt(),
+            max_attempts: request.max_attempts(),
         })
     }
 
@@ -48,7 +50,11 @@ impl AttemptIdentity {
         if let Ok(invocation) = HeaderValue::try_from(&self.invocation) {
             headers.insert(INVOCATION, invocation);
         }
-        if let Ok(attempt) = HeaderValue::try_from(format!("attempt={}", self.attempt)) {
+        let attempt = match self.max_attempts {
+            Some(max) => format!("attempt={}; max={max}", self.attempt),
+            None => format!("attempt={}", self.attempt),
+        };
+        if let Ok(attempt) = HeaderValue::try_from(attempt) {
             headers.insert(ATTEMPT, attempt);
         }
     }

@@ -5,7 +5,7 @@
 mod guarded_body;
 mod transport;
 
-use std::fmt;
+use std::{fmt, future::poll_fn, pin::Pin};
 
 use aws_sdk_bedrockruntime::config::{SharedHttpClient, http::HttpRequest, http::HttpResponse};
 use aws_smithy_runtime_api::client::{
@@ -17,6 +17,7 @@ use aws_smithy_runtime_api::client::{
 };
 use aws_smithy_types::body::SdkBody;
 use http::header;
+use http_body::Body as _;
 use steadfast_core::{ModelError, ModelErrorKind};
 
 use super::{attempt_identity::AttemptIdentity, error_wire, sent_secrets};
@@ -82,19 +83,16 @@ async fn call(
     // The SDK signs other calls too, such as one for a role.
     let secrets = secrets.and(sent_secrets::of_request(&request));
     let (mut parts, body) = request.try_into_http1x().map_err(unusable)?.into_parts();
-    let asked = Asked::by(parts.uri.path());
+    let model_call = ModelCall::at(parts.uri.path());
     if let Some(identity) = parts.extensions.remove::<AttemptIdentity>() {
         identity.tell(&mut parts.headers);
     }
-    let body = match body.bytes() {
-        Some(bytes) => reqwest::Body::from(bytes.to_vec()),
-        None => reqwest::Body::wrap(body),
-    };
+    let body = sent_body(body).await;
     let request = reqwest::Request::try_from(http::Request::from_parts(parts, body));
-    let limits = Some(limits).filter(|_| asked.is_none());
+    let limits = Some(limits).filter(|_| model_call.is_none());
     let response = transport.send(request.map_err(unusable)?, limits).await?;
     let mut head = Head::new(&response, secrets);
-    if let Some(asked) = asked {
+    if let Some(model_call) = model_call {
         if !head.status.is_success() {
             // Read here, with the limits that all error bodies have. The SDK would only look for
             // what it may retry, and stumbles over a wait beside a code that it does not know.
@@ -108,7 +106,7 @@ async fn call(
             if Crowd::default().is_too_much_with(&body) {
                 return Err(head.crowded());
             }
-            asked.refuse_unless_answer(&head, &body)?;
+            model_call.refuse_unless_answer(&head, &body)?;
             return respond(&head, SdkBody::from(body));
         }
     } else if !head.status.is_success() {
@@ -118,7 +116,7 @@ async fn call(
         head.headers.remove(header::CONTENT_LENGTH);
         return respond(&head, SdkBody::from(body));
     }
-    let is_stream = asked == Some(Asked::Stream);
+    let is_stream = model_call == Some(ModelCall::Stream);
     let body = http::Response::<reqwest::Body>::from(response).into_body();
     respond(
         &head,
@@ -126,16 +124,27 @@ async fn call(
     )
 }
 
+/// Takes a body that is in memory as it is: with images it is large. Another is sent as it comes.
+async fn sent_body(mut body: SdkBody) -> reqwest::Body {
+    if body.bytes().is_none() {
+        return reqwest::Body::wrap(body);
+    }
+    // All of it is in one frame.
+    let frame = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
+    let data = frame.and_then(|frame| frame.ok()?.into_data().ok());
+    data.map_or_else(reqwest::Body::default, reqwest::Body::from)
+}
+
 /// Which of the model's calls is made. The SDK makes others for credentials, which are its own
 /// business.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Asked {
+enum ModelCall {
     Stream,
     Whole,
 }
 
-impl Asked {
-    fn by(path: &str) -> Option<Self> {
+impl ModelCall {
+    fn at(path: &str) -> Option<Self> {
         let is = |ending: &str| path.starts_with('/') && path.ends_with(ending);
         match () {
             () if is(STREAMED_CALL) => Some(Self::Stream),
@@ -216,6 +225,18 @@ mod tests {
             .connect_timeout(Duration::from_secs(1))
             .read_timeout(Duration::from_secs(1))
             .build()
+    }
+
+    #[tokio::test]
+    async fn body_in_memory_is_not_copied() {
+        let body = bytes::Bytes::from_static(b"{\"messages\":[]}");
+
+        let sent = sent_body(SdkBody::from(body.clone())).await;
+
+        let sent = sent.as_bytes().unwrap_or_default();
+        assert_eq!((sent.as_ptr(), sent.len()), (body.as_ptr(), body.len()));
+        let empty = sent_body(SdkBody::empty()).await;
+        assert_eq!(empty.as_bytes().unwrap_or_default(), b"");
     }
 
     #[tokio::test]

@@ -153,7 +153,7 @@ impl StreamDecoder {
             check_prompt(feedback, deltas.head())?;
         }
         if let Some(usage) = &chunk.usage_metadata {
-            self.usage.grow_to(usage);
+            self.usage.take_later(usage);
             deltas.push(ModelDelta::Usage((&self.usage).into()));
         }
         candidate.map_or(Ok(()), |candidate| {

@@ -70,12 +70,29 @@ fn check_tool(tool: &Value) -> Result<(), String> {
     let at = "ChatRequest.tools.function.parameters.";
     is_kind(parameters, at, "type", Kind::Text)?;
     is_kind(parameters, at, "properties", Kind::Object)?;
-    let properties = parameters.get("properties").and_then(Value::as_object);
-    for (name, property) in properties.into_iter().flatten() {
-        if !property.is_object() {
-            let place = format!("{at}properties.{name}");
-            return Err(mismatch(&place, "api.ToolProperty", property));
-        }
+    properties(at, parameters)
+}
+
+/// Looks at the properties of a schema, which the server reads into one type at every depth.
+fn properties(at: &str, schema: &Value) -> Result<(), String> {
+    let properties = schema.get("properties").and_then(Value::as_object);
+    for (name, schema) in properties.into_iter().flatten() {
+        property(&format!("{at}properties.{name}"), schema)?;
+    }
+    Ok(())
+}
+
+fn property(place: &str, schema: &Value) -> Result<(), String> {
+    if !schema.is_object() {
+        return Err(mismatch(place, "api.ToolProperty", schema));
+    }
+    let at = format!("{place}.");
+    is_kind(schema, &at, "properties", Kind::Object)?;
+    is_kind(schema, &at, "anyOf", Kind::List)?;
+    properties(&at, schema)?;
+    let alternatives = schema.get("anyOf").and_then(Value::as_array);
+    for alternative in alternatives.into_iter().flatten() {
+        property(&format!("{at}anyOf"), alternative)?;
     }
     Ok(())
 }
@@ -191,6 +208,16 @@ mod tests {
                 "tools",
                 tool(json!({"properties": {"a": true}})),
                 "type api.ToolProperty",
+            ),
+            (
+                "tools",
+                tool(json!({"properties": {"a": {"properties": {"b": true}}}})),
+                "properties.a.properties.b of type api.ToolProperty",
+            ),
+            (
+                "tools",
+                tool(json!({"properties": {"a": {"anyOf": [{"type": "null"}, false]}}})),
+                "properties.a.anyOf of type api.ToolProperty",
             ),
             (
                 "options",

@@ -2,6 +2,7 @@
 
 use http::StatusCode;
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::go_duration;
 use crate::dialect::Caller;
@@ -76,6 +77,12 @@ impl ErrorBody {
                 Self::new("requests", Some("rate_limit_exceeded"), message)
             }
         }
+    }
+
+    /// Returns the code and the sentence, which is all that a response that failed says.
+    pub(crate) fn of_response(&self) -> Value {
+        let code = self.code.unwrap_or(self.r#type);
+        json!({"code": code, "message": self.message})
     }
 
     pub(crate) fn quota() -> Self {

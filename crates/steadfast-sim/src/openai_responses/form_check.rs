@@ -52,11 +52,20 @@ pub(super) fn check(body: &Value, model: &str) -> Result<(), ErrorBody> {
         return Err(error.at("max_output_tokens"));
     }
     let mut include = list(body, "include").iter();
-    if model.starts_with("gpt-4") && include.any(|field| field == "reasoning.encrypted_content") {
+    if !has_thoughts(model) && include.any(|field| field == "reasoning.encrypted_content") {
         let message = "Encrypted content is not supported with this model.";
         return Err(ErrorBody::invalid(message).at("include"));
     }
     tools(body)
+}
+
+/// Returns whether a model thinks, so that its thoughts may be asked for.
+fn has_thoughts(model: &str) -> bool {
+    let is_older = ["gpt-3.5", "gpt-4", "chatgpt-"]
+        .iter()
+        .any(|family| model.starts_with(family));
+    let is_for_chats = model.starts_with("gpt-5") && model.contains("-chat");
+    !is_older && !is_for_chats
 }
 
 fn tools(body: &Value) -> Result<(), ErrorBody> {

@@ -251,13 +251,15 @@ fn check_parts(at: &str, parts: &[Value], known: &[&str]) -> Result<(), ErrorBod
             let error = ErrorBody::invalid_with("invalid_value", message);
             return Err(error.at(format!("{at}[{index}].type")));
         }
+        let is_there = |field: &str| part.get(field).is_some_and(Value::is_string);
         let field = match kind {
             "input_image" => "image_url",
             "refusal" => "refusal",
-            "input_file" => continue,
+            // Bytes have no name of their own.
+            "input_file" if is_there("file_data") => "filename",
+            "input_file" => "file_url",
             _ => "text",
         };
-        let is_there = |field: &str| part.get(field).is_some_and(Value::is_string);
         // A file that lies at the vendor stands in for its address.
         if !is_there(field) && !is_there("file_id") {
             return Err(missing(&format!("{at}[{index}].{field}")));

@@ -158,6 +158,8 @@ impl Seen {
             Some(data) => data,
             None => self.json(),
         };
+        // A response that failed holds its error, of which it says no type.
+        let body = body.get("response").unwrap_or(&body);
         let field = |pointer| body.pointer(pointer).cloned();
         let kind = field("/error/type").or_else(|| field("/error/status"));
         (

@@ -296,48 +296,53 @@ async fn error_objects_end_a_stream() -> TestResult {
         ("error@3", ""),
     ];
     let errors = [
-        (OpenAiChat, "", "server_error", Value::Null),
+        (OpenAiChat, "", json!("server_error"), Value::Null),
         (
             OpenAiChat,
             ":rate_limit",
-            "requests",
+            json!("requests"),
             json!("rate_limit_exceeded"),
         ),
         (
             OpenAiChat,
             ":overloaded",
-            "server_error",
+            json!("server_error"),
             json!("server_is_overloaded"),
         ),
-        (OpenAiResponses, "", "server_error", Value::Null),
+        (OpenAiResponses, "", json!("server_error"), Value::Null),
         (
             OpenAiResponses,
             ":rate_limit",
-            "requests",
+            Value::Null,
             json!("rate_limit_exceeded"),
         ),
         (
             OpenAiResponses,
             ":overloaded",
-            "server_error",
+            json!("server_error"),
             json!("server_is_overloaded"),
         ),
-        (AnthropicMessages, "", "api_error", Value::Null),
+        (AnthropicMessages, "", json!("api_error"), Value::Null),
         (
             AnthropicMessages,
             ":rate_limit",
-            "rate_limit_error",
+            json!("rate_limit_error"),
             Value::Null,
         ),
         (
             AnthropicMessages,
             ":overloaded",
-            "overloaded_error",
+            json!("overloaded_error"),
             Value::Null,
         ),
-        (Gemini, "", "INTERNAL", json!(500)),
-        (Gemini, ":rate_limit", "RESOURCE_EXHAUSTED", json!(429)),
-        (Gemini, ":overloaded", "UNAVAILABLE", json!(503)),
+        (Gemini, "", json!("INTERNAL"), json!(500)),
+        (
+            Gemini,
+            ":rate_limit",
+            json!("RESOURCE_EXHAUSTED"),
+            json!(429),
+        ),
+        (Gemini, ":overloaded", json!("UNAVAILABLE"), json!(503)),
     ];
     for (wire, error, kind, code) in errors {
         // Which error it is does not depend on the moment.
@@ -352,12 +357,19 @@ async fn error_objects_end_a_stream() -> TestResult {
             assert_eq!(seen.words(), *said, "{wire:?} {fault}");
             assert_eq!(
                 seen.error(),
-                (json!(kind), code.clone()),
+                (kind.clone(), code.clone()),
                 "{wire:?} {fault}"
             );
-            assert!(seen.data().pop().unwrap()["error"]["message"].is_string());
+            let last = seen.data().pop().unwrap();
+            let holder = last.get("response").unwrap_or(&last);
+            assert!(holder["error"]["message"].is_string());
             if ![OpenAiChat, Gemini].contains(&wire) {
-                assert!(seen.text().contains("\n\nevent: error\ndata: ") || said.is_empty());
+                let name = match last.get("response") {
+                    Some(_) => "response.failed",
+                    None => "error",
+                };
+                let event = format!("\n\nevent: {name}\ndata: ");
+                assert!(seen.text().contains(&event) || said.is_empty());
             }
         }
     }

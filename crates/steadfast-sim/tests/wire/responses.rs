@@ -165,7 +165,13 @@ async fn what_belongs_to_the_other_wire_is_refused() -> TestResult {
     let prompt = || prompt_on(WIRE, "Hi");
     let chat_tool = json!([{"type": "function", "function": {"name": "f"}}]);
     let encrypted = json!(["reasoning.encrypted_content"]);
-    let older = with(prompt(), "model", json!("gpt-4o"));
+    let asking = |model: &str| {
+        let body = with(prompt(), "model", json!(model));
+        with(body, "include", encrypted.clone())
+    };
+    let unnamed = json!([{"role": "user", "content": [
+        {"type": "input_file", "file_data": "data:,"},
+    ]}]);
     for (body, expected) in [
         (with(prompt(), "messages", json!([])), "moved to 'input'"),
         (with(prompt(), "max_tokens", json!(9)), "max_output_tokens"),
@@ -194,9 +200,13 @@ async fn what_belongs_to_the_other_wire_is_refused() -> TestResult {
             ),
             "not found in 'tools'",
         ),
+        (asking("gpt-4o"), "not supported with this model"),
+        (asking("gpt-3.5-turbo"), "not supported with this model"),
+        (asking("chatgpt-4o-latest"), "not supported with this model"),
+        (asking("gpt-5-chat-latest"), "not supported with this model"),
         (
-            with(older, "include", encrypted),
-            "not supported with this model",
+            with(prompt(), "input", unnamed),
+            "'input[0].content[0].filename'",
         ),
         (with(prompt(), "input", json!([])), "must be provided"),
         (with(prompt(), "model", json!("")), "'model'"),

@@ -107,7 +107,7 @@ impl WireUsage {
     ///
     /// The parts of the input belong together: a gateway that learns how much was cached takes it
     /// away from what was not.
-    pub(super) fn grow_to(&mut self, later: &Self) {
+    pub(super) fn take_later(&mut self, later: &Self) {
         if later.input() > 0 {
             self.input_tokens = later.input_tokens;
             self.cache_read_input_tokens = later.cache_read_input_tokens;

@@ -117,7 +117,7 @@ shape! {
 
 impl WireUsage {
     /// Takes a later count. All counts are cumulative, and not every event has each of them.
-    pub(super) fn grow_to(&mut self, later: &Self) {
+    pub(super) fn take_later(&mut self, later: &Self) {
         for (count, later) in [
             (&mut self.prompt_token_count, later.prompt_token_count),
             (

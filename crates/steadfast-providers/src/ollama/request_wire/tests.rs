@@ -75,7 +75,8 @@ fn tools_are_functions_and_schemas_objects() {
         "type": "object",
         "properties": {
             "any": true,
-            "one": {"anyOf": [false, {"type": "string"}], "additionalProperties": false},
+            "none": false,
+            "one": {"anyOf": [false, {"type": "string"}, true], "additionalProperties": false},
         },
     });
     let tools = [ToolSpec::new("f", "Does.", schema), look_up()];
@@ -86,7 +87,7 @@ fn tools_are_functions_and_schemas_objects() {
         "type": "object",
         "properties": {
             "any": {},
-            "one": {"anyOf": [{}, {"type": "string"}], "additionalProperties": false},
+            "one": {"anyOf": [{"type": "string"}, {}], "additionalProperties": false},
         },
     });
     assert_eq!(

@@ -47,13 +47,14 @@ fn parts(schema: &Value) -> impl Iterator<Item = &Value> {
     properties.chain(alternatives.into_iter().flatten())
 }
 
-/// Returns whether a part of a schema is `true`, which allows anything: the server takes objects
-/// alone, and refuses the request for it.
+/// Returns whether a part of a schema is `true`, which allows anything, or `false`, which allows
+/// nothing: the server takes objects alone, and refuses the request for it.
 fn has_boolean(schema: &Value) -> bool {
     parts(schema).any(|part| part.is_boolean() || has_boolean(part))
 }
 
-/// Writes such parts as an empty object, which means the same.
+/// Writes what allows anything as an empty object, which means the same, and leaves out what allows
+/// nothing: a property that must not be there, an alternative that never fits.
 fn without_booleans(schema: &Value) -> Value {
     let mut schema = schema.clone();
     let replace = |part: &mut Value| {
@@ -64,9 +65,11 @@ fn without_booleans(schema: &Value) -> Value {
         };
     };
     if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
+        properties.retain(|_, part| *part != false);
         properties.values_mut().for_each(replace);
     }
     if let Some(alternatives) = schema.get_mut("anyOf").and_then(Value::as_array_mut) {
+        alternatives.retain(|part| *part != false);
         alternatives.iter_mut().for_each(replace);
     }
     schema

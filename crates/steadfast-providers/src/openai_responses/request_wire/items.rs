@@ -56,6 +56,9 @@ pub(super) enum Part<'a> {
     InputText {
         text: &'a str,
     },
+    OutputText {
+        text: Cow<'a, str>,
+    },
     InputImage {
         image_url: Cow<'a, str>,
         detail: &'static str,
@@ -196,7 +199,8 @@ impl<'a> Writer<'a> {
         }
         let item = Item::Message {
             role: "assistant",
-            content: Content::Text(text),
+            // A plain string means the same, and some servers do not take it of an assistant.
+            content: Content::Parts(vec![Part::OutputText { text }]),
             phase: waiting.phase.take(),
         };
         self.push(waiting, item);

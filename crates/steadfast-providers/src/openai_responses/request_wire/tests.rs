@@ -64,7 +64,7 @@ fn said(text: &str) -> Value {
 }
 
 fn answer(text: &str) -> Value {
-    json!({"type": "message", "role": "assistant", "content": text})
+    json!({"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": text}]})
 }
 
 fn wire_call(id: &str) -> Value {
@@ -190,7 +190,8 @@ fn own_items_go_back_in_their_place() {
             search,
             ran,
             printed,
-            {"type": "message", "role": "assistant", "content": "a", "phase": "final_answer"},
+            {"type": "message", "role": "assistant",
+                "content": [{"type": "output_text", "text": "a"}], "phase": "final_answer"},
             approval,
             {"type": "message", "role": "user",
                 "content": [file, {"type": "input_text", "text": "b"}]},

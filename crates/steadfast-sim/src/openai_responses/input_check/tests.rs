@@ -38,7 +38,9 @@ fn every_form_of_an_input_is_taken() {
         json!([{"type": "message", "role": "user", "content": [
             {"type": "input_text", "text": "Hi"},
             {"type": "input_image", "image_url": "data:,"},
-            {"type": "input_file", "file_id": "file-1"}
+            {"type": "input_file", "file_id": "file-1"},
+            {"type": "input_file", "file_url": "http://h/a.pdf"},
+            {"type": "input_file", "file_data": "data:,", "filename": "a.pdf"}
         ]}]),
         json!([said("Hi"), {"role": "assistant", "content": "Hello"}, said("and?")]),
         json!([said("Hi"), {"role": "assistant", "content": [
