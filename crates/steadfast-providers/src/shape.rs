@@ -126,7 +126,7 @@ fn read_whole<'a, T: Shape<'a>, R: serde_json::de::Read<'a>>(
     shape: &mut T,
     mut deserializer: serde_json::Deserializer<R>,
 ) -> serde_json::Result<()> {
-    (&mut deserializer).deserialize_any(ObjectVisitor(shape))?;
+    (&mut deserializer).deserialize_struct("", &[], ObjectVisitor(shape))?;
     deserializer.end()
 }
 
@@ -136,7 +136,7 @@ pub(crate) fn read_object<'de, T: Shape<'de>, D: Deserializer<'de>>(
     slot: &mut Option<T>,
     deserializer: D,
 ) -> Result<(), D::Error> {
-    deserializer.deserialize_any(SlotVisitor(slot))
+    deserializer.deserialize_option(SlotVisitor(slot))
 }
 
 struct SlotVisitor<'s, T>(&'s mut Option<T>);
@@ -148,18 +148,15 @@ impl<'de, T: Shape<'de>> Visitor<'de> for SlotVisitor<'_, T> {
         f.write_str("an object")
     }
 
-    fn visit_unit<E: Error>(self) -> Result<(), E> {
+    fn visit_none<E: Error>(self) -> Result<(), E> {
         *self.0 = None;
         Ok(())
     }
 
     #[inline]
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
-        ObjectVisitor(self.0.insert(T::default())).visit_map(map)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<(), A::Error> {
-        ObjectVisitor(self.0.insert(T::default())).visit_seq(list)
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        let object = ObjectVisitor(self.0.insert(T::default()));
+        deserializer.deserialize_struct("", &[], object)
     }
 }
 
