@@ -1,6 +1,12 @@
 //! Writing request bodies: the field that a user sets in the provider's own words wins. Which fields
 //! there are is the wire's.
 
+#[cfg(any(
+    feature = "anthropic",
+    feature = "bedrock",
+    feature = "gemini",
+    feature = "ollama"
+))]
 use std::borrow::Cow;
 
 use serde::{Serialize, ser::SerializeMap};

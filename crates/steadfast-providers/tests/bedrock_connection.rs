@@ -1,6 +1,8 @@
 //! Amazon Bedrock between a call and its answer: credentials that are found, connections that break,
 //! HTTP clients of the application's own.
 
+use std::time::Duration;
+
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::{
     Credentials,
@@ -17,8 +19,11 @@ use aws_smithy_runtime_api::client::{
 use aws_smithy_types::{body::SdkBody, retry::ErrorKind};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::json;
-use steadfast_core::{Message, Model, ModelError, ModelErrorKind as Kind, ModelRequest};
-use steadfast_providers::Bedrock;
+use steadfast_core::{
+    Agent, Message, Model, ModelError, ModelErrorKind as Kind, ModelRequest, ModelRetryStrategy,
+};
+use steadfast_providers::{Bedrock, BedrockBuilder};
+use steadfast_sim::Simulator;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -94,12 +99,23 @@ impl ProvideCredentials for Silent {
     }
 }
 
+fn prompt() -> ModelRequest {
+    ModelRequest::new([Message::user("Hi")])
+}
+
+/// A provider that was given its keys.
+fn builder(url: &str) -> BedrockBuilder {
+    let builder = Bedrock::builder("m").region("us-east-1");
+    builder
+        .credentials("AKIDTEST", "a secret of a test", None)
+        .endpoint_url(url)
+}
+
 /// Makes a call that fails.
 async fn failure(config: SdkConfig, endpoint: &str) -> TestResult<ModelError> {
     let builder = Bedrock::builder("m").sdk_config(config).no_proxy();
     let model = builder.endpoint_url(endpoint).build()?;
-    let request = ModelRequest::new([Message::user("Hi")]);
-    let error = match model.stream(request).await {
+    let error = match model.stream(prompt()).await {
         Ok(stream) => stream.response().await.err(),
         Err(error) => Some(error),
     };
@@ -227,4 +243,71 @@ fn cut_stream(events: usize) -> Result<HttpResponse, ConnectorError> {
     let cut = event.iter().take(20).copied();
     let stream = event.repeat(events).into_iter().chain(cut);
     respond(200, "application/vnd.amazon.eventstream", stream.collect())
+}
+
+#[tokio::test]
+async fn attempts_of_one_call_share_an_invocation_and_are_numbered() -> TestResult {
+    let sim = Simulator::builder()
+        .faults("503*2".parse()?)
+        .start()
+        .await?;
+    let strategy = ModelRetryStrategy::new()
+        .max_attempts(4)
+        .initial_delay(Duration::from_millis(1));
+    let agent = Agent::builder()
+        .model(builder(&sim.url()).build()?)
+        .retry_strategy(strategy)
+        .build()?;
+    let mut conversation = agent.conversation();
+
+    conversation.prompt("Hi").await?;
+    conversation.prompt("And now?").await?;
+
+    let header = |name: &'static str| -> Vec<String> {
+        let requests = sim.requests().into_iter();
+        let values =
+            requests.map(|seen| seen.headers[name].to_str().unwrap_or_default().to_owned());
+        values.collect()
+    };
+    let attempts = header("amz-sdk-request");
+    assert_eq!(
+        attempts,
+        [
+            "attempt=1; max=4",
+            "attempt=2; max=4",
+            "attempt=3; max=4",
+            "attempt=1; max=4"
+        ]
+    );
+    let invocations = header("amz-sdk-invocation-id");
+    assert!(
+        invocations[..3].iter().all(|one| *one == invocations[0]),
+        "{invocations:?}"
+    );
+    assert_ne!(invocations[3], invocations[0]);
+    assert_eq!(invocations[0].len(), 36);
+    Ok(())
+}
+
+#[tokio::test]
+async fn broken_connections_are_of_the_network() -> TestResult {
+    let sim = Simulator::builder()
+        .faults("reset, cut, cut@text, cut@30".parse()?)
+        .start()
+        .await?;
+    let model = builder(&sim.url()).build()?;
+    let failed = |error: Option<ModelError>| error.map(|error| error.kind());
+    let refused = builder("http://127.0.0.1:1").build()?;
+    assert_eq!(
+        failed(refused.stream(prompt()).await.err()),
+        Some(Kind::Network)
+    );
+    for _ in 0..4 {
+        let error = match model.stream(prompt()).await {
+            Ok(stream) => stream.response().await.err(),
+            Err(error) => Some(error),
+        };
+        assert_eq!(failed(error), Some(Kind::Network));
+    }
+    Ok(())
 }
