@@ -14,6 +14,8 @@
 mod floor;
 #[path = "decoding/traffic.rs"]
 mod traffic;
+#[path = "decoding/words.rs"]
+mod words;
 
 use std::{env, hint::black_box, process::Command, time::Duration};
 
