@@ -91,19 +91,13 @@ impl Framing for EventStream {
     /// An event whose end has not come is none.
     fn end(&mut self) -> Left {
         self.keep();
-        // So that the last line is one.
+        // So that the last line ends, and what has come of an event.
         let mut last = self.lines.take_rest();
-        last.push(b'\n');
-        self.lines.push(last.into());
-        while let Some(line) = self.next_line() {
-            if !self.lines.get(&line).is_empty() {
-                self.take_field(&line);
-            }
-        }
-        self.keep();
-        let begun = match std::mem::take(&mut self.data) {
-            Data::None => Vec::new(),
-            _ => std::mem::take(&mut self.joined),
+        last.extend_from_slice(b"\n\n");
+        self.push(last.into());
+        let begun = match self.next_event(usize::MAX) {
+            Ok(Some(data)) => data.to_vec(),
+            _ => Vec::new(),
         };
         let stray = std::mem::take(&mut self.stray);
         Left::Other(if stray.is_empty() { begun } else { stray })

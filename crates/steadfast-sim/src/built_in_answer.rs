@@ -102,7 +102,7 @@ mod tests {
                 "tool_choice": choice,
             });
 
-            let request = ChatRequest::for_wire(Wire::AnthropicMessages, body);
+            let request = ChatRequest::for_wire(Wire::Anthropic, body);
 
             assert_eq!(answer(&request), expected);
         }

@@ -29,7 +29,7 @@ use crate::dialect::SaidByPath;
 ///     ],
 ///     "tools": [{"type": "function", "function": {"name": "add"}}],
 /// }));
-/// let anthropic = ChatRequest::for_wire(Wire::AnthropicMessages, json!({
+/// let anthropic = ChatRequest::for_wire(Wire::Anthropic, json!({
 ///     "model": "sim",
 ///     "max_tokens": 100,
 ///     "system": "Be brief.",
@@ -297,13 +297,13 @@ mod tests {
                  "content": [{"type": "text", "text": "2"}]},
             ]},
         ]});
-        let request = ChatRequest::for_wire(Wire::AnthropicMessages, body.clone());
+        let request = ChatRequest::for_wire(Wire::Anthropic, body.clone());
         let word = json!({"type": "text", "text": "Go on."});
         body["messages"][2]["content"]
             .as_array_mut()
             .unwrap()
             .push(word);
-        let interrupted = ChatRequest::for_wire(Wire::AnthropicMessages, body);
+        let interrupted = ChatRequest::for_wire(Wire::Anthropic, body);
 
         assert_eq!(
             contents(&request),

@@ -24,7 +24,7 @@ use crate::{anthropic, bedrock, gemini, ollama, openai, openai_responses};
 /// let sim = Simulator::start().await?;
 ///
 /// assert_eq!(sim.base_url_for(Wire::OpenAiChat), format!("{}/v1", sim.url()));
-/// assert_eq!(sim.base_url_for(Wire::AnthropicMessages), sim.url());
+/// assert_eq!(sim.base_url_for(Wire::Anthropic), sim.url());
 /// # Ok(())
 /// # }
 /// ```
@@ -34,9 +34,9 @@ pub enum Wire {
     /// OpenAI chat completions: `POST …/v1/chat/completions`.
     OpenAiChat,
     /// Anthropic messages: `POST …/v1/messages`.
-    AnthropicMessages,
+    Anthropic,
     /// Amazon Bedrock: `POST …/model/MODEL/converse` and `…/converse-stream`.
-    BedrockConverse,
+    Bedrock,
     /// OpenAI responses: `POST …/v1/responses`.
     OpenAiResponses,
     /// Gemini: `POST …/models/MODEL:generateContent` and `…:streamGenerateContent`.
@@ -51,8 +51,8 @@ impl Wire {
     pub fn all() -> &'static [Self] {
         &[
             Self::OpenAiChat,
-            Self::AnthropicMessages,
-            Self::BedrockConverse,
+            Self::Anthropic,
+            Self::Bedrock,
             Self::OpenAiResponses,
             Self::Gemini,
             Self::Ollama,
@@ -74,8 +74,8 @@ impl Wire {
     pub(crate) fn dialect(self) -> &'static dyn Dialect {
         match self {
             Self::OpenAiChat => &openai::Chat,
-            Self::AnthropicMessages => &anthropic::Messages,
-            Self::BedrockConverse => &bedrock::Converse,
+            Self::Anthropic => &anthropic::Messages,
+            Self::Bedrock => &bedrock::Converse,
             Self::OpenAiResponses => &openai_responses::Responses,
             Self::Gemini => &gemini::GenerateContent,
             Self::Ollama => &ollama::Ollama,
@@ -110,11 +110,11 @@ mod tests {
         check("/chat/completions/", None, Wire::OpenAiChat);
         check("/v1/responses", version, Wire::OpenAiResponses);
         check("/codex/responses/", None, Wire::OpenAiResponses);
-        check("/v1/messages", None, Wire::AnthropicMessages);
-        check("/anthropic/v1/messages/", None, Wire::AnthropicMessages);
-        check("/v1/messages?beta=true", None, Wire::AnthropicMessages);
-        check("/model/a.b-v1%3A0/converse", None, Wire::BedrockConverse);
-        check("/x/model/m/converse-stream", version, Wire::BedrockConverse);
+        check("/v1/messages", None, Wire::Anthropic);
+        check("/anthropic/v1/messages/", None, Wire::Anthropic);
+        check("/v1/messages?beta=true", None, Wire::Anthropic);
+        check("/model/a.b-v1%3A0/converse", None, Wire::Bedrock);
+        check("/x/model/m/converse-stream", version, Wire::Bedrock);
         check("/model/m/invoke", None, Wire::OpenAiChat);
         check("/ollama/api/chat", version, Wire::Ollama);
     }
@@ -124,8 +124,8 @@ mod tests {
         for path in ["/v1/models", "/v1/messages/count_tokens", "/"] {
             check(path, None, Wire::OpenAiChat);
             check(path, Some("authorization"), Wire::OpenAiChat);
-            check(path, Some("x-api-key"), Wire::AnthropicMessages);
-            check(path, Some("anthropic-version"), Wire::AnthropicMessages);
+            check(path, Some("x-api-key"), Wire::Anthropic);
+            check(path, Some("anthropic-version"), Wire::Anthropic);
         }
         check("/api/tags", None, Wire::Ollama);
     }

@@ -123,12 +123,12 @@ fn with_model(
             let model = OpenAiChat::builder("any").base_url(base_url);
             builder.model(model.api_key("any").no_proxy().build()?)
         }
-        Wire::AnthropicMessages => {
+        Wire::Anthropic => {
             let model = Anthropic::builder("any").base_url(base_url);
             builder.model(model.api_key("any").no_proxy().build()?)
         }
         #[cfg(feature = "bedrock")]
-        Wire::BedrockConverse => {
+        Wire::Bedrock => {
             let model = steadfast::Bedrock::builder("any").endpoint_url(base_url);
             let model = model
                 .region("us-east-1")

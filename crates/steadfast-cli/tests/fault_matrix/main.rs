@@ -87,7 +87,7 @@ fn every_fault_of_the_simulator_has_its_cells() -> TestResult {
 #[test]
 fn every_cell_comes_to_what_the_contract_says() -> TestResult {
     // The provider of Bedrock is not in every program, and its wire is in every simulator.
-    let is_built = |wire: &Wire| cfg!(feature = "bedrock") || *wire != Wire::BedrockConverse;
+    let is_built = |wire: &Wire| cfg!(feature = "bedrock") || *wire != Wire::Bedrock;
     let wires: Vec<Wire> = Wire::all().iter().copied().filter(is_built).collect();
     let cells = axes::cells(&wires, &Strategy::ALL, &Strikes::ALL)?;
     assert!(wires.len() >= 2);

@@ -23,13 +23,9 @@ use crate::{
 /// The wires that `--model` can name, and the variable of their keys.
 const PROVIDERS: &[(Wire, &str, &str)] = &[
     (Wire::OpenAiChat, "openai:any", "OPENAI_API_KEY"),
-    (
-        Wire::AnthropicMessages,
-        "anthropic:any",
-        "ANTHROPIC_API_KEY",
-    ),
+    (Wire::Anthropic, "anthropic:any", "ANTHROPIC_API_KEY"),
     #[cfg(feature = "bedrock")]
-    (Wire::BedrockConverse, "bedrock:any", "AWS_ACCESS_KEY_ID"),
+    (Wire::Bedrock, "bedrock:any", "AWS_ACCESS_KEY_ID"),
     (
         Wire::OpenAiResponses,
         "openai-responses:any",
@@ -127,7 +123,7 @@ fn command(cell: &Cell, simulator: &Simulator) -> TestResult<Command> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_steadfast"));
     // What stands in the environment would change what the program does.
     command.env_clear().env(key, "any");
-    if cell.wire == Wire::BedrockConverse {
+    if cell.wire == Wire::Bedrock {
         command
             .env("AWS_SECRET_ACCESS_KEY", "any")
             .env("AWS_REGION", "us-east-1");

@@ -131,7 +131,7 @@ async fn anthropics_client_works_unchanged() -> TestResult {
     check(
         "anthropic_client.py",
         "ANTHROPIC",
-        Wire::AnthropicMessages,
+        Wire::Anthropic,
         sim,
         &statuses,
     )
@@ -147,7 +147,7 @@ async fn bedrocks_client_works_unchanged() -> TestResult {
     check(
         "bedrock_client.py",
         "BEDROCK",
-        Wire::BedrockConverse,
+        Wire::Bedrock,
         sim,
         &statuses,
     )

@@ -289,7 +289,7 @@ async fn finish_reasons_are_said_in_each_wires_words() -> TestResult {
     for [word, openai, anthropic, responses, gemini, ollama] in cases {
         for (wire, expected) in [
             (Wire::OpenAiChat, openai),
-            (Wire::AnthropicMessages, anthropic),
+            (Wire::Anthropic, anthropic),
             (Wire::OpenAiResponses, responses),
             (Wire::Gemini, gemini),
             (Wire::Ollama, ollama),
@@ -322,7 +322,7 @@ async fn cached_tokens_are_counted_where_the_vendor_counts_them() -> TestResult 
         .await?;
 
     let openai = ask(&sim, &prompt("Hi")).await.json();
-    let wire = Wire::AnthropicMessages;
+    let wire = Wire::Anthropic;
     let anthropic = ask_on(wire, &sim, &prompt_on(wire, "Hi")).await.json();
 
     assert_eq!(openai["usage"]["prompt_tokens"], 100);

@@ -1,7 +1,7 @@
 //! Amazon Bedrock's wire as a client meets it: paths, signatures, events in the binary form.
 
 use serde_json::{Value, json};
-use steadfast_sim::Wire::BedrockConverse;
+use steadfast_sim::Wire::Bedrock;
 use steadfast_sim::{Answer, RateLimit, Simulator};
 
 use crate::client::{
@@ -9,7 +9,7 @@ use crate::client::{
 };
 
 async fn ask(sim: &Simulator, body: &Value) -> Seen {
-    ask_on(BedrockConverse, sim, body).await
+    ask_on(Bedrock, sim, body).await
 }
 
 /// Meets one fault.
@@ -30,8 +30,8 @@ async fn answer_is_the_same_whole_and_in_a_stream() -> TestResult {
         .start()
         .await?;
 
-    let whole = ask(&sim, &weather_on(BedrockConverse)).await;
-    let stream = ask(&sim, &streamed(weather_on(BedrockConverse))).await;
+    let whole = ask(&sim, &weather_on(Bedrock)).await;
+    let stream = ask(&sim, &streamed(weather_on(Bedrock))).await;
 
     let usage = json!({
         "inputTokens": 40, "outputTokens": 20, "totalTokens": 120,
@@ -76,7 +76,7 @@ async fn statuses_have_their_codes_in_a_header() -> TestResult {
         ("error@text:overloaded", 503, "ServiceUnavailableException"),
         ("529", 529, ""),
     ] {
-        let seen = meet(fault, &prompt_on(BedrockConverse, "Hi")).await?;
+        let seen = meet(fault, &prompt_on(Bedrock, "Hi")).await?;
 
         let (told, _) = seen
             .header("x-amzn-errortype")
@@ -95,7 +95,7 @@ async fn errors_inside_a_stream_are_exceptions() -> TestResult {
         ("error@start:rate_limit", "throttlingException"),
         ("error@end:overloaded", "serviceUnavailableException"),
     ] {
-        let seen = meet(fault, &streamed(prompt_on(BedrockConverse, "Hi"))).await?;
+        let seen = meet(fault, &streamed(prompt_on(Bedrock, "Hi"))).await?;
 
         assert_eq!((seen.status, seen.end), (200, End::InOrder));
         assert_eq!(seen.error().0, kind, "{fault}");
@@ -105,7 +105,7 @@ async fn errors_inside_a_stream_are_exceptions() -> TestResult {
 
 #[tokio::test]
 async fn changed_events_have_their_new_length() -> TestResult {
-    let body = streamed(prompt_on(BedrockConverse, "Hi"));
+    let body = streamed(prompt_on(Bedrock, "Hi"));
     for fault in ["garbage-utf8", "huge-line"] {
         let seen = meet(fault, &body).await?;
 
@@ -118,7 +118,7 @@ async fn changed_events_have_their_new_length() -> TestResult {
 #[tokio::test]
 async fn requests_are_refused_as_by_the_vendor() -> TestResult {
     let sim = Simulator::start().await?;
-    let good = prompt_on(BedrockConverse, "Hi");
+    let good = prompt_on(Bedrock, "Hi");
     let tools = |tool: Value| with(good.clone(), "toolConfig", json!({"tools": [tool]}));
     let schema = json!({"json": {"type": "object"}});
     for (body, part) in [
@@ -197,7 +197,7 @@ async fn limit_refuses_without_saying_how_much_is_left() -> TestResult {
         .rate_limit(RateLimit::per_minute(3.0).burst(1))
         .start()
         .await?;
-    let body = prompt_on(BedrockConverse, "Hi");
+    let body = prompt_on(Bedrock, "Hi");
 
     let admitted = ask(&sim, &body).await;
     let refused = ask(&sim, &body).await;

@@ -1,7 +1,7 @@
 //! Answers of success that are none, and streams with something in them that does not belong there.
 
 use serde_json::{Value, json};
-use steadfast_sim::Wire::{self, AnthropicMessages, Gemini, Ollama, OpenAiChat, OpenAiResponses};
+use steadfast_sim::Wire::{self, Anthropic, Gemini, Ollama, OpenAiChat, OpenAiResponses};
 
 use crate::client::{EMPTY_LINE, End, TestResult, prompt_on, streamed};
 use crate::faults::{WORDS, meet, meet_streaming};
@@ -10,7 +10,7 @@ use crate::faults::{WORDS, meet, meet_streaming};
 async fn successes_that_are_none() -> TestResult {
     for (wire, kind) in [
         (OpenAiChat, json!("server_error")),
-        (AnthropicMessages, json!("api_error")),
+        (Anthropic, json!("api_error")),
         (OpenAiResponses, json!("server_error")),
         (Gemini, json!("INTERNAL")),
         (Ollama, Value::Null),
@@ -58,7 +58,7 @@ async fn malformed_stream_has_one_line_that_is_not_json() -> TestResult {
 async fn garbage_is_inside_a_json_string() -> TestResult {
     for (wire, whole, piece) in [
         (OpenAiChat, "content", "content"),
-        (AnthropicMessages, "text", "text"),
+        (Anthropic, "text", "text"),
         (OpenAiResponses, "text", "delta"),
         (Gemini, "text", "text"),
         (Ollama, "content", "content"),
@@ -98,7 +98,7 @@ async fn keep_alives_go_on_without_data() -> TestResult {
     let empty = format!("{EMPTY_LINE}\n");
     for (wire, start) in [
         (OpenAiChat, comment),
-        (AnthropicMessages, ping),
+        (Anthropic, ping),
         (OpenAiResponses, comment),
         (Gemini, comment),
         (Ollama, &empty),

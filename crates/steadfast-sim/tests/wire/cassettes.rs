@@ -276,7 +276,7 @@ async fn recorded_requests_are_not_refused() -> TestResult {
     for exchange in cassette.exchanges().iter().filter(taken) {
         let wire = match exchange.path() {
             path if path.ends_with("/chat/completions") => Wire::OpenAiChat,
-            path if path.ends_with("/v1/messages") => Wire::AnthropicMessages,
+            path if path.ends_with("/v1/messages") => Wire::Anthropic,
             path if path.ends_with("/responses") => Wire::OpenAiResponses,
             path if path.ends_with("enerateContent") => Wire::Gemini,
             path if path.ends_with("/api/chat") => Wire::Ollama,

@@ -222,8 +222,8 @@ pub(crate) fn prompt(text: &str) -> Value {
 /// The same in any wire.
 pub(crate) fn prompt_on(wire: Wire, text: &str) -> Value {
     match wire {
-        Wire::AnthropicMessages => with(prompt(text), "max_tokens", json!(1000)),
-        Wire::BedrockConverse => {
+        Wire::Anthropic => with(prompt(text), "max_tokens", json!(1000)),
+        Wire::Bedrock => {
             json!({"messages": [{"role": "user", "content": [{"text": text}]}]})
         }
         Wire::OpenAiResponses => json!({"model": "gpt-test", "input": text}),
@@ -254,8 +254,8 @@ pub(crate) fn weather_on(wire: Wire) -> Value {
         "required": ["city"],
     });
     let tool = match wire {
-        Wire::AnthropicMessages => json!({"name": "get_weather", "input_schema": schema}),
-        Wire::BedrockConverse => {
+        Wire::Anthropic => json!({"name": "get_weather", "input_schema": schema}),
+        Wire::Bedrock => {
             json!({"toolSpec": {"name": "get_weather", "inputSchema": {"json": schema}}})
         }
         Wire::OpenAiResponses => {
@@ -272,7 +272,7 @@ pub(crate) fn weather_on(wire: Wire) -> Value {
     };
     let question = prompt_on(wire, "Should I take an umbrella to Oslo?");
     match wire {
-        Wire::BedrockConverse => with(question, "toolConfig", json!({"tools": [tool]})),
+        Wire::Bedrock => with(question, "toolConfig", json!({"tools": [tool]})),
         _ => with(question, "tools", json!([tool])),
     }
 }
@@ -294,7 +294,7 @@ pub(crate) async fn ask_for(
 ) -> Seen {
     match client() {
         // What Bedrock is asked for stands in the path.
-        Ok(client) if wire == Wire::BedrockConverse && body["stream"] == true => {
+        Ok(client) if wire == Wire::Bedrock && body["stream"] == true => {
             let url = format!("{}/model/amazon.test-v1%3A0/converse-stream", sim.url());
             see_for(patience, client.post(url).bearer_auth("key").json(body)).await
         }
@@ -322,11 +322,11 @@ pub(crate) fn request_on(wire: Wire, client: &Client, sim: &Simulator) -> Reques
 fn request_for(wire: Wire, client: &Client, sim: &Simulator, body: &Value) -> RequestBuilder {
     let base = sim.base_url_for(wire);
     match wire {
-        Wire::AnthropicMessages => client
+        Wire::Anthropic => client
             .post(format!("{base}/v1/messages"))
             .header("x-api-key", "key")
             .header("anthropic-version", "2023-06-01"),
-        Wire::BedrockConverse => client
+        Wire::Bedrock => client
             .post(format!("{base}/model/amazon.test-v1%3A0/converse"))
             .bearer_auth("key"),
         Wire::OpenAiResponses => client.post(format!("{base}/responses")).bearer_auth("key"),

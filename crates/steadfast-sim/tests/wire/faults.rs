@@ -1,7 +1,7 @@
 //! What each fault looks like from the other end of the connection.
 
 use serde_json::{Value, json};
-use steadfast_sim::Wire::{AnthropicMessages, Gemini, Ollama, OpenAiChat, OpenAiResponses};
+use steadfast_sim::Wire::{Anthropic, Gemini, Ollama, OpenAiChat, OpenAiResponses};
 use steadfast_sim::{Answer, Simulator, Wire};
 
 use crate::client::{End, Seen, TestResult, ask_in_vain, ask_on, prompt_on, streamed, weather_on};
@@ -91,29 +91,19 @@ async fn statuses_come_with_the_vendors_body() -> TestResult {
             "insufficient_quota",
             json!("insufficient_quota"),
         ),
-        (AnthropicMessages, "400", invalid, Value::Null),
-        (
-            AnthropicMessages,
-            "401",
-            "authentication_error",
-            Value::Null,
-        ),
-        (AnthropicMessages, "402", "billing_error", Value::Null),
-        (AnthropicMessages, "403", "permission_error", Value::Null),
-        (AnthropicMessages, "404", "not_found_error", Value::Null),
-        (AnthropicMessages, "409", "conflict_error", Value::Null),
-        (AnthropicMessages, "413", "request_too_large", Value::Null),
-        (AnthropicMessages, "418", invalid, Value::Null),
-        (AnthropicMessages, "429", "rate_limit_error", Value::Null),
-        (
-            AnthropicMessages,
-            "429:quota",
-            "rate_limit_error",
-            Value::Null,
-        ),
-        (AnthropicMessages, "500", "api_error", Value::Null),
-        (AnthropicMessages, "504", "timeout_error", Value::Null),
-        (AnthropicMessages, "529", "overloaded_error", Value::Null),
+        (Anthropic, "400", invalid, Value::Null),
+        (Anthropic, "401", "authentication_error", Value::Null),
+        (Anthropic, "402", "billing_error", Value::Null),
+        (Anthropic, "403", "permission_error", Value::Null),
+        (Anthropic, "404", "not_found_error", Value::Null),
+        (Anthropic, "409", "conflict_error", Value::Null),
+        (Anthropic, "413", "request_too_large", Value::Null),
+        (Anthropic, "418", invalid, Value::Null),
+        (Anthropic, "429", "rate_limit_error", Value::Null),
+        (Anthropic, "429:quota", "rate_limit_error", Value::Null),
+        (Anthropic, "500", "api_error", Value::Null),
+        (Anthropic, "504", "timeout_error", Value::Null),
+        (Anthropic, "529", "overloaded_error", Value::Null),
         (Gemini, "400", "INVALID_ARGUMENT", json!(400)),
         (Gemini, "401", "UNAUTHENTICATED", json!(401)),
         (Gemini, "403", "PERMISSION_DENIED", json!(403)),
@@ -142,8 +132,8 @@ async fn statuses_come_with_the_vendors_body() -> TestResult {
 async fn anthropics_spend_limit_is_told_from_a_rate_limit_by_its_code() -> TestResult {
     let code = |seen: &Seen| seen.json()["error"]["details"]["error_code"].clone();
 
-    let quota = meet_streaming(AnthropicMessages, "429:quota").await?;
-    let limit = meet_streaming(AnthropicMessages, "429").await?;
+    let quota = meet_streaming(Anthropic, "429:quota").await?;
+    let limit = meet_streaming(Anthropic, "429").await?;
 
     assert_eq!(code(&quota), "enforced_spend_limit_reached");
     assert_eq!(code(&limit), Value::Null);
@@ -165,12 +155,12 @@ async fn hints_are_sent_as_written() -> TestResult {
     ];
     for (fault, seconds, millis, sentence) in cases {
         // Gemini says it in the body.
-        for wire in &[OpenAiChat, AnthropicMessages] {
+        for wire in &[OpenAiChat, Anthropic] {
             let seen = meet_streaming(*wire, fault).await?;
 
             assert_eq!(seen.header("retry-after"), seconds, "{fault}");
             assert_eq!(seen.header("retry-after-ms"), millis, "{fault}");
-            if !matches!(*wire, AnthropicMessages | Ollama | Wire::BedrockConverse) {
+            if !matches!(*wire, Anthropic | Ollama | Wire::Bedrock) {
                 assert!(seen.text().contains(sentence), "{}", seen.text());
             }
         }
@@ -242,7 +232,7 @@ async fn connection_breaks_after_the_whole_tool_call() -> TestResult {
             assert_eq!(seen.end, end);
             assert_eq!(seen.arguments(), r#"{"city":"Oslo"}"#, "{wire:?}");
             assert_eq!(seen.finish_reason(), None);
-            if *wire == AnthropicMessages {
+            if *wire == Anthropic {
                 let last = seen.data().pop().unwrap();
                 assert_eq!(last, json!({"type": "content_block_stop", "index": 0}));
             }
@@ -322,15 +312,15 @@ async fn error_objects_end_a_stream() -> TestResult {
             json!("server_error"),
             json!("server_is_overloaded"),
         ),
-        (AnthropicMessages, "", json!("api_error"), Value::Null),
+        (Anthropic, "", json!("api_error"), Value::Null),
         (
-            AnthropicMessages,
+            Anthropic,
             ":rate_limit",
             json!("rate_limit_error"),
             Value::Null,
         ),
         (
-            AnthropicMessages,
+            Anthropic,
             ":overloaded",
             json!("overloaded_error"),
             Value::Null,
@@ -385,9 +375,9 @@ async fn error_objects_are_statuses_without_a_stream() -> TestResult {
         (OpenAiResponses, "error@text", 500),
         (OpenAiResponses, "error@text:rate_limit", 429),
         (OpenAiResponses, "error@start:overloaded", 503),
-        (AnthropicMessages, "error@text", 500),
-        (AnthropicMessages, "error@text:rate_limit", 429),
-        (AnthropicMessages, "error@start:overloaded", 529),
+        (Anthropic, "error@text", 500),
+        (Anthropic, "error@text:rate_limit", 429),
+        (Anthropic, "error@start:overloaded", 529),
         (Gemini, "error@text", 500),
         (Gemini, "error@text:rate_limit", 429),
         (Gemini, "error@start:overloaded", 503),

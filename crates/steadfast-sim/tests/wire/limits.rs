@@ -10,7 +10,7 @@ use crate::client::{Seen, TestResult, ask, ask_on, client, prompt, prompt_on, re
 /// Names a header of the rate limit.
 fn header(wire: Wire, what: &str) -> String {
     match wire {
-        Wire::AnthropicMessages => format!("anthropic-ratelimit-requests-{what}"),
+        Wire::Anthropic => format!("anthropic-ratelimit-requests-{what}"),
         _ => format!("x-ratelimit-{what}-requests"),
     }
 }
@@ -18,7 +18,7 @@ fn header(wire: Wire, what: &str) -> String {
 /// The wires whose vendors tell waits in headers.
 const WIRES: [Wire; 4] = [
     Wire::OpenAiChat,
-    Wire::AnthropicMessages,
+    Wire::Anthropic,
     Wire::OpenAiResponses,
     Wire::Ollama,
 ];
@@ -48,7 +48,7 @@ async fn refused(wire: Wire, style: HintStyle) -> Result<Seen, steadfast_sim::Er
     let reset = admitted.header(&header(wire, "reset"));
     match wire {
         Wire::Ollama => assert_eq!(reset, ""),
-        Wire::AnthropicMessages => assert!(reset.starts_with("20") && reset.ends_with('Z')),
+        Wire::Anthropic => assert!(reset.starts_with("20") && reset.ends_with('Z')),
         _ => assert!(reset.ends_with('s')),
     }
     let refused = ask_on(wire, &sim, &body).await;
@@ -60,7 +60,7 @@ async fn refused(wire: Wire, style: HintStyle) -> Result<Seen, steadfast_sim::Er
 fn message(wire: Wire, seen: &Seen) -> String {
     let expected = match wire {
         Wire::Ollama => (Value::Null, Value::Null),
-        Wire::AnthropicMessages => (json!("rate_limit_error"), Value::Null),
+        Wire::Anthropic => (json!("rate_limit_error"), Value::Null),
         _ => (json!("requests"), json!("rate_limit_exceeded")),
     };
     assert_eq!(seen.error(), expected);
@@ -84,7 +84,7 @@ async fn integer_hint_is_whole_seconds_rounded_up() -> TestResult {
              Please try again in 20s.",
         ),
         (
-            Wire::AnthropicMessages,
+            Wire::Anthropic,
             "This request would exceed the rate limit for your organization of 3 requests per \
              minute.",
         ),
@@ -108,7 +108,7 @@ async fn exact_hint_is_milliseconds() -> TestResult {
         let millis: u64 = seen.header("retry-after-ms").parse()?;
         assert!((15_000..=20_000).contains(&millis), "{millis}");
         assert_eq!(seen.header("retry-after"), "");
-        if !matches!(*wire, Wire::AnthropicMessages | Wire::Ollama) {
+        if !matches!(*wire, Wire::Anthropic | Wire::Ollama) {
             assert!(message(*wire, &seen).contains("Please try again in "));
         }
     }
@@ -138,7 +138,7 @@ async fn wires_share_one_limit() -> TestResult {
         .rate_limit(RateLimit::per_minute(0.01).burst(1))
         .start()
         .await?;
-    let other = Wire::AnthropicMessages;
+    let other = Wire::Anthropic;
 
     let admitted = ask(&sim, &prompt("Hi")).await;
     let refused = ask_on(other, &sim, &prompt_on(other, "Hi")).await;

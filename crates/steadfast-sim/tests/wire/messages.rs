@@ -7,7 +7,7 @@ use crate::client::{
     End, Seen, TestResult, ask_on, client, prompt_on, request_on, see, streamed, weather_on, with,
 };
 
-const WIRE: Wire = Wire::AnthropicMessages;
+const WIRE: Wire = Wire::Anthropic;
 
 async fn check(answer: Answer, body: Value) -> Result<Seen, steadfast_sim::Error> {
     let sim = Simulator::builder()

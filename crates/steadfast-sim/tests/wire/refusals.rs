@@ -160,7 +160,7 @@ impl Difference {
             method: "POST",
             path: "/v1/messages",
             header: None,
-            body: prompt_on(Wire::AnthropicMessages, "Hi").to_string(),
+            body: prompt_on(Wire::Anthropic, "Hi").to_string(),
         }
     }
 
@@ -190,7 +190,7 @@ impl Difference {
 
 #[tokio::test]
 async fn anthropics_refusals_have_its_status_and_type() -> TestResult {
-    let prompt = || prompt_on(Wire::AnthropicMessages, "Hi");
+    let prompt = || prompt_on(Wire::Anthropic, "Hi");
     let header = |header| Difference {
         header: Some(header),
         ..Difference::none()
@@ -306,7 +306,7 @@ async fn anthropic_takes_a_bearer_key_as_well() -> TestResult {
         .post(format!("{}/v1/messages", sim.url()))
         .bearer_auth("key")
         .header("anthropic-version", "2023-06-01")
-        .json(&prompt_on(Wire::AnthropicMessages, "Hi"));
+        .json(&prompt_on(Wire::Anthropic, "Hi"));
 
     assert_eq!(see(request).await.status, 200);
     Ok(())
@@ -323,7 +323,7 @@ async fn histories_with_a_lost_result_are_refused() -> TestResult {
             ]}),
         ),
         (
-            Wire::AnthropicMessages,
+            Wire::Anthropic,
             json!({"role": "assistant", "content": [
                 {"type": "tool_use", "id": "call_1", "name": "get_weather", "input": {}},
             ]}),
@@ -370,7 +370,7 @@ async fn results_that_no_vendor_reads_are_refused() -> TestResult {
             "Image URLs are only allowed for messages with role 'user'",
         ),
         (
-            Wire::AnthropicMessages,
+            Wire::Anthropic,
             json!([
                 {"role": "assistant", "content": [
                     {"type": "tool_use", "id": "call_1", "name": "get_weather", "input": {}},
@@ -403,7 +403,7 @@ async fn results_that_no_vendor_reads_are_refused() -> TestResult {
 /// Whatever the simulator says, the vendor takes back: so does the simulator.
 #[tokio::test]
 async fn its_own_words_are_taken_back() -> TestResult {
-    let wire = Wire::AnthropicMessages;
+    let wire = Wire::Anthropic;
     let sim = Simulator::builder()
         .answer(|request| match request.tool_results().as_slice() {
             [] => Answer::reasoning("The user asks for Oslo.")
