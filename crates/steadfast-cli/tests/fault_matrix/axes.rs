@@ -177,7 +177,13 @@ impl fmt::Display for Cell {
     }
 }
 
-/// Returns the product of the axes.
+/// Returns whether the fault is none on a wire: an event of 10 MB is one with an image to Gemini, and
+/// what is too long for that the providers' own tests have.
+fn is_honest(wire: Wire, fault: &Fault) -> bool {
+    wire == Wire::Gemini && *fault == Fault::HugeLine
+}
+
+/// Returns the product of the axes, without what is no fault.
 pub(crate) fn cells(
     wires: &[Wire],
     strategies: &[Strategy],
@@ -185,7 +191,7 @@ pub(crate) fn cells(
 ) -> TestResult<Vec<Cell>> {
     let mut cells = Vec::new();
     for fault in faults()? {
-        for wire in wires {
+        for wire in wires.iter().filter(|wire| !is_honest(**wire, &fault)) {
             for strategy in strategies {
                 cells.extend(strikes.iter().map(|strikes| Cell {
                     wire: *wire,
