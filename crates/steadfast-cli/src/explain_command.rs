@@ -27,8 +27,8 @@ use crate::{
     refusal::Refusal,
 };
 
-/// The longest body that is read: longer than any answer, and short enough for any machine.
-const MAX_BODY_BYTES: u64 = 32 * 1024 * 1024;
+/// The longest body that is read: as much as providers read.
+const MAX_BODY_BYTES: u64 = 64 * 1024 * 1024;
 
 /// How a header is written, for hints.
 const HEADER_FORM: &str = "write it as it came, such as `--header 'retry-after: 7'`";

@@ -5,7 +5,7 @@ use std::fmt;
 use steadfast::{ConfigError, Model};
 
 use crate::{
-    provider::{Known, Provider, listed},
+    provider::{Known, Provider, is_unset, listed},
     refusal::Refusal,
 };
 
@@ -115,17 +115,19 @@ fn refused(provider: &Provider, error: ConfigError, base_url: Option<&str>) -> R
         error.to_string().replacen(&field, &format!("`{name}`"), 1)
     };
     match (error.field(), base_url) {
-        ("api_key", _) => Refusal::new(
+        ("api_key", Some(_)) => Refusal::new(
+            by_name(provider.key_variable),
+            "set this environment variable to the key: that server wants one",
+        ),
+        ("api_key", None) => Refusal::new(
             by_name(provider.key_variable),
             "set this environment variable to the key, give `--base-url` for a server that needs \
              none, or leave out `--model` to see the built-in demonstration",
         ),
-        ("base_url", None) if std::env::var_os(provider.base_url_variable).is_none() => {
-            Refusal::new(
-                by_name(provider.base_url_variable),
-                "set this environment variable to the server's address, or give `--base-url`",
-            )
-        }
+        ("base_url", None) if is_unset(provider.base_url_variable) => Refusal::new(
+            by_name(provider.base_url_variable),
+            "set this environment variable to the server's address, or give `--base-url`",
+        ),
         ("region", _) => Refusal::new(
             by_name("AWS_REGION"),
             "set this environment variable, or `AWS_PROFILE` to a profile that has a region",

@@ -194,10 +194,14 @@ impl Known {
 impl Provider {
     /// Returns whether the environment, where keys come from, has none for it.
     pub(crate) fn has_no_key(&self) -> bool {
-        let is_blank = |name| std::env::var(name).map_or(true, |key: String| key.trim().is_empty());
-        let has_none = is_blank(self.key_variable) && self.other_key_variable.is_none_or(is_blank);
+        let has_none = is_unset(self.key_variable) && self.other_key_variable.is_none_or(is_unset);
         has_none && !self.has_keys_elsewhere
     }
+}
+
+/// Returns whether an environment variable says nothing.
+pub(crate) fn is_unset(name: &str) -> bool {
+    std::env::var(name).map_or(true, |value| value.trim().is_empty())
 }
 
 /// Lists the providers in the middle of a sentence, each with something behind it.

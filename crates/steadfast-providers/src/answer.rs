@@ -42,6 +42,11 @@ pub(crate) trait AnswerDecoder: Default + Send + Unpin + 'static {
         false
     }
 
+    /// Returns whether nothing that may still come is part of the answer.
+    fn is_settled(&self, deltas: &AnswerDeltas) -> bool {
+        deltas.is_complete()
+    }
+
     /// Decodes an answer that came whole: JSON, and not blank.
     fn take_whole(&mut self, body: &[u8], deltas: &mut AnswerDeltas) -> Result<(), ModelError>;
 

@@ -14,6 +14,9 @@ use crate::http_client::Head;
 #[cfg(any(feature = "anthropic", feature = "openai"))]
 pub(crate) const MAX_OPEN: usize = 1_024;
 
+/// The most that is kept of blocks that have not ended, in bytes: as much as an answer may have.
+pub(crate) const MAX_KEPT_BYTES: usize = 64 * 1024 * 1024;
+
 /// What an answer says.
 #[derive(Debug)]
 pub(crate) struct AnswerDeltas {
@@ -22,6 +25,9 @@ pub(crate) struct AnswerDeltas {
     complete: bool,
     /// The last call, if none of its arguments has come.
     bare_call: Option<usize>,
+    /// How much decoders have kept for the end of a block.
+    #[cfg(any(feature = "anthropic", feature = "openai"))]
+    kept: usize,
     waiting: VecDeque<ModelDelta>,
 }
 
@@ -33,8 +39,20 @@ impl AnswerDeltas {
             started: false,
             complete: false,
             bare_call: None,
+            #[cfg(any(feature = "anthropic", feature = "openai"))]
+            kept: 0,
             waiting: VecDeque::new(),
         }
+    }
+
+    /// Counts what a decoder keeps until a block ends: nobody else sees how much it is.
+    #[cfg(any(feature = "anthropic", feature = "openai"))]
+    pub(crate) fn keep(&mut self, bytes: usize) -> Result<(), ModelError> {
+        self.kept = self.kept.saturating_add(bytes);
+        if self.kept > MAX_KEPT_BYTES {
+            return Err(self.head.blocks_too_long());
+        }
+        Ok(())
     }
 
     /// Returns the head of the answer, which its errors name.

@@ -16,6 +16,8 @@ pub(crate) struct CallIdentities<'a> {
     longest: usize,
     /// Whether shorter identities are refused too.
     is_exact: bool,
+    /// The number that an identity may get next where there is but one length.
+    next: u32,
     given: HashSet<Cow<'a, str>>,
     /// Calls of the last answer without a result yet: their identity in the history, and on the wire.
     open: VecDeque<(&'a str, Cow<'a, str>)>,
@@ -28,6 +30,7 @@ impl<'a> CallIdentities<'a> {
             is_taken,
             longest,
             is_exact: false,
+            next: 1,
             given: HashSet::new(),
             open: VecDeque::new(),
         }
@@ -54,7 +57,9 @@ impl<'a> CallIdentities<'a> {
         let mut number = 2_u32;
         while self.given.contains(&own) {
             own = Cow::Owned(if self.is_exact {
-                self.numbered(number)
+                // From where the last one stopped: the numbers below are given.
+                self.next += 1;
+                self.numbered(self.next)
             } else {
                 let end = format!("_{number}");
                 let room = self.longest.saturating_sub(end.len());

@@ -109,7 +109,7 @@ impl<B, D: AnswerDecoder> DeltaStream<B, D> {
     /// needs no room. Returns whether more of them may be there.
     fn decode(&mut self) -> bool {
         while self.deltas.is_empty() {
-            let longest = if self.deltas.is_complete() {
+            let longest = if self.is_settled() {
                 LONGEST_BEHIND
             } else {
                 D::LONGEST_EVENT
@@ -134,8 +134,12 @@ impl<B, D: AnswerDecoder> DeltaStream<B, D> {
             };
             match taken {
                 Ok(false) => {}
-                // An answer that is complete stands, whatever comes behind it.
-                Ok(true) | Err(_) if self.deltas.is_complete() => {
+                Ok(true) if self.deltas.is_complete() => {
+                    self.phase = Phase::Ending(None);
+                    return false;
+                }
+                // An answer that is settled stands, whatever comes behind it.
+                Err(_) if self.is_settled() => {
                     self.phase = Phase::Ending(None);
                     return false;
                 }
@@ -158,13 +162,18 @@ impl<B, D: AnswerDecoder> DeltaStream<B, D> {
         if matches!(self.phase, Phase::Beginning | Phase::Events) {
             self.failure = match self.events.end() {
                 #[cfg(feature = "ollama")]
+                Left::Event(data) if is_crowded(&data) => Some(self.deltas.head().crowded()),
+                #[cfg(feature = "ollama")]
                 Left::Event(data) => {
                     let taken = self.decoder.take_event(&data, &mut self.deltas);
-                    taken.err().filter(|_| !self.deltas.is_complete())
+                    taken.err()
                 }
-                Left::Other(_) if self.deltas.is_complete() => None,
+                Left::Other(data) if is_crowded(&data) => Some(self.deltas.head().crowded()),
                 Left::Other(data) => D::classify_if_error(self.deltas.head(), &data),
             };
+            if self.is_settled() {
+                self.failure = None;
+            }
         }
         match &self.phase {
             Phase::Unframed(body) => {
@@ -183,6 +192,10 @@ impl<B, D: AnswerDecoder> DeltaStream<B, D> {
             _ => {}
         }
         self.phase = Phase::Ended;
+    }
+
+    fn is_settled(&self) -> bool {
+        self.decoder.is_settled(&self.deltas)
     }
 
     /// Ends with an error that knows nothing yet of the answer.
@@ -236,9 +249,7 @@ where
             match ready!(Pin::new(&mut this.body).poll_next(cx)) {
                 Some(Ok(chunk)) => this.take_bytes(chunk),
                 // What follows a complete answer, such as the usage, is missed and not mourned.
-                Some(Err(_))
-                    if this.deltas.is_complete() || matches!(this.phase, Phase::Ending(_)) =>
-                {
+                Some(Err(_)) if this.is_settled() || matches!(this.phase, Phase::Ending(_)) => {
                     this.phase = Phase::Ended;
                 }
                 Some(Err(error)) => this.fail(error),

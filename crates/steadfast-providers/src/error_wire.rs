@@ -71,8 +71,9 @@ pub(crate) fn by_code(what: &str, code: &str) -> Option<Verdict> {
         "context_length_exceeded" | "exceed_context_size_error" => Kind::ContextOverflow,
         // Z.ai: the prompt exceeds the longest that is taken.
         "1261" => Kind::ContextOverflow,
-        // Z.ai: concurrency and frequency; then used-up plans.
+        // Z.ai: concurrency and frequency; then the calls of a day, and used-up plans.
         "1302" | "1305" => Kind::Throttled,
+        "1304" => Kind::QuotaExhausted,
         code => match code.parse::<u16>().ok()? {
             1113 | 1308..=1321 => Kind::QuotaExhausted,
             _ => return None,
@@ -112,12 +113,19 @@ const OVERFLOWS: [&str; 13] = [
     "exceeds the context length",
 ];
 
+/// Statuses that say what is wrong by themselves, whatever the sentence happens to name.
+const SPEAKING: [u16; 6] = [401, 403, 408, 429, 503, 529];
+
 /// Decides by a sentence that servers of every wire send: many offer several wires.
-pub(crate) fn by_sentence(error: &ErrorObject<'_>) -> Option<Verdict> {
+pub(crate) fn by_sentence(error: &ErrorObject<'_>, status: u16) -> Option<Verdict> {
+    if SPEAKING.contains(&status) {
+        return None;
+    }
     let says = |part: &&str| error.message.contains(*part);
     // Gemini: "The input token count (1200000) exceeds the maximum number of tokens allowed
     // (1048576)."
-    let said_by_gemini = says(&"input token count") && says(&"exceeds the maximum");
+    let said_by_gemini =
+        says(&"input token count") && says(&"exceeds the maximum number of tokens");
     let gemini = said_by_gemini.then_some("input token count … exceeds the maximum");
     let said = OVERFLOWS.into_iter().find(says).or(gemini)?;
     Some(Verdict::by_sentence(said, Kind::ContextOverflow))

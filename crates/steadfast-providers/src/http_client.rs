@@ -283,6 +283,16 @@ impl Head {
         self.locate(ModelError::new(ModelErrorKind::Protocol, message))
     }
 
+    /// Says that a block goes on and on.
+    #[cfg(any(feature = "anthropic", feature = "bedrock", feature = "openai"))]
+    pub(crate) fn blocks_too_long(&self) -> ModelError {
+        let message = format!(
+            "the blocks that have not ended are longer than {} bytes",
+            crate::answer_deltas::MAX_KEPT_BYTES
+        );
+        self.locate(ModelError::new(ModelErrorKind::Protocol, message))
+    }
+
     /// Says that a body is JSON and says nothing.
     pub(crate) fn nothing_in_body(&self) -> ModelError {
         let message = "the body holds neither an answer nor an error";

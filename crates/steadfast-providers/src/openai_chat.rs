@@ -104,8 +104,8 @@ impl OpenAiChatBuilder {
         "usually ending in `/v1`"
     }
 
-    /// Talks to a server other than OpenAI: with its address, its environment variables, and what it
-    /// wants to be written otherwise.
+    /// Talks to a server other than OpenAI: with its address, its own environment variables in place of
+    /// OpenAI's, and what it wants to be written otherwise.
     pub fn server(mut self, server: CompatibleServer) -> Self {
         self.1 = Some(server);
         self

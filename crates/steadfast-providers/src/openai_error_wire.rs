@@ -135,7 +135,8 @@ fn permanent(error: &ErrorObject<'_>) -> Option<Verdict> {
         // The model's template cannot write this conversation: "Jinja Exception: No user query found
         // in messages.", "Value is not callable: null at row 49, column 79: …"
         ("jinja exception", Kind::InvalidRequest),
-        (" at row ", Kind::InvalidRequest),
+        ("value is not callable", Kind::InvalidRequest),
+        ("cannot subscript null", Kind::InvalidRequest),
         (
             "unable to generate parser for this template",
             Kind::InvalidRequest,
@@ -149,7 +150,7 @@ fn permanent(error: &ErrorObject<'_>) -> Option<Verdict> {
 fn by_sentence(error: &ErrorObject<'_>, status: u16) -> Option<Verdict> {
     let says = |part: &&str| error.message.contains(*part);
     let of_kind = |kind| move |part| Verdict::by_sentence(part, kind);
-    if let Some(verdict) = error_wire::by_sentence(error) {
+    if let Some(verdict) = error_wire::by_sentence(error, status) {
         return Some(verdict);
     }
     if let Some(said) = says_no_money(error) {
@@ -161,7 +162,7 @@ fn by_sentence(error: &ErrorObject<'_>, status: u16) -> Option<Verdict> {
     // Mistral: "Service tier capacity exceeded for this model."
     let capacity = Some("Service tier capacity exceeded").filter(says);
     // OpenRouter: "Your chosen model requires moderation and your input was flagged".
-    let moderation = Some("moderation").filter(|part| status == 403 && says(part));
+    let moderation = Some("requires moderation").filter(|part| status == 403 && says(part));
     too_large
         .map(of_kind(Kind::TooLarge))
         .or_else(|| key.map(of_kind(Kind::Auth)))

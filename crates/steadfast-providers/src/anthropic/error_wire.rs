@@ -19,7 +19,7 @@ pub(super) fn judge(error: &ErrorObject<'_>, status: u16) -> Verdict {
     };
     codes()
         .find_map(|(what, code)| by_code(what, code))
-        .or_else(|| by_sentence(error))
+        .or_else(|| by_sentence(error, status))
         .or_else(|| codes().find_map(|(what, code)| by_general_type(what, code, status)))
         .unwrap_or_else(|| error.by_status(of_answer))
 }
@@ -46,7 +46,7 @@ fn by_code(what: &str, code: &str) -> Option<Verdict> {
     Some(Verdict::by(what, code, kind))
 }
 
-fn by_sentence(error: &ErrorObject<'_>) -> Option<Verdict> {
+fn by_sentence(error: &ErrorObject<'_>, status: u16) -> Option<Verdict> {
     [
         // "prompt is too long: 210000 tokens > 200000 maximum"
         ("prompt is too long", Kind::ContextOverflow),
@@ -63,7 +63,7 @@ fn by_sentence(error: &ErrorObject<'_>) -> Option<Verdict> {
     .into_iter()
     .find(|(part, _)| error.message.contains(part))
     .map(|(part, kind)| Verdict::by_sentence(part, kind))
-    .or_else(|| error_wire::by_sentence(error))
+    .or_else(|| error_wire::by_sentence(error, status))
 }
 
 /// General types, which a status says more exactly: in mid-stream, where there is none.

@@ -265,6 +265,7 @@ impl StreamDecoder {
                 if let (Some(Open::Thinking { signature }), Some(Text(piece))) =
                     (self.find(index), &delta.signature)
                 {
+                    deltas.keep(piece.len())?;
                     signature.push_str(piece);
                 }
             }
@@ -274,13 +275,14 @@ impl StreamDecoder {
                     .take()
                     .filter(|Text(json)| !json.is_empty())
                 {
-                    self.take_input(index, piece, deltas);
+                    self.take_input(index, piece, deltas)?;
                 }
             }
             // Citations say where a text comes from; the text itself comes too.
             "citations_delta" => {}
             _ => {
                 if let Some(Open::Own(own)) = self.find(index) {
+                    deltas.keep(data.len())?;
                     own.grow(data);
                 }
             }
@@ -288,9 +290,17 @@ impl StreamDecoder {
         Ok(())
     }
 
-    fn take_input(&mut self, index: usize, piece: Cow<'_, str>, deltas: &mut AnswerDeltas) {
+    fn take_input(
+        &mut self,
+        index: usize,
+        piece: Cow<'_, str>,
+        deltas: &mut AnswerDeltas,
+    ) -> Result<(), ModelError> {
         match self.find(index) {
-            Some(Open::Own(own)) => own.input.push_str(&piece),
+            Some(Open::Own(own)) => {
+                deltas.keep(piece.len())?;
+                own.input.push_str(&piece);
+            }
             open => {
                 // What the beginning held was a form to be filled.
                 if let Some(Open::ToolUse { input }) = open {
@@ -300,6 +310,7 @@ impl StreamDecoder {
                 deltas.push(ModelDelta::ToolUseInput { index, json });
             }
         }
+        Ok(())
     }
 
     fn say(

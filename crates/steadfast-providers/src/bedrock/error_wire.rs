@@ -91,7 +91,7 @@ fn bare(code: &str) -> &str {
 /// Decides what an error is.
 fn judge(error: &ErrorObject<'_>, status: u16) -> Verdict {
     let code = error.code.as_deref().map(in_capitals).unwrap_or_default();
-    by_sentence(error, &code)
+    by_sentence(error, &code, status)
         .or_else(|| by_models_own_status(error, &code))
         .or_else(|| by_code(&code))
         .or_else(|| error_wire::by_code("error code", &code))
@@ -169,8 +169,8 @@ fn by_models_own_status(error: &ErrorObject<'_>, code: &str) -> Option<Verdict> 
     }
     let status = error.object.get("originalStatusCode")?.as_u64()?;
     let status = u16::try_from(status).ok()?;
-    // Other statuses are of the way to the model, which nobody here can mend.
-    matches!(status, 400 | 408 | 413 | 422 | 429).then(|| {
+    // A 400 may be of what the model wrote, such as a broken call, and the next answer another.
+    matches!(status, 408 | 413 | 429).then(|| {
         let kind = Verdict::by_status(status).kind;
         Verdict::by("the model's own status", &status.to_string(), kind)
     })
@@ -212,7 +212,7 @@ const OVERFLOWS: &[(&str, Kind)] = &[
     ),
 ];
 
-fn by_sentence(error: &ErrorObject<'_>, code: &str) -> Option<Verdict> {
+fn by_sentence(error: &ErrorObject<'_>, code: &str, status: u16) -> Option<Verdict> {
     // The sentences of one code mean nothing under another.
     let sentences: &[(&str, Kind)] = match code {
         // "Too many tokens per day, please wait before trying again."
@@ -228,5 +228,5 @@ fn by_sentence(error: &ErrorObject<'_>, code: &str) -> Option<Verdict> {
         .find(|(part, _)| error.message.contains(part));
     found
         .map(|(part, kind)| Verdict::by_sentence(part, *kind))
-        .or_else(|| error_wire::by_sentence(error))
+        .or_else(|| error_wire::by_sentence(error, status))
 }

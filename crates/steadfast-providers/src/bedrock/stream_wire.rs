@@ -12,7 +12,7 @@ use aws_sdk_bedrockruntime::types::{
 };
 use steadfast_core::{ModelDelta, ModelError, StopReason, Usage};
 
-use crate::http_client::Head;
+use crate::{answer_deltas::MAX_KEPT_BYTES, http_client::Head};
 pub(super) use finish::settle;
 use open_block::OpenBlock;
 pub(super) use open_block::{own, redacted_thinking, signed_thinking};
@@ -25,6 +25,8 @@ pub(super) struct Decoder {
     /// Whether the answer has said anything.
     spoke: bool,
     stop: Option<StopReason>,
+    /// How much was kept for the end of a block.
+    kept: usize,
 }
 
 impl Decoder {
@@ -48,7 +50,15 @@ impl Decoder {
             // Nothing else behind the end marker is part of the answer: whether it comes is chance.
             _ if self.stop.is_some() => {}
             ConverseStreamOutput::ContentBlockStart(start) => self.start(start, deltas),
-            ConverseStreamOutput::ContentBlockDelta(delta) => self.delta(delta, deltas),
+            ConverseStreamOutput::ContentBlockDelta(delta) => {
+                if let Some(piece) = &delta.delta {
+                    self.kept = self.kept.saturating_add(open_block::kept_of(piece));
+                }
+                if self.kept > MAX_KEPT_BYTES {
+                    return Err(head.blocks_too_long());
+                }
+                self.delta(delta, deltas);
+            }
             ConverseStreamOutput::ContentBlockStop(_) => self.close(deltas),
             ConverseStreamOutput::MessageStop(end) => {
                 self.close(deltas);

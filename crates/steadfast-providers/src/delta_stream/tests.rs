@@ -162,6 +162,40 @@ async fn answer_in_lines_stands_once_it_has_ended() {
     check::<ollama::StreamDecoder>(&cases).await;
 }
 
+/// The vendor runs code behind the end of its own turn.
+#[cfg(feature = "gemini")]
+const CODE: Step = Step::Bytes(
+    "data: {\"candidates\":[{\"content\":{\"parts\":[{\"executableCode\":{\"code\":\"1\"}}]},\"finishReason\":\"STOP\"}]}\n\n",
+);
+
+#[cfg(feature = "gemini")]
+#[tokio::test(start_paused = true)]
+async fn answer_that_awaits_more_is_not_settled_by_its_end() {
+    use Step::{Break, Bytes};
+    const TEXT: &str = "data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"x\"}]},\"finishReason\":\"STOP\"}]}\n\n";
+    let image = format!(
+        "data: {{\"candidates\":[{{\"content\":{{\"parts\":[{{\"inlineData\":{{\"data\":\"{}\"}}}}]}}}}]}}\n\n",
+        "x".repeat(2 * LONGEST_BEHIND)
+    );
+    let steps = [CODE, Bytes(Box::leak(image.into_boxed_str())), Bytes(TEXT)];
+
+    let (said, stopped, failure, _) = read::<crate::gemini::StreamDecoder>(&steps).await;
+
+    assert_eq!((&*said, stopped, failure), ("x", true, None));
+    let cases: [Case; 3] = [
+        (
+            &[
+                CODE,
+                Bytes("data: {\"error\":{\"code\":503,\"status\":\"UNAVAILABLE\"}}\n\n"),
+            ],
+            ("", true, Some(Kind::Overloaded)),
+        ),
+        (&[CODE, Break], ("", true, Some(Kind::Network))),
+        (&[CODE, Bytes(TEXT), Break], ("x", true, None)),
+    ];
+    check::<crate::gemini::StreamDecoder>(&cases).await;
+}
+
 async fn check<D: AnswerDecoder>(cases: &[Case]) {
     for (place, (steps, expected)) in cases.iter().enumerate() {
         let (said, stopped, failure, elapsed) = read::<D>(steps).await;

@@ -21,7 +21,7 @@ pub(super) fn judge(error: &ErrorObject<'_>, status: u16) -> Verdict {
     google::reasons(error.object)
         .find_map(by_reason)
         .or_else(|| by_quota(error).filter(|_| is_quota))
-        .or_else(|| by_sentence(error))
+        .or_else(|| by_sentence(error, error.status(of_answer)))
         .or_else(|| by_word(error.kind?))
         .or_else(|| error_wire::by_code("error code", error.code.as_deref()?))
         .or_else(|| error_wire::by_code("error type", error.kind?))
@@ -74,7 +74,7 @@ fn says_no_limit(message: &str) -> bool {
     })
 }
 
-fn by_sentence(error: &ErrorObject<'_>) -> Option<Verdict> {
+fn by_sentence(error: &ErrorObject<'_>, status: u16) -> Option<Verdict> {
     let says = |part: &&str| error.message.contains(*part);
     if error.kind == Some("FAILED_PRECONDITION") && error.message.contains("billing") {
         // "Gemini API free tier is not available in your country. Please enable billing on your
@@ -98,7 +98,7 @@ fn by_sentence(error: &ErrorObject<'_>) -> Option<Verdict> {
     .into_iter()
     .find(|(part, _)| says(part))
     .map(|(part, kind)| Verdict::by_sentence(part, kind))
-    .or_else(|| error_wire::by_sentence(error))
+    .or_else(|| error_wire::by_sentence(error, status))
 }
 
 /// The words of Google's error model.

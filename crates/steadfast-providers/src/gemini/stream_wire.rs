@@ -64,6 +64,11 @@ impl AnswerDecoder for StreamDecoder {
         self.over
     }
 
+    /// Behind code that the vendor runs comes what it came to, and often a text.
+    fn is_settled(&self, _: &AnswerDeltas) -> bool {
+        self.over
+    }
+
     fn take_whole(&mut self, body: &[u8], deltas: &mut AnswerDeltas) -> Result<(), ModelError> {
         // Asked for a stream in another form than events, servers send a list of its chunks.
         if let Ok(chunks) = serde_json::from_slice::<Vec<&RawValue>>(body) {

@@ -10,7 +10,7 @@ use crate::error_wire::{self, ErrorObject, Verdict};
 pub(super) fn judge(error: &ErrorObject<'_>, status: u16) -> Verdict {
     let of_answer = status;
     by_sentence(&error.message)
-        .or_else(|| error_wire::by_sentence(error))
+        .or_else(|| error_wire::by_sentence(error, error.status(of_answer)))
         .or_else(|| {
             let code = error.code.as_deref().or(error.kind)?;
             error_wire::by_code("error code", code)

@@ -43,12 +43,15 @@ pub enum CompatibleServer {
     /// Azure OpenAI, on its v1 API. The model is the name of a deployment, and the base URL that of
     /// the resource.
     ///
-    /// The key goes out in `api-key`. A token of Microsoft Entra takes its place as a header
-    /// `authorization`. The output limit is `max_completion_tokens`, which all of OpenAI's models
+    /// The key goes out in `api-key`. A token of Microsoft Entra goes into a header `authorization`, with
+    /// no key set. The output limit is `max_completion_tokens`, which all of OpenAI's models
     /// take there. An older API is reached by its whole path:
-    /// `https://NAME.openai.azure.com/openai/deployments/DEPLOYMENT?api-version=2024-10-21`.
+    /// `https://NAME.openai.azure.com/openai/deployments/DEPLOYMENT?api-version=2024-10-21`; where it
+    /// does not know that name yet, give `max_tokens` in
+    /// [`extra`](steadfast_core::ModelSettings::extra) instead of a limit.
     Azure,
-    /// DeepSeek. Reasoning goes back with the calls that it led to, which its thinking models want.
+    /// DeepSeek. Reasoning goes back with the answers that it stood in, which its thinking models want
+    /// where they called tools.
     DeepSeek,
     /// Groq.
     Groq,
@@ -73,7 +76,7 @@ pub enum CompatibleServer {
 
 impl CompatibleServer {
     /// All of them, by name.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: &'static [Self] = &[
         Self::Azure,
         Self::DeepSeek,
         Self::Groq,
@@ -279,7 +282,7 @@ mod tests {
             use CompatibleServer::{LlamaCpp, LmStudio, Vllm};
             matches!(server, LlamaCpp | LmStudio | Vllm)
         };
-        for server in CompatibleServer::ALL {
+        for server in CompatibleServer::ALL.iter().copied() {
             let builder = match server {
                 CompatibleServer::Azure => builder(server).base_url("https://a.openai.azure.com"),
                 _ => builder(server),
@@ -306,7 +309,10 @@ mod tests {
 
     #[test]
     fn names_are_different_and_in_order() {
-        let names = CompatibleServer::ALL.map(CompatibleServer::name);
+        let names: Vec<&str> = CompatibleServer::ALL
+            .iter()
+            .map(|server| server.name())
+            .collect();
         assert!(names.is_sorted_by(|one, next| one < next), "{names:?}");
     }
 }

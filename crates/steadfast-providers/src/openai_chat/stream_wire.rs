@@ -83,7 +83,10 @@ impl AnswerDecoder for StreamDecoder {
                     .unwrap_or_else(|| deltas.head().nothing_in_body()))
             }
             Ok(()) => self.take_chunk(&mut chunk, deltas),
-            Err(error) => Err(Self::unexpected(deltas.head(), body, "the body", error)),
+            Err(error) => match mend_surrogates(body) {
+                Some(mended) => self.take_whole(&mended, deltas),
+                None => Err(Self::unexpected(deltas.head(), body, "the body", error)),
+            },
         }
     }
 
@@ -157,7 +160,7 @@ impl StreamDecoder {
             }
         }
         for detail in delta.reasoning_details.take().into_iter().flatten() {
-            self.take_reasoning_detail(detail);
+            self.take_reasoning_detail(detail, deltas)?;
         }
         if let Some(content) = delta.content.take() {
             self.take_content(content, deltas);
@@ -197,14 +200,19 @@ impl StreamDecoder {
     }
 
     /// Joins the pieces of a detail, as OpenRouter documents them: texts of one type and index.
-    fn take_reasoning_detail(&mut self, detail: Map<String, Value>) {
+    fn take_reasoning_detail(
+        &mut self,
+        detail: Map<String, Value>,
+        deltas: &mut AnswerDeltas,
+    ) -> Result<(), ModelError> {
+        deltas.keep(length_of(&detail))?;
         let continues = self.reasoning_details.last_mut().filter(|last| {
             let same = |field| last.get(field) == detail.get(field);
             same("type") && same("index") && !detail.contains_key("data")
         });
         let Some(last) = continues else {
             self.reasoning_details.push(detail);
-            return;
+            return Ok(());
         };
         for (field, value) in detail {
             match (last.get_mut(&field), value) {
@@ -219,6 +227,7 @@ impl StreamDecoder {
                 }
             }
         }
+        Ok(())
     }
 
     fn take_finish(
@@ -260,6 +269,18 @@ impl StreamDecoder {
             deltas.push(ModelDelta::ReasoningOpaque(json!({ OPAQUE_KEY: own })));
         }
     }
+}
+
+/// Returns about how much room an object takes.
+fn length_of(object: &Map<String, Value>) -> usize {
+    let length = |value: &Value| match value {
+        Value::String(text) => text.len(),
+        value => value.to_string().len(),
+    };
+    let fields = object
+        .iter()
+        .map(|(name, value)| name.len() + length(value));
+    fields.sum::<usize>() + size_of::<Value>()
 }
 
 /// Takes thoughts that are a part: a text, or parts that are texts. Thoughts in thoughts may go on

@@ -401,12 +401,12 @@ pub(crate) fn rows() -> Vec<Row> {
         (
             bedrock(
                 424,
-                r#"{"message":"The model failed.","originalStatusCode":400,"originalMessage":"no such field"}"#,
+                r#"{"message":"The model failed.","originalStatusCode":400,"originalMessage":"Model produced invalid sequence as part of ToolUse."}"#,
             )
             .with(MODEL_ERROR),
-            Kind::InvalidRequest,
+            Kind::Server,
             None,
-            "the model's own status `400`",
+            "error code `ModelErrorException`",
         ),
         (
             bedrock(

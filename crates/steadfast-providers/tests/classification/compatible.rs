@@ -1,6 +1,6 @@
 //! What servers that are compatible with OpenAI answer.
 
-use steadfast_core::{ModelErrorKind as Kind, secs};
+use steadfast_core::{ModelErrorKind as Kind, millis, secs};
 
 use crate::{Row, TestResult, check, openai};
 
@@ -73,6 +73,9 @@ fn groq() -> Vec<Row> {
         (openai(498, ""), Kind::Overloaded, None, "status 498"),
         (openai(413, ""), Kind::TooLarge, None, "status 413"),
         (openai(422, r#"{"error":{"message":""}}"#), Kind::InvalidRequest, None, "status 422"),
+
+        // A limit of a day that fills as time passes: Groq says when to come back.
+        (openai(429, r#"{"error":{"message":"Rate limit reached for model `llama-3.3-70b-versatile` on tokens per day (TPD): Limit 100000, Used 99821, Requested 1500. Please try again in 19m1.824s.","type":"tokens","code":"rate_limit_exceeded"}}"#), Kind::Throttled, Some(millis(1_141_824)), "wait from the sentence `try again in 19m1.824s`"),
     ]
 }
 
@@ -131,7 +134,7 @@ fn openrouter() -> Vec<Row> {
             Some(secs(3)),
             "`openrouter_in_flight_budget`",
         ),
-        (openai(403, r#"{"error":{"code":403,"message":"Your chosen model requires moderation and your input was flagged"}}"#), Kind::ContentFiltered, None, "the sentence `moderation`"),
+        (openai(403, r#"{"error":{"code":403,"message":"Your chosen model requires moderation and your input was flagged"}}"#), Kind::ContentFiltered, None, "the sentence `requires moderation`"),
         (openai(403, r#"{"error":{"code":403,"message":"","metadata":{"reasons":["violence"]}}}"#), Kind::ContentFiltered, None, "`reasons`"),
         (openai(408, r#"{"error":{"code":408,"message":""}}"#), Kind::Timeout, None, "status 408"),
         (openai(502, r#"{"error":{"code":502,"message":"","metadata":{"provider_name":"p"}}}"#), Kind::Overloaded, None, "`provider_name`"),
@@ -320,7 +323,7 @@ fn llama_cpp() -> Vec<Row> {
             ),
             Kind::InvalidRequest,
             None,
-            "the sentence ` at row `",
+            "the sentence `value is not callable`",
         ),
         (
             openai(
@@ -369,6 +372,10 @@ fn vllm() -> Vec<Row> {
         (openai(200, "data: [DONE]\n\n").streamed(), Kind::Truncated, None, "end marker"),
 
         (openai(400, r#"{"object":"error","message":"The decoder prompt (length 2136) is longer than the maximum model length of 2048.","type":"BadRequestError","code":400}"#), Kind::ContextOverflow, None, "the sentence `is longer than the maximum model length`"),
+
+        // A sentence that happens to name the context says nothing of a server that restarts.
+        (openai(503, r#"{"error":{"message":"worker for model with maximum context length 8192 is restarting"}}"#), Kind::Overloaded, None, "status 503"),
+        (openai(500, r#"{"error":{"type":"server_error","message":"Internal error at row 3 of shard"}}"#), Kind::Server, None, "status 500"),
     ]
 }
 
@@ -439,6 +446,15 @@ fn zai_and_moonshot() -> Vec<Row> {
             Kind::ContextOverflow,
             None,
             "the sentence `exceeded model token limit`",
+        ),
+        (
+            openai(
+                429,
+                r#"{"error":{"code":"1304","message":"Daily call limit for this API reached"}}"#,
+            ),
+            Kind::QuotaExhausted,
+            None,
+            "error code `1304`",
         ),
     ]
 }

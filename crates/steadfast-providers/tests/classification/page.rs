@@ -20,7 +20,9 @@ same request is worth another try, how long the server asks to wait, and on what
 `cargo test -p steadfast-providers --test classification` with `STEADFAST_WRITE_PAGES=1`; without it, the same test
 compares. Ask of any other answer with `steadfast explain`.
 
-Codes come before sentences, sentences before the status. An answer in mid-stream has status 200.
+On OpenAI's wires and Anthropic's, codes come before sentences, sentences before general types and the status; Bedrock's
+sentences belong to a code and come first; Gemini tells by reason, quota, sentence and status word, Ollama by sentence and
+status. An answer in mid-stream has status 200.
 ";
 
 #[tokio::test]

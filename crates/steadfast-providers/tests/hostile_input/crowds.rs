@@ -27,10 +27,13 @@ fn crowd_in_one_event_is_refused() {
                 Wire::Ollama => before.to_owned(),
                 _ => format!("data: {before}"),
             };
-            let body = around(&before, filled(filling, 7 * MIB), "1]}\n\n");
+            // The last event may lack its end.
+            for end in ["1]}\n\n", "1]}"] {
+                let body = around(&before, filled(filling, 7 * MIB), end);
 
-            let told = (Kind::Protocol, "the answer holds more values at once");
-            Answer::streamed(wire).check(body, told, 32 * MIB);
+                let told = (Kind::Protocol, "the answer holds more values at once");
+                Answer::streamed(wire).check(body, told, 32 * MIB);
+            }
         }
     }
 }

@@ -4,11 +4,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
+use serde_json::json;
 use steadfast_core::{ModelErrorKind as Kind, StopReason};
 use steadfast_providers::Wire;
 use tokio::time::timeout;
 
-use crate::{Answer, MIB, TEXT_WIRES, WIRES, around, end, event, filled, word};
+use crate::{Answer, MIB, TEXT_WIRES, WIRES, around, end, event, filled, fuzz, word};
 
 /// What takes seconds here would take hours if it were quadratic.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -197,6 +198,69 @@ fn answer_without_an_end_is_refused() {
         let expected = "the answer is longer than 67108864 bytes".to_owned();
         assert_eq!(told, Some((Kind::Protocol, expected)), "{wire:?}");
         assert!(took <= 2 * WHOLE, "{wire:?} took {} MiB", took / MIB);
+    }
+}
+
+#[test]
+fn blocks_that_never_end_are_refused() {
+    let long = "x".repeat(MIB);
+    let anthropic =
+        |json: serde_json::Value| Bytes::from(event(Wire::Anthropic, &json.to_string()));
+    let begun = |block: serde_json::Value| {
+        anthropic(json!({"type": "content_block_start", "index": 0, "content_block": block}))
+    };
+    let piece = |delta: serde_json::Value| {
+        anthropic(json!({"type": "content_block_delta", "index": 0, "delta": delta}))
+    };
+    let chat = |delta: serde_json::Value| {
+        let chunk = json!({"choices": [{"delta": delta}]});
+        Bytes::from(event(Wire::OpenAiChat, &chunk.to_string()))
+    };
+    let bedrock = |delta: serde_json::Value| {
+        let event = json!({"contentBlockIndex": 0, "delta": {"reasoningContent": delta}});
+        Bytes::from(fuzz::event(
+            "contentBlockDelta",
+            event.to_string().as_bytes(),
+        ))
+    };
+    for (wire, first, endless) in [
+        (
+            Wire::OpenAiChat,
+            Bytes::new(),
+            chat(
+                json!({"reasoning_details": [{"type": "reasoning.text", "index": 0, "text": long}]}),
+            ),
+        ),
+        (
+            Wire::OpenAiChat,
+            Bytes::new(),
+            chat(json!({"tool_calls": [{"index": 0, "id": "a", "function": {"arguments": long}}]})),
+        ),
+        (
+            Wire::Anthropic,
+            begun(json!({"type": "thinking", "thinking": ""})),
+            piece(json!({"type": "signature_delta", "signature": long})),
+        ),
+        (
+            Wire::Anthropic,
+            begun(json!({"type": "server_tool_use", "id": "a", "name": "web_search"})),
+            piece(json!({"type": "input_json_delta", "partial_json": long})),
+        ),
+        (
+            Wire::Anthropic,
+            begun(json!({"type": "invented", "text": ""})),
+            piece(json!({"type": "invented_delta", "text": long})),
+        ),
+        (
+            Wire::Bedrock,
+            Bytes::new(),
+            bedrock(json!({"signature": long})),
+        ),
+    ] {
+        let body = std::iter::once(first).chain(std::iter::repeat(endless));
+
+        let told = (Kind::Protocol, "the blocks that have not ended are longer");
+        Answer::streamed(wire).check(body, told, 2 * WHOLE);
     }
 }
 

@@ -189,7 +189,7 @@ impl Events {
             }
             if self.read == 8 {
                 // Headers that do not fit are for the SDK to refuse.
-                let inner = (self.length - MIN_EVENT_BYTES) as usize;
+                let inner = self.length.saturating_sub(MIN_EVENT_BYTES) as usize;
                 let headers = inner.min(self.headers as usize);
                 *self = Self {
                     before: SUM_BYTES + headers,

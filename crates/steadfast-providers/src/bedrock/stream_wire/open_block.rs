@@ -1,7 +1,9 @@
 //! A block whose end says something: thinking with its signature, and what the vendor's own tools
 //! were asked and answered. Texts and calls of the agent's tools are told as they come.
 
-use aws_sdk_bedrockruntime::types::{ToolResultBlockDelta, ToolResultBlockStart};
+use aws_sdk_bedrockruntime::types::{
+    ContentBlockDelta, ReasoningContentBlockDelta, ToolResultBlockDelta, ToolResultBlockStart,
+};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::{Map, Value, json};
 use steadfast_core::ModelDelta;
@@ -121,6 +123,29 @@ impl OpenBlock {
                 Some(own("toolResult", block.into()))
             }
         }
+    }
+}
+
+/// Returns how much of a piece may be kept until its block ends. Calls of the agent's tools count
+/// too: they are held to as much where answers are put together.
+pub(super) fn kept_of(piece: &ContentBlockDelta) -> usize {
+    match piece {
+        ContentBlockDelta::ToolUse(piece) => piece.input.len(),
+        ContentBlockDelta::ReasoningContent(ReasoningContentBlockDelta::Signature(signature)) => {
+            signature.len()
+        }
+        ContentBlockDelta::ReasoningContent(ReasoningContentBlockDelta::RedactedContent(data)) => {
+            data.as_ref().len()
+        }
+        ContentBlockDelta::ToolResult(pieces) => pieces
+            .iter()
+            .map(|piece| match piece {
+                ToolResultBlockDelta::Text(text) => text.len(),
+                ToolResultBlockDelta::Json(json) => to_value(json).to_string().len(),
+                _ => 0,
+            })
+            .sum(),
+        _ => 0,
     }
 }
 

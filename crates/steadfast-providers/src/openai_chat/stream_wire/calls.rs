@@ -91,7 +91,7 @@ impl Calls {
             taken = Some(place);
             if let Some(open) = self.0.get_mut(place) {
                 open.extra = call.extra_content.take().or(open.extra.take());
-                open.advance(place, piece, deltas);
+                open.advance(place, piece, deltas)?;
             }
         }
         Ok(())
@@ -160,7 +160,12 @@ impl OpenCall {
         }
     }
 
-    fn advance(&mut self, place: usize, piece: Piece<'_>, deltas: &mut AnswerDeltas) {
+    fn advance(
+        &mut self,
+        place: usize,
+        piece: Piece<'_>,
+        deltas: &mut AnswerDeltas,
+    ) -> Result<(), ModelError> {
         if self.id.is_none() {
             self.id = piece.id.map(Cow::into_owned);
         }
@@ -171,10 +176,11 @@ impl OpenCall {
         }
         let json = piece.arguments;
         if json.is_empty() {
-            return;
+            return Ok(());
         }
         self.progress.advance(&json);
         if self.name.is_none() {
+            deltas.keep(json.len())?;
             self.waiting.push_str(&json);
         } else {
             deltas.push(ModelDelta::ToolUseInput {
@@ -182,6 +188,7 @@ impl OpenCall {
                 json: json.into_owned(),
             });
         }
+        Ok(())
     }
 
     fn begin(&mut self, place: usize, name: String, deltas: &mut AnswerDeltas) {
