@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream;
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, header::DATE};
 use steadfast_core::ModelErrorKind as Kind;
 use steadfast_providers::Wire;
 
@@ -91,7 +91,10 @@ fn parse(input: &[u8]) -> Option<(Wire, http::Response<Vec<u8>>)> {
         let value = HeaderValue::from_bytes(value.get(1..)?.trim_ascii()).ok()?;
         answer = answer.header(name, value);
     }
-    let answer = answer.body(rest.to_vec()).ok()?;
+    let mut answer = answer.body(rest.to_vec()).ok()?;
+    // Without it a point in time is counted from now, which is another now for each reading.
+    let date = HeaderValue::from_static("Sun, 22 Nov 2026 00:00:00 GMT");
+    answer.headers_mut().entry(DATE).or_insert(date);
     // Success is the other targets' business.
     (answer.status().as_u16() >= 300).then_some((wire, answer))
 }

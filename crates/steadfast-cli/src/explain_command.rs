@@ -138,12 +138,9 @@ fn masked(text: &str) -> String {
     error.message().to_owned()
 }
 
-/// Says a time in milliseconds, whole where they are whole, as events do.
+/// Says a time in whole milliseconds: who comes back too early is refused again.
 fn millis(time: Duration) -> Option<Number> {
-    if time.subsec_nanos().is_multiple_of(1_000_000) {
-        return Number::from_u128(time.as_millis());
-    }
-    Number::from_f64(time.as_secs_f64() * 1e3)
+    Number::from_u128(time.as_nanos().div_ceil(1_000_000))
 }
 
 /// Finds the provider whose answer it is.

@@ -116,7 +116,11 @@ pub(crate) static PROVIDERS: &[Provider] = &[
         key_variable: "AWS_ACCESS_KEY_ID",
         other_key_variable: None,
         base_url_variable: "AWS_ENDPOINT_URL_BEDROCK_RUNTIME",
-        more_variables: &["AWS_REGION, AWS_PROFILE", "AWS_BEARER_TOKEN_BEDROCK"],
+        more_variables: &[
+            "AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN",
+            "AWS_REGION, AWS_PROFILE",
+            "AWS_BEARER_TOKEN_BEDROCK",
+        ],
         has_keys_elsewhere: true,
         example_model: "amazon.nova-lite-v1:0",
         build: |model, base_url| {

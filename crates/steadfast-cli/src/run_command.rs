@@ -212,6 +212,19 @@ fn advice(error: &RunError, options: &RunOptions, provider: Option<&Provider>) -
             ))
         }
         _ if come_back.is_some() => come_back,
+        // Nothing was sent: the SDK says at length where it looked.
+        (RunErrorKind::Model(ModelErrorKind::Auth), _)
+            if provider.is_some_and(|provider| provider.has_keys_elsewhere)
+                && error
+                    .model_error()
+                    .is_some_and(|error| error.status().is_none()) =>
+        {
+            Some(
+                "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_BEARER_TOKEN_BEDROCK, or \
+                 AWS_PROFILE to a profile that has keys"
+                    .to_owned(),
+            )
+        }
         (RunErrorKind::Model(ModelErrorKind::Auth), Some(provider)) => Some(format!(
             "no key was sent: set the environment variable {}",
             provider.key_variable

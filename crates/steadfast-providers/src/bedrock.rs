@@ -55,7 +55,7 @@ use setup::{Given, Keys, Setup};
 /// use steadfast_providers::Bedrock;
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let model = Bedrock::builder("anthropic.claude-sonnet-4-5-20250929-v1:0").region("eu-north-1");
+/// let model = Bedrock::builder("eu.anthropic.claude-sonnet-4-5-20250929-v1:0").region("eu-north-1");
 /// # let model = model.endpoint_url("http://127.0.0.1:8080").credentials("AKID", "secret", None);
 /// let settings = ModelSettings::new()
 ///     .extra("guardrailConfig", json!({"guardrailIdentifier": "gr-1", "guardrailVersion": "1"}))

@@ -161,9 +161,7 @@ impl<B, D: AnswerDecoder> DeltaStream<B, D> {
     fn end(&mut self) {
         if matches!(self.phase, Phase::Beginning | Phase::Events) {
             self.failure = match self.events.end() {
-                #[cfg(feature = "ollama")]
                 Left::Event(data) if is_crowded(&data) => Some(self.deltas.head().crowded()),
-                #[cfg(feature = "ollama")]
                 Left::Event(data) => {
                     let taken = self.decoder.take_event(&data, &mut self.deltas);
                     taken.err()

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use memchr::{memchr, memchr2};
 
 use crate::{
-    framing::{EventTooLong, Form, Framing, Left},
+    framing::{EventTooLong, Form, Framing, Left, is_json},
     lines::{Line, Lines},
 };
 
@@ -88,7 +88,8 @@ impl Framing for EventStream {
         self.lines.take_rest()
     }
 
-    /// An event whose end has not come is none.
+    /// The specification drops an event whose end has not come. Some servers forget the end of the
+    /// last one: if what has come is JSON, nothing of it is missing.
     fn end(&mut self) -> Left {
         self.keep();
         // So that the last line ends, and what has come of an event.
@@ -100,7 +101,11 @@ impl Framing for EventStream {
             _ => Vec::new(),
         };
         let stray = std::mem::take(&mut self.stray);
-        Left::Other(if stray.is_empty() { begun } else { stray })
+        match stray.is_empty() {
+            true if is_json(&begun) => Left::Event(begun),
+            true => Left::Other(begun),
+            false => Left::Other(stray),
+        }
     }
 
     fn is_in(body: &[u8]) -> bool {
@@ -256,8 +261,10 @@ mod tests {
                 stream.push(Bytes::copy_from_slice(chunk));
                 while stream.next_event(LONGEST).unwrap().is_some() {}
             }
-            let left = Left::Other(expected.as_bytes().to_vec());
-            assert_eq!(stream.end(), left, "{text:?} cut at {cut}");
+            let expected = expected.as_bytes().to_vec();
+            let left = stream.end();
+            let (Left::Event(left) | Left::Other(left)) = left;
+            assert_eq!(left, expected, "{text:?} cut at {cut}");
         }
     }
 
@@ -275,6 +282,22 @@ mod tests {
         );
         check_left("data: a\n\nid: 1\n: bye\nnonsense\n", "");
         check_left("data: a\n\n", "");
+    }
+
+    #[test]
+    fn last_event_needs_no_end_if_it_is_whole() {
+        for (rest, is_event) in [
+            ("data: {\"a\":1}", true),
+            ("data: {\"a\":1}\n", true),
+            ("data: {\"a\":", false),
+            ("data: [DONE]", false),
+            (": bye", false),
+        ] {
+            let mut stream = EventStream::default();
+            stream.push(rest.into());
+            assert_eq!(stream.next_event(LONGEST), Ok(None));
+            assert_eq!(matches!(stream.end(), Left::Event(_)), is_event, "{rest}");
+        }
     }
 
     #[test]

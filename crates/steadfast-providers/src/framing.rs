@@ -1,6 +1,7 @@
 //! How the body of a streamed answer is cut into events. What an event says is the wire's.
 
 use bytes::Bytes;
+use serde::de::IgnoredAny;
 
 /// An event is longer than is accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +20,6 @@ pub(crate) enum Form {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Left {
     /// An event.
-    #[cfg(feature = "ollama")]
     Event(Vec<u8>),
     /// No event. Some servers write an error so.
     Other(Vec<u8>),
@@ -46,4 +46,9 @@ pub(crate) trait Framing: Default + Send + Unpin + 'static {
     /// Returns whether a body that says it is JSON is a stream all the same, as some gateways send
     /// it.
     fn is_in(body: &[u8]) -> bool;
+}
+
+/// Returns whether a text is JSON, and whole.
+pub(crate) fn is_json(text: &[u8]) -> bool {
+    serde_json::from_slice::<IgnoredAny>(text).is_ok()
 }

@@ -2,10 +2,9 @@
 
 use bytes::Bytes;
 use memchr::memchr;
-use serde::de::IgnoredAny;
 
 use crate::{
-    framing::{EventTooLong, Form, Framing, Left},
+    framing::{EventTooLong, Form, Framing, Left, is_json},
     lines::Lines,
 };
 
@@ -74,10 +73,6 @@ impl Framing for LineStream {
         let (first, rest) = body.split_at(end);
         !rest.is_empty() && is_json(first)
     }
-}
-
-fn is_json(text: &[u8]) -> bool {
-    serde_json::from_slice::<IgnoredAny>(text).is_ok()
 }
 
 #[cfg(test)]

@@ -198,7 +198,7 @@ fn hints_are_found_in_every_form() -> TestResult {
                 "retry-after: 7",
             ],
             "",
-            json!([6500.5, 6500.5, "hint"]),
+            json!([6501, 6501, "hint"]),
         ),
         // The longer of hint and backoff counts.
         (

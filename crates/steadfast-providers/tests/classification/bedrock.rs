@@ -428,6 +428,22 @@ pub(crate) fn rows() -> Vec<Row> {
             None,
             "error code `ModelErrorException`",
         ),
+        (
+            refused!(400, "ValidationException", "The provided model identifier is invalid."),
+            Kind::NotFound,
+            None,
+            "the sentence `model identifier is invalid`",
+        ),
+        (
+            refused!(
+                400,
+                "ValidationException",
+                "Invocation of model ID anthropic.claude-sonnet-4-5-20250929-v1:0 with on-demand throughput isn't supported. Retry your request with the ID or ARN of an inference profile that contains this model."
+            ),
+            Kind::NotFound,
+            None,
+            "the sentence `with on-demand throughput isn`",
+        ),
     ]
 }
 

@@ -23,6 +23,9 @@ compares. Ask of any other answer with `steadfast explain`.
 On OpenAI's wires and Anthropic's, codes come before sentences, sentences before general types and the status; Bedrock's
 sentences belong to a code and come first; Gemini tells by reason, quota, sentence and status word, Ollama by sentence and
 status. An answer in mid-stream has status 200.
+
+`⏎` is the end of a line. A wait of more than ten minutes is not waited for, whatever stands under *again*: that is the
+strategy's `max_hint`. Compatible servers are asked for with `--provider openai`, or by their own name.
 ";
 
 #[tokio::test]
@@ -83,10 +86,15 @@ async fn write_table(page: &mut String, vendor: &str, rows: &[Row]) -> TestResul
 
 /// Shows headers and body, as far as they fit.
 fn shown(answered: &Answered) -> String {
-    let is_shown = |name: &str| !matches!(name, "content-type" | "x-amzn-requestid" | "date");
-    let headers = answered.headers.iter().filter(|(name, _)| is_shown(name));
+    let is_shown = |(name, value): &&(&str, &str)| match *name {
+        "content-type" => value.contains("html"),
+        "x-amzn-requestid" | "date" => false,
+        _ => true,
+    };
+    let headers = answered.headers.iter().filter(is_shown);
     let headers = headers.map(|(name, value)| format!("{name}: {value}"));
-    let body = answered.body.trim().replace("\n\n", " ").replace('\n', " ");
+    let body = answered.body.trim_end().replace('\r', "");
+    let body = body.replace("\n\n", " ⏎⏎ ").replace('\n', " ⏎ ");
     let body = match body.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{}…", body.get(..end).unwrap_or_default()),
         None => body,

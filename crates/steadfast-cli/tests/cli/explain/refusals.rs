@@ -21,9 +21,9 @@ fn bodies_without_end_are_refused() -> TestResult {
     let huge = file.to_str().ok_or("the path is not UTF-8")?;
     let of_body = |body| ["--provider", "openai", "--status", "500", "--body", body];
 
-    refuse(&of_body(huge), "`--body` is longer than 32 MiB")?;
+    refuse(&of_body(huge), "`--body` is longer than 64 MiB")?;
     if cfg!(unix) {
-        refuse(&of_body("/dev/zero"), "`--body` is longer than 32 MiB")?;
+        refuse(&of_body("/dev/zero"), "`--body` is longer than 64 MiB")?;
     }
     Ok(())
 }
