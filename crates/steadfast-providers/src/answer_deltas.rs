@@ -15,6 +15,7 @@ use crate::http_client::Head;
 pub(crate) const MAX_OPEN: usize = 1_024;
 
 /// The most that is kept of blocks that have not ended, in bytes: as much as an answer may have.
+#[cfg(any(feature = "anthropic", feature = "bedrock", feature = "openai"))]
 pub(crate) const MAX_KEPT_BYTES: usize = 64 * 1024 * 1024;
 
 /// What an answer says.
