@@ -222,11 +222,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_whole_milliseconds_where_they_are_whole() {
+    fn times_are_told_in_whole_milliseconds_and_never_too_short() {
         for (time, expected) in [
             (Duration::from_secs(7), "7000"),
             (Duration::from_millis(12), "12"),
-            (Duration::from_micros(1_500), "1.5"),
+            (Duration::from_micros(1_500), "2"),
             (
                 Duration::from_secs(u64::MAX / 1_000),
                 "18446744073709551000",
