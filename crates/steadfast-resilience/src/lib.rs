@@ -1,9 +1,9 @@
-//! Backoff, jitter, and what retries share: a quota and a limiter.
+//! Retries of any future, and the parts that they are made of.
 //!
-//! It decides neither *whether* to try again nor what an error means, and it draws no random numbers
-//! of its own. [`Backoff`] is arithmetic: the same input gives the same answer, in a test and in a
-//! replay. [`RetryQuota`] and [`AdaptiveLimiter`] are handles whose clones share what they know; only
-//! the limiter waits, on tokio's clock.
+//! What an error means, its caller says: nothing is classified here unless it is asked for.
+//! [`Retry`] calls, waits on tokio's clock and calls again. [`Backoff`] is arithmetic: the same input
+//! gives the same answer, in a test and in a replay. [`RetryQuota`] and [`AdaptiveLimiter`] are
+//! handles whose clones share what they know.
 //!
 //! ```
 //! use steadfast_resilience::{Backoff, Wait, secs};
@@ -21,6 +21,8 @@ mod backoff;
 mod config_error;
 mod duration;
 mod jitter;
+mod retry;
+mod retry_event;
 mod retry_quota;
 
 pub use adaptive_limiter::AdaptiveLimiter;
@@ -28,4 +30,6 @@ pub use backoff::{Backoff, Wait};
 pub use config_error::ConfigError;
 pub use duration::{millis, secs};
 pub use jitter::Jitter;
+pub use retry::Retry;
+pub use retry_event::RetryEvent;
 pub use retry_quota::RetryQuota;
