@@ -1,4 +1,4 @@
-//! Retries of any future, and the parts that they are made of.
+//! Retries of any future and any stream, and the parts that they are made of.
 //!
 //! What an error means, its caller says: nothing is classified here unless it is asked for.
 //! [`Retry`] calls, waits on tokio's clock and calls again. [`Backoff`] is arithmetic: the same input
@@ -24,6 +24,7 @@ mod jitter;
 mod retry;
 mod retry_event;
 mod retry_quota;
+mod retry_stream;
 
 pub use adaptive_limiter::AdaptiveLimiter;
 pub use backoff::{Backoff, Wait};
@@ -33,3 +34,4 @@ pub use jitter::Jitter;
 pub use retry::Retry;
 pub use retry_event::RetryEvent;
 pub use retry_quota::RetryQuota;
+pub use retry_stream::{AfterOutput, Resilient, RetryStream, retry_stream};

@@ -16,7 +16,8 @@ type Ask<E, A> = Arc<dyn Fn(&E) -> A + Send + Sync>;
 /// How a failed operation is tried again.
 ///
 /// Without options: 3 attempts, and every error is tried again. It keeps nothing between operations:
-/// one value serves many tasks, and clones are cheap.
+/// one value serves many tasks, and clones are cheap. Streams are retried by
+/// [`retry_stream`](crate::retry_stream()).
 ///
 /// ```
 /// use steadfast_resilience::{Backoff, Jitter, Retry, RetryEvent, secs};
