@@ -25,6 +25,7 @@ mod retry;
 mod retry_event;
 mod retry_quota;
 mod retry_stream;
+mod transient;
 
 pub use adaptive_limiter::AdaptiveLimiter;
 pub use backoff::{Backoff, Wait};
@@ -35,3 +36,4 @@ pub use retry::Retry;
 pub use retry_event::RetryEvent;
 pub use retry_quota::RetryQuota;
 pub use retry_stream::{AfterOutput, Resilient, RetryStream, retry_stream};
+pub use transient::{is_connection_error, is_timeout, reads_transient};

@@ -2,11 +2,14 @@
 
 mod attempts;
 
-use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
+use std::{borrow::Cow, error::Error, fmt, sync::Arc, time::Duration};
 
 use tokio::time::sleep;
 
-use crate::{Backoff, ConfigError, RetryEvent, RetryQuota, retry_event::Operation, secs};
+use crate::{
+    Backoff, ConfigError, Jitter, RetryEvent, RetryQuota, is_connection_error, is_timeout,
+    retry_event::Operation, secs,
+};
 
 pub(crate) use attempts::Attempts;
 
@@ -260,6 +263,35 @@ impl<E> Retry<E> {
             Duration::MAX => self.max_hint,
             longest => longest.max(self.max_hint),
         }
+    }
+}
+
+/// Retries timeouts and connection errors, wherever in an error's sources they stand.
+///
+/// 3 attempts, the first wait 1 second, doubling, at most 60 seconds, a quarter more or less.
+///
+/// ```
+/// use std::io::{Error, ErrorKind};
+/// use steadfast_resilience::Retry;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let mut calls = 0;
+/// let failed = Retry::default()
+///     .run(|| {
+///         calls += 1;
+///         async { Err::<(), _>(Error::from(ErrorKind::ConnectionReset)) }
+///     })
+///     .await;
+/// assert_eq!(failed.unwrap_err().kind(), ErrorKind::ConnectionReset);
+/// assert_eq!(calls, 3);
+/// # }
+/// ```
+impl<E: Error + 'static> Default for Retry<E> {
+    fn default() -> Self {
+        let backoff = Backoff::exponential(secs(1)).max_delay(secs(60));
+        Self::new(backoff.jitter(Jitter::Quarter))
+            .retry_if(|error| is_timeout(error) || is_connection_error(error))
     }
 }
 

@@ -5,6 +5,7 @@ use std::{
     future::pending,
     pin::Pin,
     rc::Rc,
+    task::Poll,
     time::Duration,
 };
 
@@ -199,10 +200,19 @@ async fn event_comes_before_its_wait_which_counts_from_then() {
 
 #[tokio::test(start_paused = true)]
 async fn ended_stream_stays_ended() {
-    let mut failed = retry_stream(doubling(), script([vec![Ok(1), Err("cut")]]));
-    let mut whole = retry_stream(doubling(), script([vec![Ok(1)]]));
-    while failed.next().await.is_some() {}
-    while whole.next().await.is_some() {}
+    let attempts = [vec![Ok(1), Err("cut"), Ok(2)]];
+    let mut failed = retry_stream(doubling(), script(attempts));
+    let mut whole = retry_stream(doubling(), || {
+        // It would go on behind its end.
+        let mut polls = 0;
+        stream::poll_fn(move |_| {
+            polls += 1;
+            Poll::Ready((polls % 2 == 0).then_some(Ok::<u64, &str>(polls)))
+        })
+    });
+
+    assert_eq!(failed.by_ref().count().await, 2);
+    assert_eq!(whole.by_ref().count().await, 0);
 
     assert_eq!((failed.next().await, whole.next().await), (None, None));
 }
