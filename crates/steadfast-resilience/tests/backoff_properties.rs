@@ -118,6 +118,7 @@ fn constant_delay_is_the_same_after_any_number_of_waits() {
 
 #[test]
 fn quarter_jitter_stays_within_a_quarter_and_below_the_cap() {
+    // AE-7.
     holds((backoff(), wait()), |(backoff, wait)| {
         let whole = backoff.jitter(Jitter::None).delay(&wait);
         let delay = backoff.jitter(Jitter::Quarter).delay(&wait);

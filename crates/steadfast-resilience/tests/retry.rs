@@ -76,11 +76,13 @@ async fn check(retry: &Retry<Failure>, waits: &[Duration]) {
 
 #[tokio::test(start_paused = true)]
 async fn four_attempts_of_one_second_take_seven() {
+    // AT-1, AT-7.
     check(&doubling().max_attempts(4).unwrap(), &[1, 2, 4].map(secs)).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn base_and_attempts_are_configurable() {
+    // AT-2.
     let halves = |base, attempts| {
         Retry::new(Backoff::exponential(millis(base)))
             .max_attempts(attempts)
@@ -92,6 +94,7 @@ async fn base_and_attempts_are_configurable() {
 
 #[tokio::test(start_paused = true)]
 async fn every_backoff_is_waited_as_it_is_computed() {
+    // AT-19.
     let six = |backoff| Retry::new(backoff).max_attempts(6).unwrap();
     check(&six(Backoff::linear(secs(2))), &[2, 4, 6, 8, 10].map(secs)).await;
     check(&six(Backoff::constant(secs(5))), &[secs(5); 5]).await;
@@ -106,11 +109,13 @@ async fn every_backoff_is_waited_as_it_is_computed() {
 
 #[tokio::test(start_paused = true)]
 async fn one_attempt_is_no_retry() {
+    // AE-13.
     check(&doubling().max_attempts(1).unwrap(), &[]).await;
 }
 
 #[test]
 fn no_attempt_at_all_is_refused_by_name() {
+    // AE-13, AT-13.
     let error = doubling().max_attempts(0).unwrap_err();
 
     assert_eq!(error.field(), "max_attempts");
@@ -118,6 +123,7 @@ fn no_attempt_at_all_is_refused_by_name() {
 
 #[tokio::test(start_paused = true)]
 async fn success_comes_back_at_once() {
+    // AT-3.
     let (retry, events) = heard(doubling());
     let calls = Cell::new(0);
     let began = Instant::now();
@@ -136,6 +142,7 @@ async fn success_comes_back_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn refused_error_comes_back_from_the_first_call() {
+    // AE-8.
     let (retry, events) = heard(doubling().retry_if(|error| *error == Failure::Busy));
 
     let (calls, error) = exhaust(&retry, Failure::BadKey).await;
@@ -146,6 +153,7 @@ async fn refused_error_comes_back_from_the_first_call() {
 
 #[tokio::test(start_paused = true)]
 async fn last_error_is_returned_and_not_the_first() {
+    // AT-4.
     let call = Cell::new(0);
 
     let answer = doubling()
@@ -160,6 +168,7 @@ async fn last_error_is_returned_and_not_the_first() {
 
 #[tokio::test(start_paused = true)]
 async fn event_says_all_before_the_wait_it_announces() {
+    // AE-10, AT-11.
     let began = Instant::now();
     let (retry, events) = heard(
         doubling()
@@ -282,6 +291,7 @@ async fn hint_may_ask_for_what_the_backoff_may_wait() {
 
 #[tokio::test(start_paused = true)]
 async fn seed_fixes_the_waits_and_another_changes_them() {
+    // AE-7.
     let spread = Retry::new(Backoff::constant(secs(8)).jitter(Jitter::Quarter));
     let first = exhaust(&spread.clone().seed(7), Failure::Busy).await;
     let again = exhaust(&spread.clone().seed(7), Failure::Busy).await;
@@ -315,6 +325,7 @@ async fn decorrelated_jitter_looks_at_the_wait_before() {
 
 #[tokio::test(start_paused = true)]
 async fn empty_quota_has_errors_back_at_once() {
+    // AT-14.
     let quota = RetryQuota::new(10);
     let retry = doubling().quota(quota.clone(), 4);
     check(&retry, &[1, 2].map(secs)).await;
@@ -361,6 +372,7 @@ async fn only_a_retry_that_was_made_costs_quota() {
 
 #[tokio::test(start_paused = true)]
 async fn dropped_wait_makes_no_further_call() {
+    // AE-29, AT-15.
     let calls = Rc::new(Cell::new(0));
     let counted = calls.clone();
     let retry = doubling();
@@ -405,6 +417,7 @@ async fn call_that_hangs_is_left_to_its_caller() {
 
 #[tokio::test(start_paused = true)]
 async fn ten_thousand_attempts_do_not_overflow() {
+    // AE-30.
     let backoff = Backoff::exponential(secs(1)).max_delay(secs(60));
     for backoff in [
         backoff,

@@ -66,6 +66,7 @@ async fn stream_without_a_failure_passes_through() {
 
 #[tokio::test(start_paused = true)]
 async fn two_events_then_the_original_error() {
+    // AE-2.
     let attempts = [vec![Err("one")], vec![Err("two")], vec![Err("three")]];
     let began = Instant::now();
 
@@ -87,6 +88,7 @@ async fn failure_before_the_first_item_is_tried_again() {
 
 #[tokio::test(start_paused = true)]
 async fn refused_error_ends_the_stream_without_an_event() {
+    // AE-8.
     let retry = doubling().retry_if(|error| *error != "bad key");
 
     let met = read(retry_stream(
@@ -100,6 +102,7 @@ async fn refused_error_ends_the_stream_without_an_event() {
 
 #[tokio::test(start_paused = true)]
 async fn failure_after_an_item_stands_unless_told_otherwise() {
+    // AE-12.
     let attempts = || script([vec![Ok(1), Err("cut")], vec![Ok(1), Ok(2)]]);
 
     let unsaid = retry_stream(doubling(), attempts());
@@ -110,6 +113,7 @@ async fn failure_after_an_item_stands_unless_told_otherwise() {
 
 #[tokio::test(start_paused = true)]
 async fn restart_tells_a_reset_before_the_retry() {
+    // AE-12.
     let attempts = [vec![Ok(1), Err("cut")], vec![Err("no")], vec![Ok(1), Ok(2)]];
 
     let stream = retry_stream(doubling(), script(attempts)).after_output(AfterOutput::Restart);
@@ -129,6 +133,7 @@ async fn last_failure_resets_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn resume_goes_on_behind_what_was_met() {
+    // AE-12.
     let mut attempts = [vec![Ok(3), Err("cut")], vec![Err("no")], vec![Ok(4)]].into_iter();
     let asked = Rc::new(RefCell::new(Vec::new()));
     let noted = asked.clone();
@@ -158,6 +163,7 @@ async fn zero_delay_is_told_and_does_not_wait() {
 
 #[tokio::test(start_paused = true)]
 async fn first_item_is_not_held_back() {
+    // AE-11.
     let open = || stream::iter([Ok::<_, &str>(1)]).chain(stream::pending());
     let mut stream = retry_stream(doubling(), open);
 
@@ -185,6 +191,7 @@ async fn nothing_is_opened_before_the_first_poll() {
 
 #[tokio::test(start_paused = true)]
 async fn event_comes_before_its_wait_which_counts_from_then() {
+    // AE-10.
     let mut stream = retry_stream(doubling(), script([vec![Err("no")], vec![Ok(1)]]));
     let began = Instant::now();
 
@@ -244,6 +251,7 @@ async fn failed_stream_is_dropped_before_the_wait() {
 
 #[tokio::test(start_paused = true)]
 async fn dropping_in_a_wait_ends_all_at_once() {
+    // AE-29.
     let held = Rc::new(());
     let began = Instant::now();
     let stream = retry_stream(doubling(), counted(&held, true));
@@ -307,6 +315,7 @@ async fn quota_is_drawn_by_retries_that_were_made() {
 
 #[tokio::test(start_paused = true)]
 async fn ten_thousand_attempts_reach_the_last() {
+    // AE-30.
     let retry = Retry::new(Backoff::exponential(secs(1)).max_delay(secs(60)));
     let retry = retry.max_attempts(10_000).unwrap();
 

@@ -39,6 +39,7 @@ fn check(error: &(dyn Error + 'static), is_a_timeout: bool, is_of_the_connection
 
 #[test]
 fn every_broken_connection_is_a_connection_error() {
+    // AE-9.
     for kind in [
         ErrorKind::BrokenPipe,
         ErrorKind::ConnectionAborted,
@@ -88,6 +89,7 @@ fn sources_and_wrapped_errors_are_looked_through() {
 
 #[test]
 fn markers_are_found_in_any_case() {
+    // AT-5.
     for text in [
         "Timeout",
         "RATE LIMIT exceeded",
@@ -130,6 +132,7 @@ async fn exhaust(retry: Retry<io::Error>, kind: ErrorKind) -> (u32, Vec<Duration
 
 #[tokio::test(start_paused = true)]
 async fn default_retry_waits_a_second_and_two_give_or_take_a_quarter() {
+    // AE-1.
     for seed in 0..200 {
         let (calls, waits) = exhaust(Retry::default().seed(seed), ErrorKind::TimedOut).await;
 
@@ -147,6 +150,7 @@ async fn default_retry_waits_a_second_and_two_give_or_take_a_quarter() {
 
 #[tokio::test(start_paused = true)]
 async fn default_retry_never_waits_above_a_minute() {
+    // AE-1.
     let retry = Retry::default().max_attempts(100).unwrap();
 
     let (_, waits) = exhaust(retry, ErrorKind::ConnectionRefused).await;
@@ -158,6 +162,7 @@ async fn default_retry_never_waits_above_a_minute() {
 
 #[tokio::test(start_paused = true)]
 async fn default_retry_leaves_other_errors_alone() {
+    // AE-1, AE-8.
     let (calls, waits) = exhaust(Retry::default(), ErrorKind::PermissionDenied).await;
 
     assert_eq!((calls, waits.len()), (1, 0));
@@ -194,6 +199,7 @@ impl fmt::Display for CallError {
 
 #[tokio::test(start_paused = true)]
 async fn type_of_an_error_decides_before_its_text() {
+    // AT-6.
     for (error, calls) in [
         (CallError::BadKey as fn(_) -> _, 1),
         (CallError::ContextTooLong, 1),

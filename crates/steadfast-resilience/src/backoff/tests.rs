@@ -109,6 +109,7 @@ fn hint_is_never_shortened() {
 
 #[test]
 fn exponential_stops_at_the_cap_of_a_minute() {
+    // AE-3.
     check(
         Backoff::exponential(secs(1)).max_delay(secs(60)),
         &[0, 1, 2, 3, 4, 5, 6, 7],
@@ -118,6 +119,7 @@ fn exponential_stops_at_the_cap_of_a_minute() {
 
 #[test]
 fn linear_grows_by_its_step() {
+    // AE-4.
     let linear = Backoff::linear(secs(2)).max_delay(secs(30));
     check(linear, &[0, 1, 2, 3, 4, 14, 15], &[2, 4, 6, 8, 10, 30, 30]);
     check(linear, &[9_999, u32::MAX], &[30, 30]);
@@ -125,6 +127,7 @@ fn linear_grows_by_its_step() {
 
 #[test]
 fn constant_never_grows_and_is_capped() {
+    // AE-5.
     check(Backoff::constant(secs(5)), &[0, 1, u32::MAX], &[5, 5, 5]);
     check(
         Backoff::constant(secs(5)).max_delay(secs(3)),
@@ -142,6 +145,7 @@ fn uncapped_linear_saturates() {
 
 #[test]
 fn unknown_name_is_refused_with_the_known_ones() {
+    // AE-6.
     let error = Backoff::named("Exponential ", secs(1)).unwrap_err();
 
     let expected = "`backoff` must be `constant`, `linear` or `exponential`, got `Exponential `";
@@ -150,6 +154,7 @@ fn unknown_name_is_refused_with_the_known_ones() {
 
 #[test]
 fn quarter_keeps_the_mean_below_the_cap() {
+    // AE-7.
     let backoff = Backoff::constant(secs(8)).jitter(Jitter::Quarter);
     let step = u64::MAX / 1_000;
 
