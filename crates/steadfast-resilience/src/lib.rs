@@ -6,6 +6,21 @@
 //! handles whose clones share what they know.
 //!
 //! ```
+//! use steadfast_resilience::{Backoff, Retry, secs};
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() {
+//! let mut answers = [Err("busy"), Err("busy"), Ok(42)].into_iter();
+//! let retry = Retry::new(Backoff::exponential(secs(1))); // three calls, one and two seconds apart
+//!
+//! let answer = retry.run(|| std::future::ready(answers.next().unwrap_or(Err("asleep")))).await;
+//! assert_eq!(answer, Ok(42));
+//! # }
+//! ```
+//!
+//! The arithmetic alone:
+//!
+//! ```
 //! use steadfast_resilience::{Backoff, Wait, secs};
 //!
 //! let backoff = Backoff::exponential(secs(4)).max_delay(secs(240));

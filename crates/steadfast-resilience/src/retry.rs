@@ -225,7 +225,8 @@ impl<E> Retry<E> {
     ///
     /// # Cancel safety
     ///
-    /// A future that is dropped in a wait makes no further call. One that is dropped in a call drops
+    /// Dropping the future is how an operation is cancelled: race it against whatever says stop. One
+    /// that is dropped in a wait makes no further call. One that is dropped in a call drops
     /// that call; whether it took effect is the operation's to know.
     pub async fn run<T, F, Fut>(&self, mut operation: F) -> Result<T, E>
     where
