@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::jitter::{Jitter, scale};
+use crate::{
+    ConfigError,
+    jitter::{Jitter, scale},
+};
 
 /// What a backoff is told about the wait it is asked for.
 ///
@@ -55,9 +58,9 @@ impl Wait {
     }
 }
 
-/// A delay that doubles with every wait, up to a cap.
+/// A delay that grows with every wait, or does not, up to a cap.
 ///
-/// The doubled delay is capped, then jittered, then capped once more: no computed delay exceeds
+/// The grown delay is capped, then jittered, then capped once more: no computed delay exceeds
 /// `max_delay`, and at the cap the jitter still spreads. The arithmetic saturates.
 ///
 /// ```
@@ -71,22 +74,104 @@ impl Wait {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub struct Backoff {
+    growth: Growth,
     initial: Duration,
     max: Duration,
     jitter: Jitter,
 }
 
+/// How a delay follows from the first and from the number of waits before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Growth {
+    Constant,
+    Linear,
+    Exponential,
+}
+
+impl Growth {
+    fn grow(self, initial: Duration, waits: u32) -> Duration {
+        let factor = match self {
+            Self::Constant => Some(1),
+            Self::Linear => Some(waits.saturating_add(1)),
+            Self::Exponential => 1_u32.checked_shl(waits),
+        };
+        match factor {
+            Some(factor) => initial.saturating_mul(factor),
+            None if initial.is_zero() => Duration::ZERO,
+            None => Duration::MAX,
+        }
+    }
+}
+
 impl Backoff {
+    /// Waits as long every time, without jitter.
+    ///
+    /// ```
+    /// use steadfast_resilience::{Backoff, Wait, secs};
+    ///
+    /// let backoff = Backoff::constant(secs(5));
+    /// assert_eq!(backoff.delay(&Wait::after(0)), secs(5));
+    /// assert_eq!(backoff.delay(&Wait::after(9)), secs(5));
+    /// ```
+    pub const fn constant(delay: Duration) -> Self {
+        Self::growing(Growth::Constant, delay)
+    }
+
+    /// Starts at `step` and grows by it, without a cap and without jitter.
+    ///
+    /// ```
+    /// use steadfast_resilience::{Backoff, Wait, secs};
+    ///
+    /// let backoff = Backoff::linear(secs(2)).max_delay(secs(30));
+    /// let delays = [0, 1, 2, 100].map(|waits| backoff.delay(&Wait::after(waits)).as_secs());
+    /// assert_eq!(delays, [2, 4, 6, 30]);
+    /// ```
+    pub const fn linear(step: Duration) -> Self {
+        Self::growing(Growth::Linear, step)
+    }
+
     /// Starts at `initial` and doubles, without a cap and without jitter.
     pub const fn exponential(initial: Duration) -> Self {
+        Self::growing(Growth::Exponential, initial)
+    }
+
+    /// Makes the backoff that a configuration names: `constant`, `linear` or `exponential`.
+    ///
+    /// ```
+    /// use steadfast_resilience::{Backoff, secs};
+    ///
+    /// assert_eq!(Backoff::named("linear", secs(2))?, Backoff::linear(secs(2)));
+    ///
+    /// let error = Backoff::named("quadratic", secs(2)).unwrap_err();
+    /// assert_eq!(error.field(), "backoff");
+    /// # Ok::<(), steadfast_resilience::ConfigError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Any other name is refused.
+    pub fn named(name: &str, initial: Duration) -> Result<Self, ConfigError> {
+        match name {
+            "constant" => Ok(Self::constant(initial)),
+            "linear" => Ok(Self::linear(initial)),
+            "exponential" => Ok(Self::exponential(initial)),
+            _ => Err(ConfigError::new(
+                "backoff",
+                format!("must be `constant`, `linear` or `exponential`, got `{name}`"),
+            )),
+        }
+    }
+
+    const fn growing(growth: Growth, initial: Duration) -> Self {
         Self {
+            growth,
             initial,
             max: Duration::MAX,
             jitter: Jitter::None,
         }
     }
 
-    /// Sets the first delay.
+    /// Sets the first delay, which is also the step of a linear backoff.
     pub const fn initial_delay(mut self, initial: Duration) -> Self {
         self.initial = initial;
         self
@@ -113,13 +198,9 @@ impl Backoff {
     /// Returns the delay of this wait.
     #[must_use]
     pub fn delay(&self, wait: &Wait) -> Duration {
-        let doubled = match 1_u32.checked_shl(wait.waits) {
-            Some(factor) => self.initial.saturating_mul(factor),
-            None if self.initial.is_zero() => Duration::ZERO,
-            None => Duration::MAX,
-        };
+        let grown = self.growth.grow(self.initial, wait.waits).min(self.max);
         self.jitter
-            .spread(doubled.min(self.max), self.initial, wait)
+            .spread(grown, self.initial..=self.max, wait)
             .min(self.max)
     }
 
@@ -150,112 +231,4 @@ impl Backoff {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{millis, secs};
-
-    fn check(backoff: Backoff, waits: &[u32], expected_secs: &[u64]) {
-        let delays: Vec<Duration> = waits
-            .iter()
-            .map(|n| backoff.delay(&Wait::after(*n)))
-            .collect();
-
-        let expected: Vec<Duration> = expected_secs.iter().copied().map(secs).collect();
-        assert_eq!(delays, expected);
-    }
-
-    #[test]
-    fn delay_doubles_up_to_the_cap() {
-        // Scenarios 2 and 3 of the Strands map.
-        let two = Backoff::exponential(secs(2)).max_delay(secs(32));
-        check(two, &[0, 1, 2, 3, 4, 5, 10], &[2, 4, 8, 16, 32, 32, 32]);
-        let ten = Backoff::exponential(secs(10)).max_delay(secs(50));
-        check(ten, &[0, 1, 2, 3, 4], &[10, 20, 40, 50, 50]);
-    }
-
-    #[test]
-    fn cap_below_the_initial_delay_is_every_delay() {
-        // Scenario 5.
-        check(
-            Backoff::exponential(secs(4)).max_delay(secs(2)),
-            &[0, 1, 9],
-            &[2, 2, 2],
-        );
-    }
-
-    #[test]
-    fn huge_exponents_saturate() {
-        // Scenario 17.
-        let backoff = Backoff::exponential(millis(500)).max_delay(secs(240));
-        for waits in [31, 32, 63, 64, 1_100, u32::MAX] {
-            assert_eq!(backoff.delay(&Wait::after(waits)), secs(240), "{waits}");
-        }
-        let uncapped = Backoff::exponential(Duration::MAX).jitter(Jitter::Full);
-        assert!(uncapped.delay(&Wait::after(40).random(u64::MAX)) <= Duration::MAX);
-    }
-
-    #[test]
-    fn zero_stays_zero_for_every_exponent() {
-        let zero = Backoff::exponential(Duration::ZERO);
-        check(zero, &[0, 5, 32, u32::MAX], &[0, 0, 0, 0]);
-    }
-
-    #[test]
-    fn jitter_stays_inside_its_range_and_the_cap() {
-        // Scenario 18.
-        let base = Backoff::exponential(secs(4)).max_delay(secs(20));
-        let last = secs(5);
-        for step in 0..1_000_u64 {
-            let random = step.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-            for waits in 0..6 {
-                let raw = base.delay(&Wait::after(waits));
-                let wait = Wait::after(waits).random(random);
-                let full = base.jitter(Jitter::Full).delay(&wait);
-                assert!(full <= raw);
-                let equal = base.jitter(Jitter::Equal).delay(&wait);
-                assert!(equal >= raw / 2 && equal <= raw);
-                let decorrelated = base.jitter(Jitter::Decorrelated);
-                assert!(decorrelated.delay(&wait) <= raw, "the first is full");
-                let next = decorrelated.delay(&wait.last_delay(last));
-                assert!(next >= secs(4) && next <= secs(15), "{next:?}");
-                let capped = decorrelated.delay(&wait.last_delay(secs(200)));
-                assert!(capped >= secs(4) && capped <= secs(20), "{capped:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn full_jitter_spreads_evenly_at_the_cap() {
-        let backoff = Backoff::exponential(secs(4))
-            .max_delay(secs(20))
-            .jitter(Jitter::Full);
-        let step = u64::MAX / 1_000;
-        let sum: Duration = (0..1_000_u64)
-            .map(|n| backoff.delay(&Wait::after(30).random(n * step)))
-            .sum();
-
-        let mean = sum / 1_000;
-        assert!(mean > secs(9) && mean < secs(11), "{mean:?}");
-    }
-
-    #[test]
-    fn hint_is_never_shortened() {
-        for jitter in [
-            Jitter::None,
-            Jitter::Full,
-            Jitter::Equal,
-            Jitter::Decorrelated,
-        ] {
-            let backoff = Backoff::exponential(secs(4))
-                .max_delay(secs(20))
-                .jitter(jitter);
-            for random in [0, u64::MAX / 3, u64::MAX] {
-                let delay = backoff.delay_with_hint(&Wait::after(3).random(random), secs(30));
-                assert!(
-                    delay >= secs(30) && delay <= secs(33),
-                    "{jitter:?} {delay:?}"
-                );
-            }
-        }
-    }
-}
+mod tests;

@@ -1,6 +1,6 @@
 //! Jitter: spreading the waits of many callers; it never draws its own random numbers.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 use crate::Wait;
 
@@ -8,8 +8,8 @@ use crate::Wait;
 ///
 /// So that callers which failed together do not return together.
 ///
-/// The three kinds and their names are those of "Exponential Backoff And Jitter" (AWS Architecture
-/// Blog, Marc Brooker, 2015).
+/// Full, equal and decorrelated are the kinds and names of "Exponential Backoff And Jitter" (AWS
+/// Architecture Blog, Marc Brooker, 2015).
 ///
 /// ```
 /// use steadfast_resilience::{Backoff, Jitter, Wait, secs};
@@ -28,6 +28,11 @@ pub enum Jitter {
     Full,
     /// Half of the delay, and anything up to the other half.
     Equal,
+    /// A quarter less to a quarter more than the delay.
+    ///
+    /// Where a quarter more would pass the longest delay, anything up to that one: callers at the
+    /// cap are spread below it instead of standing at it together.
+    Quarter,
     /// Anything from the initial delay to three times the last one.
     ///
     /// The first as [`Jitter::Full`].
@@ -35,7 +40,14 @@ pub enum Jitter {
 }
 
 impl Jitter {
-    pub(crate) fn spread(self, delay: Duration, initial: Duration, wait: &Wait) -> Duration {
+    /// Spreads a delay that lies between the first of a backoff and its longest.
+    pub(crate) fn spread(
+        self,
+        delay: Duration,
+        limits: RangeInclusive<Duration>,
+        wait: &Wait,
+    ) -> Duration {
+        let (initial, longest) = limits.into_inner();
         let share = wait.random_unit();
         match self {
             Self::None => delay,
@@ -43,6 +55,12 @@ impl Jitter {
             Self::Equal => {
                 let half = delay / 2;
                 half.saturating_add(scale(delay.saturating_sub(half), share))
+            }
+            Self::Quarter => {
+                let quarter = delay / 4;
+                let least = delay.saturating_sub(quarter);
+                let most = delay.saturating_add(quarter).min(longest);
+                least.saturating_add(scale(most.saturating_sub(least), share))
             }
             Self::Decorrelated => match wait.last() {
                 None => scale(delay, share),

@@ -1,9 +1,24 @@
-//! Backoff, jitter, and what retries share: a quota and a limiter.
+//! Retries of any future and any stream, and the parts that they are made of.
 //!
-//! It decides neither *whether* to try again nor what an error means, and it draws no random numbers
-//! of its own. [`Backoff`] is arithmetic: the same input gives the same answer, in a test and in a
-//! replay. [`RetryQuota`] and [`AdaptiveLimiter`] are handles whose clones share what they know; only
-//! the limiter waits, on tokio's clock.
+//! What an error means, its caller says: nothing is classified here unless it is asked for.
+//! [`Retry`] calls, waits on tokio's clock and calls again. [`Backoff`] is arithmetic: the same input
+//! gives the same answer, in a test and in a replay. [`RetryQuota`] and [`AdaptiveLimiter`] are
+//! handles whose clones share what they know.
+//!
+//! ```
+//! use steadfast_resilience::{Backoff, Retry, secs};
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() {
+//! let mut answers = [Err("busy"), Err("busy"), Ok(42)].into_iter();
+//! let retry = Retry::new(Backoff::exponential(secs(1))); // three calls, one and two seconds apart
+//!
+//! let answer = retry.run(|| std::future::ready(answers.next().unwrap_or(Err("asleep")))).await;
+//! assert_eq!(answer, Ok(42));
+//! # }
+//! ```
+//!
+//! The arithmetic alone:
 //!
 //! ```
 //! use steadfast_resilience::{Backoff, Wait, secs};
@@ -21,11 +36,19 @@ mod backoff;
 mod config_error;
 mod duration;
 mod jitter;
+mod retry;
+mod retry_event;
 mod retry_quota;
+mod retry_stream;
+mod transient;
 
 pub use adaptive_limiter::AdaptiveLimiter;
 pub use backoff::{Backoff, Wait};
 pub use config_error::ConfigError;
 pub use duration::{millis, secs};
 pub use jitter::Jitter;
+pub use retry::Retry;
+pub use retry_event::RetryEvent;
 pub use retry_quota::RetryQuota;
+pub use retry_stream::{AfterOutput, Resilient, RetryStream, retry_stream};
+pub use transient::{is_connection_error, is_timeout, reads_transient};

@@ -42,14 +42,19 @@ fn jitter() -> impl Strategy<Value = Jitter> {
         Just(Jitter::None),
         Just(Jitter::Full),
         Just(Jitter::Equal),
+        Just(Jitter::Quarter),
         Just(Jitter::Decorrelated),
     ]
 }
 
 fn backoff() -> impl Strategy<Value = Backoff> {
-    (delay(), delay(), jitter()).prop_map(|(initial, max, jitter)| {
-        Backoff::exponential(initial).max_delay(max).jitter(jitter)
-    })
+    let kinds = prop_oneof![
+        Just(Backoff::constant as fn(Duration) -> Backoff),
+        Just(Backoff::linear as fn(Duration) -> Backoff),
+        Just(Backoff::exponential as fn(Duration) -> Backoff),
+    ];
+    (kinds, delay(), delay(), jitter())
+        .prop_map(|(kind, initial, max, jitter)| kind(initial).max_delay(max).jitter(jitter))
 }
 
 fn waits() -> impl Strategy<Value = u32> {
@@ -88,6 +93,37 @@ fn delay_without_jitter_is_the_first_doubled_and_capped() {
             .fold(initial, |delay, _| delay.saturating_mul(2))
             .min(max);
         prop_assert_eq!(backoff.delay(&Wait::after(waits)), expected);
+        Ok(())
+    });
+}
+
+#[test]
+fn linear_delay_is_the_first_times_its_number_and_capped() {
+    holds((delay(), delay(), waits()), |(step, max, waits)| {
+        let backoff = Backoff::linear(step).max_delay(max);
+        let expected = step.saturating_mul(waits.saturating_add(1)).min(max);
+        prop_assert_eq!(backoff.delay(&Wait::after(waits)), expected);
+        Ok(())
+    });
+}
+
+#[test]
+fn constant_delay_is_the_same_after_any_number_of_waits() {
+    holds((delay(), delay(), waits()), |(delay, max, waits)| {
+        let backoff = Backoff::constant(delay).max_delay(max);
+        prop_assert_eq!(backoff.delay(&Wait::after(waits)), delay.min(max));
+        Ok(())
+    });
+}
+
+#[test]
+fn quarter_jitter_stays_within_a_quarter_and_below_the_cap() {
+    // AE-7.
+    holds((backoff(), wait()), |(backoff, wait)| {
+        let whole = backoff.jitter(Jitter::None).delay(&wait);
+        let delay = backoff.jitter(Jitter::Quarter).delay(&wait);
+        prop_assert!(delay >= whole - whole / 4, "{delay:?} of {whole:?}");
+        prop_assert!(delay <= whole.saturating_add(whole / 4).min(backoff.longest()));
         Ok(())
     });
 }

@@ -1,0 +1,134 @@
+//! The attempts of one operation: whether there is another, and after what wait. It never waits.
+
+use std::{
+    any::type_name,
+    borrow::Cow,
+    fmt::Display,
+    time::{Duration, SystemTime},
+};
+
+use fastrand::Rng;
+use tokio::time::Instant;
+
+use super::Retry;
+use crate::{RetryEvent, RetryQuota, Wait};
+
+/// What one operation has come to.
+#[derive(Debug)]
+pub(crate) struct Attempts {
+    began: Instant,
+    began_at: SystemTime,
+    /// How many calls have failed.
+    failed: u32,
+    last_delay: Option<Duration>,
+    /// None where the bits come from the thread's own generator.
+    seeded: Option<Rng>,
+    drawn: Option<Drawn>,
+}
+
+impl Attempts {
+    /// Begins an operation now.
+    pub(crate) fn begin(seed: Option<u64>) -> Self {
+        Self {
+            began: Instant::now(),
+            began_at: SystemTime::now(),
+            failed: 0,
+            last_delay: None,
+            seeded: seed.map(Rng::with_seed),
+            drawn: None,
+        }
+    }
+
+    /// Counts a failed call. Answers what is waited for, after telling it; none if the error stands.
+    pub(crate) fn failed<E: Display>(&mut self, retry: &Retry<E>, error: &E) -> Option<RetryEvent> {
+        self.failed = self.failed.saturating_add(1);
+        if self.failed >= retry.max_attempts || !retry.retries(error) {
+            return None;
+        }
+        let delay = self.delay(retry, error)?;
+        let elapsed = self.began.elapsed();
+        let passes = |deadline| elapsed.saturating_add(delay) >= deadline;
+        if retry.deadline.is_some_and(passes) {
+            return None;
+        }
+        if let Some((quota, tokens)) = &retry.quota {
+            self.drawn = Some(Drawn::take(quota, *tokens)?);
+        }
+        self.last_delay = Some(delay);
+        let event = RetryEvent {
+            operation: retry.operation.clone(),
+            attempt: self.failed,
+            max_attempts: retry.max_attempts,
+            error: error.to_string(),
+            error_kind: match &retry.error_kind {
+                Some(kind) => Cow::Owned(kind(error)),
+                None => Cow::Borrowed(type_name::<E>()),
+            },
+            request_id: retry.request_id.as_ref().and_then(|id| id(error)),
+            delay,
+            timestamp: self.began_at.checked_add(elapsed).unwrap_or(self.began_at),
+        };
+        if let Some(on_retry) = &retry.on_retry {
+            on_retry(&event);
+        }
+        Some(event)
+    }
+
+    /// Says that the wait is over: from here on the retry has cost what it drew.
+    pub(crate) const fn waited(&mut self) {
+        if let Some(drawn) = &mut self.drawn {
+            drawn.is_spent = true;
+        }
+    }
+
+    /// Says that the operation succeeded.
+    pub(crate) fn succeeded<E>(self, retry: &Retry<E>) {
+        match (self.drawn, &retry.quota) {
+            (Some(mut drawn), _) => drawn.is_spent = false,
+            (None, Some((quota, _))) => quota.give_back(1),
+            (None, None) => {}
+        }
+    }
+
+    /// None if the server asks for more than is ever waited.
+    fn delay<E>(&mut self, retry: &Retry<E>, error: &E) -> Option<Duration> {
+        let random = match &mut self.seeded {
+            Some(seeded) => seeded.u64(..),
+            None => fastrand::u64(..),
+        };
+        let wait = Wait::after(self.failed.saturating_sub(1))
+            .last_delay(self.last_delay)
+            .random(random);
+        match retry.hint.as_ref().and_then(|hint| hint(error)) {
+            Some(hint) if hint > retry.longest_hint() => None,
+            Some(hint) => Some(retry.backoff.delay_with_hint(&wait, hint)),
+            None => Some(retry.backoff.delay(&wait)),
+        }
+    }
+}
+
+/// Tokens of a quota, which it gets back unless they were spent.
+#[derive(Debug)]
+struct Drawn {
+    quota: RetryQuota,
+    tokens: u32,
+    is_spent: bool,
+}
+
+impl Drawn {
+    fn take(quota: &RetryQuota, tokens: u32) -> Option<Self> {
+        quota.take(tokens).then(|| Self {
+            quota: quota.clone(),
+            tokens,
+            is_spent: false,
+        })
+    }
+}
+
+impl Drop for Drawn {
+    fn drop(&mut self) {
+        if !self.is_spent {
+            self.quota.give_back(self.tokens);
+        }
+    }
+}
