@@ -21,6 +21,7 @@ mod backoff;
 mod config_error;
 mod duration;
 mod jitter;
+mod limiter;
 mod retry_quota;
 
 pub use adaptive_limiter::AdaptiveLimiter;
@@ -28,4 +29,5 @@ pub use backoff::{Backoff, Wait};
 pub use config_error::ConfigError;
 pub use duration::{millis, secs};
 pub use jitter::Jitter;
+pub use limiter::{Available, Cost, Limiter, LimiterBuilder, LimiterError, Permit, Windows};
 pub use retry_quota::RetryQuota;
