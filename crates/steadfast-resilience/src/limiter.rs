@@ -90,6 +90,8 @@ struct Shared {
     epoch: Instant,
     /// The most requests and tokens that one operation may take.
     most: (f64, f64),
+    /// Whether the end of an operation frees a place.
+    has_places: bool,
     queue: Mutex<Queue>,
 }
 
@@ -117,6 +119,7 @@ impl Limiter {
         Self(Arc::new(Shared {
             epoch: Instant::now(),
             most: allowance.most(),
+            has_places: allowance.places.is_some(),
             queue: Mutex::new(Queue::new(allowance)),
         }))
     }
@@ -159,9 +162,13 @@ impl Limiter {
     /// [`acquire`](Self::acquire).
     pub fn try_acquire(&self, cost: Cost) -> Result<Permit, LimiterError> {
         self.check(cost)?;
-        // Someone who waits may have been free to go for a moment.
-        self.advance();
         let mut queue = self.queue();
+        if queue.waiting() > 0 {
+            drop(queue);
+            // Someone who waits may be free to go, and its future be left alone.
+            self.advance();
+            queue = self.queue();
+        }
         let now = self.now();
         if let Some(taken) = queue.take(cost, now) {
             return Ok(Permit::new(self.clone(), taken));
@@ -224,17 +231,19 @@ impl Limiter {
     }
 
     fn release(&self) {
-        let queue = self.queue();
-        if queue.allowance.places.is_some() {
-            self.ended(queue);
+        if self.0.has_places {
+            self.ended(self.queue());
         }
     }
 
     fn ended(&self, mut queue: MutexGuard<'_, Queue>) {
         queue.allowance.release();
         queue.changed();
+        let someone_waits = queue.waiting() > 0;
         drop(queue);
-        self.advance();
+        if someone_waits {
+            self.advance();
+        }
     }
 
     fn leave(&self, ticket: u64) {
@@ -295,7 +304,12 @@ impl Limiter {
 
     /// Nanoseconds since the clock began. Asked while the lock is held, so that it never goes back.
     fn now(&self) -> u64 {
-        u64::try_from(self.0.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX)
+        let passed = self.0.epoch.elapsed();
+        let nanos = u64::from(passed.subsec_nanos());
+        passed
+            .as_secs()
+            .saturating_mul(1_000_000_000)
+            .saturating_add(nanos)
     }
 }
 

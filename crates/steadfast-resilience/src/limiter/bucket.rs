@@ -12,6 +12,10 @@ pub(super) struct Bucket {
     capacity: f64,
     level: f64,
     filled_at: u64,
+    /// What may be missing and does not count.
+    nothing: f64,
+    /// What a low must differ by from the one before it.
+    step: f64,
     lows: Vec<Low>,
 }
 
@@ -40,6 +44,8 @@ impl Bucket {
             capacity,
             level: capacity,
             filled_at: 0,
+            nothing: NOTHING + ROUNDING * capacity,
+            step: capacity / STEPS,
             lows: Vec::with_capacity(LOWS),
         }
     }
@@ -58,7 +64,7 @@ impl Bucket {
         self.refill(at);
         // Without what does not count, rounding would make a wait one nanosecond too long, which a
         // timer of milliseconds makes a millisecond.
-        let missing = tokens - self.level - NOTHING - ROUNDING * self.capacity;
+        let missing = tokens - self.level - self.nothing;
         if missing <= 0.0 {
             return 0;
         }
@@ -107,17 +113,18 @@ impl Bucket {
     fn remember(&mut self, before: u64) {
         let missing = self.missing();
         while self.lows.pop_if(|low| low.missing >= missing).is_some() {}
-        let step = self.capacity / STEPS;
         match self.lows.last_mut() {
-            Some(last) if missing - last.missing < step => last.before = before,
+            Some(last) if missing - last.missing < self.step => last.before = before,
             _ => self.lows.push(Low { before, missing }),
         }
     }
 
     fn refill(&mut self, at: u64) {
         // A clock that goes back fills nothing.
-        let passed = at.saturating_sub(self.filled_at) as f64;
-        self.level = (self.level + passed * self.rate).min(self.capacity);
-        self.filled_at = self.filled_at.max(at);
+        if at > self.filled_at {
+            let passed = (at - self.filled_at) as f64;
+            self.level = (self.level + passed * self.rate).min(self.capacity);
+            self.filled_at = at;
+        }
     }
 }
