@@ -2,7 +2,7 @@
 
 use std::{error::Error, thread};
 
-use steadfast_resilience::{Cost, Limiter};
+use steadfast_resilience::{Cost, Limiter, LimiterError, millis};
 
 type TestResult = Result<(), Box<dyn Error>>;
 
@@ -59,7 +59,7 @@ async fn no_place_is_lost_when_many_give_up() -> TestResult {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn tokens_that_are_settled_go_to_others_exactly() -> TestResult {
-    // A day's worth of nothing refills, so that every token must come from a settlement.
+    // Next to nothing refills, so every token must come from a settlement.
     let limiter = Limiter::builder()
         .tokens_per_minute(0.001)
         .token_burst(1_000)
@@ -72,7 +72,7 @@ async fn tokens_that_are_settled_go_to_others_exactly() -> TestResult {
                 let permit = limiter.acquire(Cost::request().tokens(500)).await?;
                 tokio::task::yield_now().await;
                 permit.settle(2);
-                Ok::<_, steadfast_resilience::LimiterError>(())
+                Ok::<_, LimiterError>(())
             })
         })
         .collect();
@@ -83,5 +83,27 @@ async fn tokens_that_are_settled_go_to_others_exactly() -> TestResult {
     // 200 calls of 2 tokens, and what rounding keeps back.
     let left = limiter.available().tokens;
     assert!((599.0..=601.0).contains(&left), "{left}");
+    Ok(())
+}
+
+/// The timers are real here: what is checked is the order of the limit, not the moment.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn waiters_on_many_threads_all_go_and_not_too_early() -> TestResult {
+    let limiter = Limiter::builder().per_second(2_000.0).burst(10).build()?;
+    let began = std::time::Instant::now();
+
+    let tasks: Vec<_> = (0..60)
+        .map(|_| {
+            let limiter = limiter.clone();
+            tokio::spawn(async move { limiter.acquire(Cost::request()).await.map(drop) })
+        })
+        .collect();
+    for task in tasks {
+        task.await??;
+    }
+
+    // Fifty beyond the burst, at two in a millisecond.
+    assert!(began.elapsed() >= millis(25), "{:?}", began.elapsed());
+    assert_eq!(limiter.available().waiting, 0);
     Ok(())
 }
