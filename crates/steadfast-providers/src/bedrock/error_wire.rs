@@ -212,27 +212,11 @@ const OVERFLOWS: &[(&str, Kind)] = &[
     ),
 ];
 
-/// Sentences of a model that is not there by this name.
-const NO_MODEL: &[(&str, Kind)] = &[
-    // "The provided model identifier is invalid."
-    ("model identifier is invalid", Kind::NotFound),
-    // "Invocation of model ID anthropic.claude-… with on-demand throughput isn't supported. Retry your
-    // request with the ID or ARN of an inference profile that contains this model."
-    ("with on-demand throughput isn", Kind::NotFound),
-];
-
 fn by_sentence(error: &ErrorObject<'_>, code: &str, status: u16) -> Option<Verdict> {
     // The sentences of one code mean nothing under another.
     let sentences: &[(&str, Kind)] = match code {
         // "Too many tokens per day, please wait before trying again."
         "ThrottlingException" => &[("per day", Kind::QuotaExhausted)],
-        "ValidationException"
-            if NO_MODEL
-                .iter()
-                .any(|(part, _)| error.message.contains(part)) =>
-        {
-            NO_MODEL
-        }
         "ValidationException" => OVERFLOWS,
         code if is_models_own(code) => OVERFLOWS,
         // Without a code, only what every server says.

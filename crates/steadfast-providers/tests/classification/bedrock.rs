@@ -428,11 +428,12 @@ pub(crate) fn rows() -> Vec<Row> {
             None,
             "error code `ModelErrorException`",
         ),
+        // A model that is not there by this name is a wrong request to this vendor.
         (
             refused!(400, "ValidationException", "The provided model identifier is invalid."),
-            Kind::NotFound,
+            Kind::InvalidRequest,
             None,
-            "the sentence `model identifier is invalid`",
+            "error code `ValidationException`",
         ),
         (
             refused!(
@@ -440,9 +441,9 @@ pub(crate) fn rows() -> Vec<Row> {
                 "ValidationException",
                 "Invocation of model ID anthropic.claude-sonnet-4-5-20250929-v1:0 with on-demand throughput isn't supported. Retry your request with the ID or ARN of an inference profile that contains this model."
             ),
-            Kind::NotFound,
+            Kind::InvalidRequest,
             None,
-            "the sentence `with on-demand throughput isn`",
+            "error code `ValidationException`",
         ),
     ]
 }

@@ -1,0 +1,322 @@
+//! A limiter of requests, a model's tokens and concurrency, in the order of arrival.
+//!
+//! It keeps to limits that are known. It learns nothing from refusals, tells nobody what it does and
+//! tries nothing again.
+
+mod allowance;
+mod bucket;
+mod builder;
+mod cost;
+mod error;
+mod permit;
+mod queue;
+mod turn;
+mod window;
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::Waker,
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use crate::ConfigError;
+use allowance::{Allowance, Taken};
+use queue::{Found, Queue};
+use turn::Turn;
+
+pub use builder::{LimiterBuilder, Windows};
+pub use cost::Cost;
+pub use error::LimiterError;
+pub use permit::Permit;
+
+/// A limiter that lets operations go in the order in which they came, whatever their size.
+///
+/// It is made of token buckets: so many requests go at once, and then as many as the rate allows.
+/// Several windows, the tokens of a model and how much is under way at once are limits of the same
+/// limiter, and an operation takes from all of them or waits. Who waits is first in, first out: a big
+/// request is not overtaken by small ones, and those behind it wait for it.
+///
+/// Clones share the limits and the queue: it is one limiter for all that call one provider, across
+/// agents, tasks and threads. Its clock never goes back, and it has no task: who waits first waits for
+/// the clock, and what nobody waits for costs nothing. Timers of tokio have a resolution of a
+/// millisecond, so with a burst of one there are at most a thousand a second.
+///
+/// ```
+/// use steadfast_resilience::{Cost, Limiter, secs};
+/// use tokio::time::Instant;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let limiter = Limiter::builder()
+///     .per_second(10.0)
+///     .per_minute(500.0)
+///     .burst(20)
+///     .concurrency(16)
+///     .tokens_per_minute(200_000.0)
+///     .build()?;
+///
+/// let permit = limiter.acquire(Cost::request().tokens(150_000)).await?;
+/// // … the call …
+/// permit.settle(80_000); // what it really used; without it the estimate stands
+/// assert_eq!(limiter.available().tokens, 120_000.0);
+///
+/// let began = Instant::now();
+/// let _permit = limiter.acquire(Cost::request().tokens(140_000)).await?;
+/// assert_eq!(began.elapsed(), secs(6)); // for 20,000 tokens
+/// # Ok(())
+/// # }
+/// ```
+///
+/// What can never go is refused at once, by its name, as is a configuration that cannot work:
+///
+/// ```
+/// use steadfast_resilience::{Cost, Limiter};
+///
+/// let error = Limiter::builder().per_second(0.0).build().unwrap_err();
+/// assert_eq!(error.field(), "per_second");
+///
+/// let limiter = Limiter::builder().per_second(10.0).build().unwrap();
+/// let error = limiter.try_acquire(Cost::requests(21)).unwrap_err();
+/// assert_eq!(error.to_string(), "`requests` must be at most 20, got `21`"); // the default burst
+/// ```
+#[derive(Clone)]
+pub struct Limiter(Arc<Shared>);
+
+struct Shared {
+    /// When the limiter's clock began.
+    epoch: Instant,
+    /// The most requests and tokens that one operation may take.
+    most: (f64, f64),
+    /// Whether the end of an operation frees a place.
+    has_places: bool,
+    queue: Mutex<Queue>,
+}
+
+/// What a limiter has left, at the moment of the question.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct Available {
+    /// How many requests could go at once; infinite if their rate has no limit.
+    pub requests: f64,
+    /// How many tokens could go at once; infinite if they have no limit.
+    pub tokens: f64,
+    /// How many more operations could be under way, if that has a limit.
+    pub places: Option<u32>,
+    /// How many wait. What is left goes to them first.
+    pub waiting: usize,
+}
+
+impl Limiter {
+    /// Begins the configuration of a limiter.
+    pub fn builder() -> LimiterBuilder {
+        LimiterBuilder::default()
+    }
+
+    fn with(allowance: Allowance) -> Self {
+        Self(Arc::new(Shared {
+            epoch: Instant::now(),
+            most: allowance.most(),
+            has_places: allowance.places.is_some(),
+            queue: Mutex::new(Queue::new(allowance)),
+        }))
+    }
+
+    /// Waits until the cost can be met, behind all who came before.
+    ///
+    /// It joins the queue when it is first polled. The first in the queue waits for the clock: if it
+    /// is kept and not polled, such as in a run whose stream nobody reads, those behind it wait until
+    /// someone else uses the limiter. Drop what is not wanted. Waiting needs a runtime of tokio with
+    /// its timer; what is free does not.
+    ///
+    /// # Errors
+    ///
+    /// [`LimiterError::NeverFits`] if the cost is more than may ever go at once, or no request at all.
+    ///
+    /// # Cancel safety
+    ///
+    /// A future that is dropped gives its place in the queue back, and takes nothing.
+    pub async fn acquire(&self, cost: Cost) -> Result<Permit, LimiterError> {
+        self.check(cost)?;
+        let ticket = {
+            let mut queue = self.queue();
+            match queue.take(cost, self.now()) {
+                Some(taken) => return Ok(Permit::new(self.clone(), taken)),
+                None => queue.join(cost),
+            }
+        };
+        let turn = Turn::new(self, ticket);
+        // Who waits first may be free to go, and its future be left alone.
+        self.advance();
+        let taken = turn.await;
+        Ok(Permit::new(self.clone(), taken))
+    }
+
+    /// Takes a permit if that needs no wait. It never waits, and never overtakes who does.
+    ///
+    /// # Errors
+    ///
+    /// [`LimiterError::WouldWait`] if it would have to wait, and [`LimiterError::NeverFits`] as
+    /// [`acquire`](Self::acquire).
+    pub fn try_acquire(&self, cost: Cost) -> Result<Permit, LimiterError> {
+        self.check(cost)?;
+        let mut queue = self.queue();
+        if queue.waiting() > 0 {
+            drop(queue);
+            // Someone who waits may be free to go, and its future be left alone.
+            self.advance();
+            queue = self.queue();
+        }
+        let now = self.now();
+        if let Some(taken) = queue.take(cost, now) {
+            return Ok(Permit::new(self.clone(), taken));
+        }
+        let wait = queue.wait(cost, now).unwrap_or_default();
+        Err(LimiterError::WouldWait(Duration::from_nanos(wait)))
+    }
+
+    /// Guesses how long an operation would wait that comes now; none if it would not.
+    ///
+    /// It counts what those before it take, at the rates of the limiter. It is exact for one window,
+    /// as long as nobody leaves the queue, gives something back or settles. Where requests and tokens
+    /// are both scarce it is the least that can be. Nobody knows when an operation ends: a wait for
+    /// the concurrency limit alone counts as nothing.
+    ///
+    /// ```
+    /// use steadfast_resilience::{Cost, Limiter, millis};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let limiter = Limiter::builder().per_second(10.0).burst(1).build()?;
+    /// assert_eq!(limiter.expected_wait(Cost::request()), None);
+    ///
+    /// let _permit = limiter.try_acquire(Cost::request())?;
+    /// assert_eq!(limiter.expected_wait(Cost::request()), Some(millis(100)));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn expected_wait(&self, cost: Cost) -> Option<Duration> {
+        let mut queue = self.queue();
+        queue.wait(cost, self.now()).map(Duration::from_nanos)
+    }
+
+    /// Returns what is left now. Where others take as well, the next moment may be another.
+    #[must_use]
+    pub fn available(&self) -> Available {
+        let mut queue = self.queue();
+        let now = self.now();
+        let (requests, tokens) = queue.allowance.left(now);
+        let places = queue.allowance.places;
+        Available {
+            requests,
+            tokens,
+            places: places.map(|places| places.most.saturating_sub(places.taken)),
+            waiting: queue.waiting(),
+        }
+    }
+
+    fn settle(&self, taken: Taken, used_tokens: u64) {
+        let mut queue = self.queue();
+        queue.allowance.settle(taken, used_tokens, self.now());
+        self.ended(queue);
+    }
+
+    fn give_back(&self, taken: Taken) {
+        let mut queue = self.queue();
+        queue.allowance.give_back(taken, self.now());
+        self.ended(queue);
+    }
+
+    fn release(&self) {
+        if self.0.has_places {
+            self.ended(self.queue());
+        }
+    }
+
+    fn ended(&self, mut queue: MutexGuard<'_, Queue>) {
+        queue.allowance.release();
+        queue.changed();
+        let someone_waits = queue.waiting() > 0;
+        drop(queue);
+        if someone_waits {
+            self.advance();
+        }
+    }
+
+    fn leave(&self, ticket: u64) {
+        let waker = {
+            let mut queue = self.queue();
+            queue.leave(ticket, self.now())
+        };
+        drop(waker);
+        self.advance();
+    }
+
+    fn look(&self, ticket: u64, waker: &Waker) -> Found {
+        let mut queue = self.queue();
+        let found = queue.look(ticket, self.now());
+        let old_waker = queue.set_waker(ticket, waker);
+        drop(queue);
+        drop(old_waker);
+        found
+    }
+
+    /// Lets those go who may, one after the other, and wakes them without holding the lock.
+    fn advance(&self) {
+        while let Some(waker) = self.next_to_wake() {
+            waker.wake();
+        }
+    }
+
+    fn next_to_wake(&self) -> Option<Waker> {
+        let mut queue = self.queue();
+        if queue.waiting() == 0 {
+            return None;
+        }
+        queue.advance(self.now())
+    }
+
+    fn check(&self, cost: Cost) -> Result<(), LimiterError> {
+        let refused = |field, problem| LimiterError::NeverFits(ConfigError::new(field, problem));
+        if cost.request_count() == 0 {
+            return Err(refused("requests", "must be at least 1, got `0`".into()));
+        }
+        let (requests, tokens) = self.0.most;
+        let count = cost.request_count();
+        if f64::from(count) > requests {
+            let problem = format!("must be at most {}, got `{count}`", requests.floor());
+            return Err(refused("requests", problem));
+        }
+        let count = cost.token_count();
+        if count as f64 > tokens {
+            let problem = format!("must be at most {}, got `{count}`", tokens.floor());
+            return Err(refused("tokens", problem));
+        }
+        Ok(())
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.0.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Nanoseconds since the clock began. Asked while the lock is held, so that it never goes back.
+    fn now(&self) -> u64 {
+        let passed = self.0.epoch.elapsed();
+        let nanos = u64::from(passed.subsec_nanos());
+        passed
+            .as_secs()
+            .saturating_mul(1_000_000_000)
+            .saturating_add(nanos)
+    }
+}
+
+impl fmt::Debug for Limiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Limiter")
+            .field("available", &self.available())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,85 @@
+//! What those who wait for a limiter cost, counted by the allocator.
+
+use std::{
+    error::Error,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, Waker},
+};
+
+use steadfast_resilience::{Cost, Limiter, LimiterError, Permit};
+
+type TestResult = Result<(), Box<dyn Error>>;
+type Waiting<'a> = Pin<Box<dyn Future<Output = Result<Permit, LimiterError>> + 'a>>;
+
+const WAITERS: usize = 100_000;
+
+fn wait(limiter: &Limiter) -> Waiting<'_> {
+    let mut waiting: Waiting<'_> = Box::pin(limiter.acquire(Cost::request().tokens(10)));
+    // The first of them sets a timer; the noop waker stands for one of any executor.
+    assert!(poll(&mut waiting).is_pending());
+    waiting
+}
+
+fn poll(waiting: &mut Waiting<'_>) -> Poll<Result<Permit, LimiterError>> {
+    waiting
+        .as_mut()
+        .poll(&mut Context::from_waker(Waker::noop()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiter_holds_four_hundred_bytes_at_most() -> TestResult {
+    let limiter = Limiter::builder().per_hour(1.0).burst(1).build()?;
+    drop(limiter.try_acquire(Cost::request())?);
+    let mut all = Vec::with_capacity(WAITERS);
+
+    let counted = allocation_counter::measure(|| {
+        all.extend((0..WAITERS).map(|_| wait(&limiter)));
+    });
+
+    // The future itself and its place in the queue.
+    let each = counted.bytes_max / WAITERS as u64;
+    assert!(each <= 400, "{each} bytes a waiter");
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_node_is_held_once_nobody_waits() -> TestResult {
+    let limiter = Limiter::builder().per_hour(1.0).burst(1).build()?;
+    drop(limiter.try_acquire(Cost::request())?);
+
+    let counted = allocation_counter::measure(|| {
+        let all: Vec<_> = (0..WAITERS).map(|_| wait(&limiter)).collect();
+        drop(all);
+    });
+
+    // The queue keeps a node, so that the next who waits need not allocate it.
+    assert!(counted.bytes_current < 1_000, "{}", counted.bytes_current);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn free_acquire_allocates_nothing() -> TestResult {
+    let limiter = Limiter::builder()
+        .per_second(10_000.0)
+        .burst(10_000)
+        .tokens_per_minute(1_000_000.0)
+        .concurrency(8)
+        .build()?;
+    let acquire = || {
+        let mut future = std::pin::pin!(limiter.acquire(Cost::request().tokens(10)));
+        let Poll::Ready(Ok(permit)) = future
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()))
+        else {
+            return;
+        };
+        permit.settle(7);
+    };
+    acquire();
+
+    let counted = allocation_counter::measure(acquire);
+
+    assert_eq!(counted.count_total, 0);
+    Ok(())
+}

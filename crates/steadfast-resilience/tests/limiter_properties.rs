@@ -1,0 +1,358 @@
+//! What holds for every limiter, whatever its limits, who asks, settles and gives up, and when.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use proptest::{
+    prelude::{Just, Strategy, any},
+    prop_assert, prop_assert_eq, prop_oneof,
+    test_runner::{Config, RngSeed, TestCaseError, TestRunner},
+};
+use steadfast_resilience::{Cost, Limiter, LimiterError, Permit, Windows};
+use tokio::time::{Instant, advance};
+
+/// Tries a property on many values. `PROPTEST_CASES` and `PROPTEST_RNG_SEED` override what is fixed
+/// here, so that a change of the code is the only thing that can make a test fail.
+fn holds<S: Strategy>(strategy: S, property: impl Fn(S::Value) -> Result<(), TestCaseError>) {
+    let mut config = Config {
+        failure_persistence: None,
+        ..Config::default()
+    };
+    if matches!(config.rng_seed, RngSeed::Random) {
+        config.rng_seed = RngSeed::Fixed(2_026);
+    }
+    let outcome = TestRunner::new(config).run(&strategy, property);
+    assert!(
+        outcome.is_ok(),
+        "{}",
+        outcome.err().map(|e| e.to_string()).unwrap_or_default()
+    );
+}
+
+/// What users of a limiter do, one after the other. Numbers choose among what there is.
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Arrive { requests: u32, tokens: u64 },
+    Try { requests: u32, tokens: u64 },
+    Leave(usize),
+    Settle(usize, u64),
+    GiveBack(usize),
+    Release(usize),
+    Pass(u64),
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    per_second: f64,
+    per_minute: f64,
+    burst: u32,
+    tokens: f64,
+    concurrency: u32,
+    windows: Windows,
+}
+
+const MOST_REQUESTS: u32 = 4;
+const MOST_TOKENS: u64 = 500;
+
+fn limits() -> impl Strategy<Value = Limits> {
+    let windows = prop_oneof![Just(Windows::MostRestrictive), Just(Windows::Each)];
+    (
+        4..40_u32,
+        10..600_u32,
+        4..30_u32,
+        500..5_000_u32,
+        1..20_u32,
+        windows,
+    )
+        .prop_map(
+            |(second, minute, burst, tokens, concurrency, windows)| Limits {
+                per_second: f64::from(second),
+                per_minute: f64::from(minute),
+                burst,
+                tokens: f64::from(tokens),
+                concurrency,
+                windows,
+            },
+        )
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let cost = || (1..=MOST_REQUESTS, 0..=MOST_TOKENS);
+    let step = prop_oneof![
+        6 => cost().prop_map(|(requests, tokens)| Step::Arrive { requests, tokens }),
+        2 => cost().prop_map(|(requests, tokens)| Step::Try { requests, tokens }),
+        2 => any::<usize>().prop_map(Step::Leave),
+        4 => (any::<usize>(), 0..=MOST_TOKENS).prop_map(|(which, used)| Step::Settle(which, used)),
+        1 => any::<usize>().prop_map(Step::GiveBack),
+        1 => any::<usize>().prop_map(Step::Release),
+        6 => (1..3_000_u64).prop_map(Step::Pass),
+        1 => (3_000..70_000_u64).prop_map(Step::Pass),
+    ];
+    proptest::collection::vec(step, 1..120)
+}
+
+type Waiting<'a> = Pin<Box<dyn Future<Output = Result<Permit, LimiterError>> + 'a>>;
+
+/// What really went, once all was settled and given back.
+#[derive(Debug, Clone, Copy)]
+struct Went {
+    at: Duration,
+    requests: f64,
+    tokens: f64,
+}
+
+/// Who uses one limiter, and what it let go.
+struct World<'a> {
+    limiter: &'a Limiter,
+    limits: Limits,
+    began: Instant,
+    arrived: usize,
+    waiting: Vec<(usize, Cost, Waiting<'a>)>,
+    held: Vec<(usize, Permit)>,
+    went: Vec<Went>,
+}
+
+impl World<'_> {
+    /// Polls all who wait until all who were let go were seen, so that their times are right.
+    fn poll_all(&mut self) -> Result<(), TestCaseError> {
+        self.poll_from_behind()?;
+        self.poll_from_behind()
+    }
+
+    /// Polls in an order that is not theirs, so that the limiter has to keep it.
+    fn poll_from_behind(&mut self) -> Result<(), TestCaseError> {
+        for waiting in std::mem::take(&mut self.waiting).into_iter().rev() {
+            let (number, cost, mut future) = waiting;
+            match future
+                .as_mut()
+                .poll(&mut Context::from_waker(Waker::noop()))
+            {
+                Poll::Pending => self.waiting.push((number, cost, future)),
+                Poll::Ready(Ok(permit)) => {
+                    self.hold(cost, permit);
+                }
+                Poll::Ready(Err(error)) => return Err(TestCaseError::fail(error.to_string())),
+            }
+        }
+        self.waiting.reverse();
+        Ok(())
+    }
+
+    fn release_all(&mut self) -> Result<(), TestCaseError> {
+        while !self.held.is_empty() {
+            self.held.clear();
+            self.poll_all()?;
+        }
+        Ok(())
+    }
+
+    fn hold(&mut self, cost: Cost, permit: Permit) {
+        self.held.push((self.went.len(), permit));
+        self.went.push(Went {
+            at: self.began.elapsed(),
+            requests: f64::from(cost.request_count()),
+            tokens: cost.token_count() as f64,
+        });
+    }
+
+    async fn step(&mut self, step: Step) -> Result<(), TestCaseError> {
+        match step {
+            Step::Arrive { requests, tokens } => {
+                let cost = Cost::requests(requests).tokens(tokens);
+                let mut future: Waiting<'_> = Box::pin(self.limiter.acquire(cost));
+                let number = self.arrived;
+                self.arrived += 1;
+                match future
+                    .as_mut()
+                    .poll(&mut Context::from_waker(Waker::noop()))
+                {
+                    Poll::Pending => self.waiting.push((number, cost, future)),
+                    Poll::Ready(permit) => {
+                        let permit = permit.map_err(|e| TestCaseError::fail(e.to_string()))?;
+                        self.poll_all()?;
+                        prop_assert!(self.waiting.is_empty(), "{number} overtook those who wait");
+                        self.hold(cost, permit);
+                    }
+                }
+            }
+            Step::Try { requests, tokens } => {
+                let cost = Cost::requests(requests).tokens(tokens);
+                if let Ok(permit) = self.limiter.try_acquire(cost) {
+                    self.poll_all()?;
+                    prop_assert!(self.waiting.is_empty(), "a try overtook those who wait");
+                    self.hold(cost, permit);
+                }
+            }
+            Step::Leave(which) if !self.waiting.is_empty() => {
+                drop(self.waiting.remove(which % self.waiting.len()));
+            }
+            Step::Settle(which, used) if !self.held.is_empty() => {
+                let (went, permit) = self.held.swap_remove(which % self.held.len());
+                // What was used beyond the estimate is owed: what comes later pays for it.
+                if let Some(went) = self.went.get_mut(went) {
+                    went.tokens = went.tokens.min(used as f64);
+                }
+                permit.settle(used);
+            }
+            Step::GiveBack(which) if !self.held.is_empty() => {
+                let (went, permit) = self.held.swap_remove(which % self.held.len());
+                if let Some(went) = self.went.get_mut(went) {
+                    (went.requests, went.tokens) = (0.0, 0.0);
+                }
+                permit.give_back();
+            }
+            Step::Release(which) if !self.held.is_empty() => {
+                drop(self.held.swap_remove(which % self.held.len()));
+            }
+            // Who was let go fetches its permit only now: until then some leave without it.
+            Step::Pass(milliseconds) => {
+                self.poll_all()?;
+                advance(Duration::from_millis(milliseconds)).await;
+                self.poll_all()?;
+            }
+            _ => {}
+        }
+        prop_assert!(self.held.len() <= self.limits.concurrency as usize);
+        Ok(())
+    }
+
+    /// Looks at every interval from one that went to another.
+    fn check_intervals(&self) -> Result<(), TestCaseError> {
+        let Limits {
+            per_second,
+            per_minute,
+            tokens: token_rate,
+            ..
+        } = self.limits;
+        let slowest = per_second.min(per_minute / 60.0);
+        for (index, first) in self.went.iter().enumerate() {
+            let (mut requests, mut tokens) = (0.0, 0.0);
+            for last in self.went.iter().skip(index) {
+                requests += last.requests;
+                tokens += last.tokens;
+                let long = (last.at - first.at).as_secs_f64();
+                let (most_requests, most_tokens) = match self.limits.windows {
+                    Windows::Each if long < 1.0 => (per_second.min(per_minute), token_rate),
+                    Windows::Each if long < 60.0 => (per_minute, token_rate),
+                    Windows::Each => (f64::INFINITY, f64::INFINITY),
+                    _ => (
+                        f64::from(self.limits.burst) + slowest * long,
+                        token_rate + token_rate / 60.0 * long,
+                    ),
+                };
+                prop_assert!(requests <= most_requests + 1e-6, "{requests} in {long} s");
+                prop_assert!(tokens <= most_tokens + 1e-6, "{tokens} tokens in {long} s");
+            }
+        }
+        Ok(())
+    }
+}
+
+fn run(limits: Limits, steps: &[Step]) -> Result<(), TestCaseError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()?;
+    let limiter = runtime.block_on(async {
+        Limiter::builder()
+            .per_second(limits.per_second)
+            .per_minute(limits.per_minute)
+            .burst(limits.burst)
+            .tokens_per_minute(limits.tokens)
+            .concurrency(limits.concurrency)
+            .windows(limits.windows)
+            .build()
+            .map_err(|error| TestCaseError::fail(error.to_string()))
+    })?;
+    runtime.block_on(async {
+        let mut world = World {
+            limiter: &limiter,
+            limits,
+            began: Instant::now(),
+            arrived: 0,
+            waiting: Vec::new(),
+            held: Vec::new(),
+            went: Vec::new(),
+        };
+        for step in steps {
+            world.step(*step).await?;
+        }
+        world.poll_all()?;
+        world.check_intervals()?;
+        prop_assert_eq!(limiter.available().waiting, world.waiting.len());
+        // Nobody is left behind: once all is released and time has passed, everyone goes and every
+        // token is there again.
+        world.release_all()?;
+        for _ in 0..=world.waiting.len() {
+            advance(Duration::from_secs(300)).await;
+            world.poll_all()?;
+            world.release_all()?;
+        }
+        prop_assert!(world.waiting.is_empty());
+        world.check_intervals()?;
+        advance(Duration::from_secs(600)).await;
+        let left = limiter.available();
+        let most = match limits.windows {
+            Windows::Each => f64::from(limits.burst)
+                .min(limits.per_second)
+                .min(limits.per_minute),
+            _ => f64::from(limits.burst),
+        };
+        prop_assert_eq!(
+            (left.requests, left.tokens, left.places, left.waiting),
+            (most, limits.tokens, Some(limits.concurrency), 0)
+        );
+        Ok(())
+    })
+}
+
+#[test]
+fn no_limit_is_exceeded_and_nothing_is_lost() {
+    holds((limits(), steps()), |(limits, steps)| run(limits, &steps));
+}
+
+#[test]
+fn who_waits_goes_in_order_of_arrival() {
+    let costs = proptest::collection::vec((1..=20_u32, any::<bool>()), 1..60);
+    holds((1..=50_u32, costs), |(rate, costs)| {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()?;
+        let limiter =
+            runtime.block_on(async { Limiter::builder().per_second(f64::from(rate)).build() });
+        let limiter = limiter.map_err(|error| TestCaseError::fail(error.to_string()))?;
+        runtime.block_on(async {
+            let (tx, mut rx) = tokio::sync::mpsc::unbounded_channel();
+            let mut tasks = Vec::new();
+            for (number, (requests, stays)) in costs.iter().copied().enumerate() {
+                let (limiter, tx) = (limiter.clone(), tx.clone());
+                let task = tokio::spawn(async move {
+                    if limiter.acquire(Cost::requests(requests)).await.is_ok() {
+                        let _ = tx.send(number);
+                    }
+                });
+                tasks.push((task, stays));
+            }
+            drop(tx);
+            advance(Duration::from_millis(1)).await;
+            for (task, _) in tasks.iter().filter(|(_, stays)| !stays) {
+                task.abort();
+            }
+            let mut went = Vec::new();
+            while let Some(number) = rx.recv().await {
+                went.push(number);
+            }
+            prop_assert!(went.is_sorted(), "{went:?}");
+            let stayed = costs.iter().enumerate().filter(|(_, (_, stays))| *stays);
+            for (number, _) in stayed {
+                prop_assert!(went.contains(&number), "{number} is missing in {went:?}");
+            }
+            Ok(())
+        })
+    });
+}
