@@ -179,36 +179,12 @@ impl EventStream {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::framing::testing::{LONGEST, check_cuts, push_all};
 
-    const LONGEST: usize = 8 * 1024 * 1024;
-
-    fn events(chunks: &[&[u8]]) -> Result<Vec<String>, EventTooLong> {
-        let mut stream = EventStream::default();
-        let mut events = Vec::new();
-        for chunk in chunks {
-            stream.push(Bytes::copy_from_slice(chunk));
-            while let Some(data) = stream.next_event(LONGEST)? {
-                events.push(String::from_utf8_lossy(data).into_owned());
-            }
-        }
-        Ok(events)
-    }
-
-    /// Checks one text cut at every place, at every two places, and byte by byte.
     fn check(text: &str, expected: &[&str]) {
-        let bytes = text.as_bytes();
-        for first in 0..=bytes.len() {
-            for second in first..=bytes.len() {
-                let chunks = [&bytes[..first], &bytes[first..second], &bytes[second..]];
-                assert_eq!(
-                    events(&chunks).unwrap(),
-                    expected,
-                    "cut at {first} and {second}"
-                );
-            }
-        }
-        let single: Vec<&[u8]> = bytes.chunks(1).collect();
-        assert_eq!(events(&single).unwrap(), expected);
+        check_cuts(text, expected, |chunks| {
+            push_all(&mut EventStream::default(), chunks)
+        });
     }
 
     #[test]

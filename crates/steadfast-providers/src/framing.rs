@@ -52,3 +52,36 @@ pub(crate) trait Framing: Default + Send + Unpin + 'static {
 pub(crate) fn is_json(text: &[u8]) -> bool {
     serde_json::from_slice::<IgnoredAny>(text).is_ok()
 }
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::*;
+
+    /// The bound that most wires have.
+    pub(crate) const LONGEST: usize = 8 * 1024 * 1024;
+
+    /// Returns the events of a text that comes in these chunks.
+    pub(crate) fn push_all<F: Framing>(framing: &mut F, chunks: &[&[u8]]) -> Vec<String> {
+        let mut events = Vec::new();
+        for chunk in chunks {
+            framing.push(Bytes::copy_from_slice(chunk));
+            while let Some(event) = framing.next_event(LONGEST).unwrap() {
+                events.push(String::from_utf8_lossy(event).into_owned());
+            }
+        }
+        events
+    }
+
+    /// Checks what a text comes to, cut at every two places, and byte by byte.
+    pub(crate) fn check_cuts(text: &str, expected: &[&str], read: fn(&[&[u8]]) -> Vec<String>) {
+        let bytes = text.as_bytes();
+        for first in 0..=bytes.len() {
+            for second in first..=bytes.len() {
+                let chunks = [&bytes[..first], &bytes[first..second], &bytes[second..]];
+                assert_eq!(read(&chunks), expected, "cut at {first} and {second}");
+            }
+        }
+        let single: Vec<&[u8]> = bytes.chunks(1).collect();
+        assert_eq!(read(&single), expected);
+    }
+}

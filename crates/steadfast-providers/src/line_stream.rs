@@ -78,37 +78,18 @@ impl Framing for LineStream {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::framing::testing::{LONGEST, check_cuts, push_all};
 
-    const LONGEST: usize = 8 * 1024 * 1024;
-
-    fn lines(chunks: &[&[u8]]) -> Result<Vec<String>, EventTooLong> {
+    /// The last line is what is left.
+    fn lines(chunks: &[&[u8]]) -> Vec<String> {
         let mut stream = LineStream::default();
-        let mut lines = Vec::new();
-        for chunk in chunks {
-            stream.push(Bytes::copy_from_slice(chunk));
-            while let Some(line) = stream.next_event(LONGEST)? {
-                lines.push(String::from_utf8_lossy(line).into_owned());
-            }
-        }
+        let mut lines = push_all(&mut stream, chunks);
         lines.push(String::from_utf8_lossy(&stream.take_rest()).into_owned());
-        Ok(lines)
+        lines
     }
 
-    /// Checks one text cut at every two places, and byte by byte. The last line is what is left.
     fn check(text: &str, expected: &[&str]) {
-        let bytes = text.as_bytes();
-        for first in 0..=bytes.len() {
-            for second in first..=bytes.len() {
-                let chunks = [&bytes[..first], &bytes[first..second], &bytes[second..]];
-                assert_eq!(
-                    lines(&chunks).unwrap(),
-                    expected,
-                    "cut at {first} and {second}"
-                );
-            }
-        }
-        let single: Vec<&[u8]> = bytes.chunks(1).collect();
-        assert_eq!(lines(&single).unwrap(), expected);
+        check_cuts(text, expected, lines);
     }
 
     #[test]

@@ -11,6 +11,10 @@ use std::borrow::Cow;
 
 use serde::{Serialize, ser::SerializeMap};
 use serde_json::{Map, Value};
+#[cfg(any(feature = "ollama", feature = "openai"))]
+use steadfast_core::Message;
+#[cfg(any(feature = "gemini", feature = "ollama", feature = "openai"))]
+use steadfast_core::ToolResult;
 use steadfast_core::{ContentBlock, ModelError, ModelErrorKind};
 
 /// What stands for a prompt where a history begins with an answer, such as a greeting: some vendors
@@ -113,6 +117,34 @@ pub(crate) fn as_object(input: &Value) -> Cow<'_, Map<String, Value>> {
         Value::Null => Cow::Owned(Map::new()),
         other => Cow::Owned(Map::from_iter([("input".to_owned(), other.clone())])),
     }
+}
+
+/// Returns what a user says in a message, for wires where results stand apart. Blocks of a provider's
+/// own mean nothing there.
+#[cfg(any(feature = "ollama", feature = "openai"))]
+pub(crate) fn said_by_user(message: &Message) -> Vec<&ContentBlock> {
+    let is_said = |block: &&ContentBlock| {
+        !matches!(
+            block,
+            ContentBlock::ToolResult(_) | ContentBlock::Opaque { .. }
+        )
+    };
+    message.content.iter().filter(is_said).collect()
+}
+
+/// Returns what of a tool's result is not text, and a sentence to put before it: some wires take texts
+/// alone in a result, and media beside it.
+#[cfg(any(feature = "gemini", feature = "ollama", feature = "openai"))]
+pub(crate) fn media_of(result: &ToolResult) -> Option<(String, Vec<&ContentBlock>)> {
+    let is_media = |block: &&ContentBlock| {
+        !matches!(
+            block,
+            ContentBlock::Text { .. } | ContentBlock::Opaque { .. }
+        )
+    };
+    let media: Vec<&ContentBlock> = result.content.iter().filter(is_media).collect();
+    let from = || format!("From the tool `{}`:", result.name);
+    (!media.is_empty()).then(|| (from(), media))
 }
 
 /// Says that a wire cannot carry something.

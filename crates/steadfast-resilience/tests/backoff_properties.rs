@@ -1,25 +1,21 @@
 //! What holds for every backoff, whatever its configuration and whatever it is asked.
 
+#[path = "support/property.rs"]
+mod property;
+
 use std::time::Duration;
 
+use property::seeded;
 use proptest::{
     prelude::{Just, Strategy, any},
     prop_assert, prop_assert_eq, prop_oneof,
-    test_runner::{Config, RngSeed, TestCaseError, TestRunner},
+    test_runner::{TestCaseError, TestRunner},
 };
 use steadfast_resilience::{Backoff, Jitter, Wait};
 
-/// Tries a property on many values. `PROPTEST_CASES` and `PROPTEST_RNG_SEED` override what is fixed
-/// here, so that a change of the code is the only thing that can make a test fail.
+/// Tries a property on many values.
 fn holds<S: Strategy>(strategy: S, property: impl Fn(S::Value) -> Result<(), TestCaseError>) {
-    let mut config = Config {
-        failure_persistence: None,
-        ..Config::default()
-    };
-    if matches!(config.rng_seed, RngSeed::Random) {
-        config.rng_seed = RngSeed::Fixed(2_026);
-    }
-    let outcome = TestRunner::new(config).run(&strategy, property);
+    let outcome = TestRunner::new(seeded()).run(&strategy, property);
     assert!(
         outcome.is_ok(),
         "{}",

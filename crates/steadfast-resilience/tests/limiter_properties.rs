@@ -1,5 +1,8 @@
 //! What holds for every limiter, whatever its limits, who asks, settles and gives up, and when.
 
+#[path = "support/property.rs"]
+mod property;
+
 use std::{
     future::Future,
     pin::Pin,
@@ -7,25 +10,18 @@ use std::{
     time::Duration,
 };
 
+use property::seeded;
 use proptest::{
     prelude::{Just, Strategy, any},
     prop_assert, prop_assert_eq, prop_oneof,
-    test_runner::{Config, RngSeed, TestCaseError, TestRunner},
+    test_runner::{TestCaseError, TestRunner},
 };
 use steadfast_resilience::{Cost, Limiter, LimiterError, Permit, Windows};
 use tokio::time::{Instant, advance};
 
-/// Tries a property on many values. `PROPTEST_CASES` and `PROPTEST_RNG_SEED` override what is fixed
-/// here, so that a change of the code is the only thing that can make a test fail.
+/// Tries a property on many values.
 fn holds<S: Strategy>(strategy: S, property: impl Fn(S::Value) -> Result<(), TestCaseError>) {
-    let mut config = Config {
-        failure_persistence: None,
-        ..Config::default()
-    };
-    if matches!(config.rng_seed, RngSeed::Random) {
-        config.rng_seed = RngSeed::Fixed(2_026);
-    }
-    let outcome = TestRunner::new(config).run(&strategy, property);
+    let outcome = TestRunner::new(seeded()).run(&strategy, property);
     assert!(
         outcome.is_ok(),
         "{}",

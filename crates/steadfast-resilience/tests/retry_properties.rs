@@ -1,5 +1,8 @@
 //! What holds for every retry, whatever its configuration: it ends, in time, and says what it waits.
 
+#[path = "support/property.rs"]
+mod property;
+
 use std::{
     cell::RefCell,
     future::ready,
@@ -7,10 +10,10 @@ use std::{
     time::Duration,
 };
 
+use property::seeded;
 use proptest::{
-    prelude::{Just, ProptestConfig, Strategy, any},
+    prelude::{Just, Strategy, any},
     prop_assert, prop_assert_eq, prop_oneof, proptest,
-    test_runner::RngSeed,
 };
 use steadfast_resilience::{Backoff, Jitter, Retry, RetryEvent, RetryQuota};
 use tokio::time::Instant;
@@ -58,17 +61,6 @@ fn exhaust(retry: &Retry<&'static str>) -> Vec<Duration> {
         });
     }
     calls.into_inner()
-}
-
-fn seeded() -> ProptestConfig {
-    let mut config = ProptestConfig {
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    };
-    if matches!(config.rng_seed, RngSeed::Random) {
-        config.rng_seed = RngSeed::Fixed(2_026);
-    }
-    config
 }
 
 proptest! {

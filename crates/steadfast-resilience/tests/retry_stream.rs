@@ -1,5 +1,8 @@
 //! Retries of streams: what the reader meets, in which order, and what is never met twice.
 
+#[path = "support/property.rs"]
+mod property;
+
 use std::{
     cell::{Cell, RefCell},
     future::pending,
@@ -10,10 +13,10 @@ use std::{
 };
 
 use futures_util::{FutureExt, Stream, StreamExt, TryStreamExt, stream};
+use property::seeded;
 use proptest::{
-    prelude::{ProptestConfig, Strategy, any},
+    prelude::{Strategy, any},
     prop_assert_eq, proptest,
-    test_runner::RngSeed,
 };
 use steadfast_resilience::{
     AfterOutput, Backoff, Resilient, Retry, RetryQuota, RetryStream, millis, retry_stream, secs,
@@ -372,17 +375,6 @@ async fn kept(
             Err(_) => return (kept, false),
         }
     }
-}
-
-fn seeded() -> ProptestConfig {
-    let mut config = ProptestConfig {
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    };
-    if matches!(config.rng_seed, RngSeed::Random) {
-        config.rng_seed = RngSeed::Fixed(2_026);
-    }
-    config
 }
 
 proptest! {

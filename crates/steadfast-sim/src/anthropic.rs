@@ -75,13 +75,7 @@ impl Dialect for Messages {
     }
 
     fn wanted(&self, path: &str) -> Option<Wanted> {
-        if path.ends_with(MESSAGES_PATH) {
-            Some(Wanted::Answer)
-        } else if path.ends_with(MODELS_PATH) {
-            Some(Wanted::Models)
-        } else {
-            None
-        }
+        Wanted::by_end(path, MESSAGES_PATH, MODELS_PATH)
     }
 
     /// Compatible servers have words before the version: `/anthropic`, `/api/coding`.

@@ -21,11 +21,10 @@ use serde_json::{Value, json};
 use crate::answer_block::blocks;
 use crate::cassette::decoded;
 use crate::conversation::{Item, OfferedTool, ToolChoice};
-use crate::dialect::{Caller, Dialect, Failure, ResetTime, SaidByPath, Wanted, has_bearer};
+use crate::dialect::{Caller, Dialect, Failure, SaidByPath, Wanted, has_bearer};
 use crate::fault::StreamError;
 use crate::headers::insert;
 use crate::pieces::mix;
-use crate::rate_limit::Bucket;
 use crate::reply::Draft;
 use crate::tokens::Tokens;
 use crate::{Answer, ChatRequest};
@@ -209,11 +208,6 @@ impl Dialect for Converse {
         let mut headers = HeaderMap::new();
         insert(&mut headers, "x-amzn-requestid", &request_id(number));
         headers
-    }
-
-    fn limit_headers(&self, _: &Bucket, _: ResetTime) -> HeaderMap {
-        // The vendor tells nothing of its limits.
-        HeaderMap::new()
     }
 
     fn conversation(&self, body: &Value) -> Vec<Item> {

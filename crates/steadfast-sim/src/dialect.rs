@@ -91,8 +91,10 @@ pub(crate) trait Dialect: Sync {
     /// Returns the headers that the vendor puts on everything that it answers.
     fn headers(&self, number: u64, took: Duration) -> HeaderMap;
 
-    /// Returns the headers that say how much of the rate limit is left.
-    fn limit_headers(&self, bucket: &Bucket, reset: ResetTime) -> HeaderMap;
+    /// Returns the headers that say how much of the rate limit is left. Half of the vendors tell nobody.
+    fn limit_headers(&self, _bucket: &Bucket, _reset: ResetTime) -> HeaderMap {
+        HeaderMap::new()
+    }
 
     /// Returns what the vendor calls the messages of a request, oldest first.
     fn messages<'a>(&self, body: &'a Value) -> &'a [Value] {
@@ -132,6 +134,15 @@ pub(crate) enum Wanted {
 }
 
 impl Wanted {
+    /// Tells it by how a path ends.
+    pub(crate) fn by_end(path: &str, answer: &str, models: &str) -> Option<Self> {
+        if path.ends_with(answer) {
+            Some(Self::Answer)
+        } else {
+            path.ends_with(models).then_some(Self::Models)
+        }
+    }
+
     pub(crate) fn method(self) -> Method {
         match self {
             Self::Answer => Method::POST,

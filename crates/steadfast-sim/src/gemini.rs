@@ -17,10 +17,9 @@ use http::header::{HeaderMap, HeaderName};
 use serde_json::{Value, json};
 
 use crate::conversation::{Item, OfferedTool, ToolChoice, list};
-use crate::dialect::{Caller, Dialect, Failure, ResetTime, SaidByPath, Wanted};
+use crate::dialect::{Caller, Dialect, Failure, SaidByPath, Wanted};
 use crate::fault::{RetryHint, StreamError};
 use crate::headers::insert;
-use crate::rate_limit::Bucket;
 use crate::reply::Draft;
 use crate::{Answer, ChatRequest};
 
@@ -182,11 +181,6 @@ impl Dialect for GenerateContent {
         let timing = format!("gfet4t7; dur={}", took.as_millis());
         insert(&mut headers, "server-timing", &timing);
         headers
-    }
-
-    /// The vendor has none; its errors say which quota is used up.
-    fn limit_headers(&self, _: &Bucket, _: ResetTime) -> HeaderMap {
-        HeaderMap::new()
     }
 
     /// The vendor says it in the body.

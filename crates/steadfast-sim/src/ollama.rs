@@ -16,9 +16,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::conversation::{Item, OfferedTool, ToolChoice};
-use crate::dialect::{Caller, Dialect, Failure, ResetTime, Wanted};
+use crate::dialect::{Caller, Dialect, Failure, Wanted};
 use crate::fault::StreamError;
-use crate::rate_limit::Bucket;
 use crate::reply::Draft;
 use crate::{Answer, ChatRequest};
 
@@ -45,13 +44,7 @@ impl Dialect for Ollama {
     }
 
     fn wanted(&self, path: &str) -> Option<Wanted> {
-        if path.ends_with(CHAT_PATH) {
-            Some(Wanted::Answer)
-        } else if path.ends_with(TAGS_PATH) {
-            Some(Wanted::Models)
-        } else {
-            None
-        }
+        Wanted::by_end(path, CHAT_PATH, TAGS_PATH)
     }
 
     /// Servers that put Ollama behind a word of their own have it before the path: `/ollama`.
@@ -191,11 +184,6 @@ impl Dialect for Ollama {
     }
 
     fn headers(&self, _: u64, _: Duration) -> HeaderMap {
-        HeaderMap::new()
-    }
-
-    /// Ollama tells nobody how much is left.
-    fn limit_headers(&self, _: &Bucket, _: ResetTime) -> HeaderMap {
         HeaderMap::new()
     }
 

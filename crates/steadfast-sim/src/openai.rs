@@ -56,13 +56,7 @@ impl Dialect for Chat {
     }
 
     fn wanted(&self, path: &str) -> Option<Wanted> {
-        if path.ends_with(CHAT_PATH) {
-            Some(Wanted::Answer)
-        } else if path.ends_with(MODELS_PATH) {
-            Some(Wanted::Models)
-        } else {
-            None
-        }
+        Wanted::by_end(path, CHAT_PATH, MODELS_PATH)
     }
 
     /// Compatible servers have other words around the version, and other versions: `/openai/v1`,

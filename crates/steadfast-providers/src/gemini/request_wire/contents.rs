@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     call_identity::{CallIdentities, wire_name},
-    request_body::{NO_PROMPT, as_object, block_name, unsupported_by},
+    request_body::{NO_PROMPT, as_object, block_name, media_of, unsupported_by},
 };
 
 /// What Google documents for calls that came by another provider: without any signature, Gemini 3
@@ -280,18 +280,11 @@ fn push_block<'a>(parts: &mut Vec<Part<'a>>, block: &'a ContentBlock) -> Result<
 
 /// Adds what of a result is not text: a function's response is JSON, and media stand beside it.
 fn push_media<'a>(parts: &mut Vec<Part<'a>>, result: &'a ToolResult) -> Result<(), ModelError> {
-    let is_media = |block: &&ContentBlock| {
-        !matches!(
-            block,
-            ContentBlock::Text { .. } | ContentBlock::Opaque { .. }
-        )
-    };
-    let mut blocks = result.content.iter().filter(is_media).peekable();
-    if blocks.peek().is_some() {
-        parts.push(Part::text(format!("From the tool `{}`:", result.name)));
-    }
-    for block in blocks {
-        push_block(parts, block)?;
+    if let Some((from, blocks)) = media_of(result) {
+        parts.push(Part::text(from));
+        for block in blocks {
+            push_block(parts, block)?;
+        }
     }
     Ok(())
 }

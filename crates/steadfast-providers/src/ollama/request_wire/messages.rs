@@ -13,7 +13,7 @@ use steadfast_core::{
 use super::{OPAQUE_KEY, unsupported};
 use crate::{
     call_identity::{CallIdentities, wire_name},
-    request_body::{as_object, block_name},
+    request_body::{as_object, block_name, media_of, said_by_user},
 };
 
 /// One message of the wire. Fields that are not set are left out, but for the content, which older
@@ -139,14 +139,7 @@ fn push_user<'a>(
     }
     messages.append(&mut media);
     for message in neighbours {
-        // Blocks of a provider's own mean nothing here.
-        let is_said = |block: &&ContentBlock| {
-            !matches!(
-                block,
-                ContentBlock::ToolResult(_) | ContentBlock::Opaque { .. }
-            )
-        };
-        let said: Vec<&ContentBlock> = message.content.iter().filter(is_said).collect();
+        let said = said_by_user(message);
         if !said.is_empty() || message.content.is_empty() {
             messages.push(user_message(&said)?);
         }
@@ -203,19 +196,12 @@ fn tool_message<'a>(result: &'a ToolResult, ids: &mut CallIdentities<'a>) -> Wir
 /// Writes what of a result is not text, in the user's name: few templates have a place for the
 /// images of a tool.
 fn media_message(result: &ToolResult) -> Result<Option<WireMessage<'_>>, ModelError> {
-    let is_media = |block: &&ContentBlock| {
-        !matches!(
-            block,
-            ContentBlock::Text { .. } | ContentBlock::Opaque { .. }
-        )
-    };
-    let blocks: Vec<&ContentBlock> = result.content.iter().filter(is_media).collect();
-    if blocks.is_empty() {
+    let Some((from, blocks)) = media_of(result) else {
         return Ok(None);
-    }
+    };
     let message = user_message(&blocks)?;
     Ok(Some(WireMessage {
-        content: Cow::Owned(format!("From the tool `{}`:", result.name)),
+        content: Cow::Owned(from),
         ..message
     }))
 }

@@ -14,7 +14,7 @@ use steadfast_core::{
 use crate::{
     call_identity::{CallIdentities, wire_name},
     openai_chat::dialect::Dialect,
-    request_body::{arguments_text, block_name, data_url, unsupported_by},
+    request_body::{arguments_text, block_name, data_url, media_of, said_by_user, unsupported_by},
 };
 
 /// Writes the messages of a request to a host.
@@ -134,14 +134,7 @@ impl<'a> Writer<'a> {
             self.push(WireMessage::new("user", Content::Parts(media)));
         }
         for message in neighbours {
-            // Blocks of a provider's own mean nothing here.
-            let is_said = |block: &&ContentBlock| {
-                !matches!(
-                    block,
-                    ContentBlock::ToolResult(_) | ContentBlock::Opaque { .. }
-                )
-            };
-            let parts: Vec<&ContentBlock> = message.content.iter().filter(is_said).collect();
+            let parts = said_by_user(message);
             let content = match parts.as_slice() {
                 [] if message.content.is_empty() => Content::Borrowed(""),
                 [] => continue,
@@ -230,19 +223,11 @@ impl<'a> Writer<'a> {
 
     /// Adds what of a result is not text: a tool's message takes nothing else, a user's does.
     fn push_media(&self, media: &mut Vec<Value>, result: &ToolResult) -> Result<(), ModelError> {
-        let is_media = |block: &&ContentBlock| {
-            !matches!(
-                block,
-                ContentBlock::Text { .. } | ContentBlock::Opaque { .. }
-            )
-        };
-        let mut blocks = result.content.iter().filter(is_media).peekable();
-        if blocks.peek().is_some() {
-            let from = format!("From the tool `{}`:", result.name);
+        if let Some((from, blocks)) = media_of(result) {
             media.push(json!({"type": "text", "text": from}));
-        }
-        for block in blocks {
-            media.push(self.part(block)?);
+            for block in blocks {
+                media.push(self.part(block)?);
+            }
         }
         Ok(())
     }
