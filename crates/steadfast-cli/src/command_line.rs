@@ -148,10 +148,10 @@ pub(crate) enum EventFormat {
 #[derive(Debug, Args)]
 #[command(after_help = format!("\
 It speaks the wires of OpenAI (chat completions and responses), Anthropic,
-Gemini, Amazon Bedrock and Ollama on one port, and any key will do. The first
-line on standard output is its address: OpenAI's clients take it with `/v1`
-behind it, all others as it is. Every request is a line on standard error.
-Limit, faults and recorded traffic are shared by all wires.
+Gemini, Amazon Bedrock and Ollama on one port. All but Ollama's want a key, and
+any will do. The first line on standard output is its address: OpenAI's clients
+take it with `/v1` behind it, all others as it is. Every request is a line on
+standard error. Limit, faults and recorded traffic are shared by all wires.
 
 Faults, one per request; `503*3` three times, `503*` for ever:
   ok  429  503:retry-after=2  429:quota  reset  hang  cut@text  no-end  empty

@@ -1,4 +1,5 @@
-//! The providers that the program knows. Which of them is meant, and what is said of one that is not there, others decide.
+//! The providers that the program knows. Which of them is meant, and what is said of one that is not
+//! there, others decide.
 
 use std::fmt::Write as _;
 

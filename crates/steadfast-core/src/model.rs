@@ -361,7 +361,8 @@ impl ModelRequest {
 
     /// Returns how many calls the turn has at most, where the retry strategy has such a limit.
     ///
-    /// A hook may end the turn earlier, and the agent's own limit too.
+    /// It is the strategy's word: a hook may end the turn earlier or ask for more, and the agent's own
+    /// limit holds in any case.
     #[must_use]
     pub fn max_attempts(&self) -> Option<u32> {
         self.frame.max_attempts
