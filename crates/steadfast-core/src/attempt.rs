@@ -1,17 +1,17 @@
 //! One attempt: hooks, one model call, hooks, verdict. It never loops and never waits for a retry.
 
+mod admission;
+
 use std::{
-    any::Any,
     borrow::Cow,
     future::poll_fn,
+    mem,
     pin::Pin,
     sync::Arc,
-    task::Poll,
     time::{Duration, SystemTime},
 };
 
 use futures_core::Stream;
-use futures_util::{FutureExt as _, future::join_all};
 
 use crate::{
     agent_loop::answer_of_hook,
@@ -20,7 +20,7 @@ use crate::{
         EventLoopThrottleEvent, EventScope, MessageAddedEvent, ModelSwitchedEvent,
         ReasoningDeltaEvent, TextDeltaEvent,
     },
-    hook_event::{AfterModelCallEvent, AttemptFacts, BeforeModelCallEvent, DeclaredWait, WaitPlan},
+    hook_event::{AfterModelCallEvent, AttemptFacts, Held, WaitPlan},
     interrupt::{Interrupt, Watch},
     message::Message,
     model::{
@@ -46,7 +46,7 @@ pub(crate) async fn attempt(cx: &RunContext<'_>, run: &Run) -> AttemptOutcome {
         answer_began: false,
         output_started: false,
         waited: Duration::ZERO,
-        permits: Vec::new(),
+        held: Held::default(),
     };
     cx.tell(AgentEvent::AttemptStarted(AttemptStartedEvent {
         scope: attempt.scope(),
@@ -75,11 +75,11 @@ struct Attempt<'a> {
     /// How long it waited before the call.
     waited: Duration,
     /// What the waits before the call have given, held until the attempt has ended.
-    permits: Vec<Box<dyn Any + Send>>,
+    held: Held,
 }
 
 /// What the model said or failed with, or why it was not asked to the end.
-type Outcome = Result<Result<ModelResponse, ModelError>, Interrupt>;
+type Outcome = Result<Result<ModelResponse, ModelError>, Unanswered>;
 
 /// An attempt that does not count: why, and what follows. Boxed, since most attempts count.
 struct Discard {
@@ -127,7 +127,7 @@ impl Attempt<'_> {
         }
         let outcome = match self.open().await {
             Ok(Some(answer)) => Ok(Ok(self.answer_without_model(answer))),
-            Ok(None) => self.call_model().await.map_err(Unanswered::from),
+            Ok(None) => self.call_model().await,
             Err(unanswered) => Err(unanswered),
         };
         let (outcome, cut) = match outcome {
@@ -137,55 +137,11 @@ impl Attempt<'_> {
         let mut event = self.after_model_call(outcome);
         // What was cut short still gets its `After`, so that what a hook opened it can close.
         let asked = self.cx.ask_after(&mut self.watch, &mut event).await;
+        self.held = mem::take(&mut event.held);
         match Unanswered::first(cut, asked) {
             Ok(()) => self.conclude(event),
             Err(unanswered) => Err(self.cut_off(unanswered, event.outcome.and_then(Result::err))),
         }
-    }
-
-    /// Asks the hooks before the call, and waits if one of them declared it. A hook may answer in the
-    /// model's place.
-    async fn open(&mut self) -> Result<Option<String>, Unanswered> {
-        let mut event = BeforeModelCallEvent {
-            scope: self.scope(),
-            history: self.run.history().clone(),
-            model: self.model.clone(),
-            waits: Vec::new(),
-            cancel: None,
-        };
-        self.cx.ask_opening(&mut self.watch, &mut event).await?;
-        self.model.clone_from(&event.model);
-        if event.cancel.is_none()
-            && let Some(delay) = event.delay()
-        {
-            // Boxed, because most calls do not wait here.
-            Box::pin(self.wait_before_call(delay, event.waits)).await?;
-        }
-        Ok(event.cancel)
-    }
-
-    async fn wait_before_call(
-        &mut self,
-        delay: Duration,
-        waits: Vec<DeclaredWait>,
-    ) -> Result<(), Unanswered> {
-        let mut waits = join_all(waits.into_iter().map(DeclaredWait::pass));
-        // What is done at once was no wait.
-        if let Poll::Ready(permits) = poll_fn(|cx| Poll::Ready(waits.poll_unpin(cx))).await {
-            self.permits = permits;
-            return Ok(());
-        }
-        if self.is_too_late(self.wait_from_now(delay)) {
-            return Err(Unanswered::TooLate(delay));
-        }
-        let began = self.cx.runtime.now();
-        let plan = WaitPlan::of_pacer(delay);
-        self.tell_throttle(self.scope(), &plan, None).await?;
-        let passed = self.watch.race(waits).await;
-        let took = self.cx.runtime.now().duration_since(began);
-        self.waited = took.unwrap_or_default();
-        self.permits = passed?;
-        Ok(())
     }
 
     fn answer_without_model(&mut self, text: String) -> ModelResponse {
@@ -212,8 +168,10 @@ impl Attempt<'_> {
         self.watch.limit_silence(timeouts.first_byte);
         let outcome = match self.stream_deltas(timeouts.idle).await {
             // An answer with its end marker is complete, also if the server then forgets to hang up.
-            Err(Interrupt::Silence) if self.assembly.is_complete() => Ok(self.assembly.finish()),
-            Err(Interrupt::Silence) => Ok(Err(self.silence_error())),
+            Err(Unanswered::Interrupted(Interrupt::Silence)) => match self.assembly.is_complete() {
+                true => Ok(self.assembly.finish()),
+                false => Ok(Err(self.silence_error())),
+            },
             other => other,
         };
         self.watch.allow_silence();
@@ -232,6 +190,7 @@ impl Attempt<'_> {
             Ok(stream) => stream,
             Err(error) => return Ok(Err(error)),
         };
+        self.accepted(stream.take_rate_limits()).await?;
         loop {
             self.cx.queue.room().await;
             let next = poll_fn(|cx| Pin::new(&mut stream).poll_next(cx));
@@ -288,7 +247,7 @@ impl Attempt<'_> {
     }
 
     fn after_model_call(
-        &self,
+        &mut self,
         outcome: Option<Result<ModelResponse, ModelError>>,
     ) -> AfterModelCallEvent {
         AfterModelCallEvent {
@@ -296,6 +255,7 @@ impl Attempt<'_> {
             model: self.model.clone(),
             called: self.called,
             facts: self.facts(outcome.as_ref().is_some_and(Result::is_err)),
+            held: mem::take(&mut self.held),
             outcome,
             retry: false,
             plan: None,
@@ -304,13 +264,19 @@ impl Attempt<'_> {
         }
     }
 
-    fn facts(&self, failed: bool) -> AttemptFacts {
+    /// How long ago the first attempt of this turn began.
+    fn elapsed_in_turn(&self) -> Duration {
         let turn_started = self.run.turn_started().unwrap_or(self.started);
+        let elapsed = self.cx.runtime.now().duration_since(turn_started);
+        elapsed.unwrap_or_default()
+    }
+
+    fn facts(&self, failed: bool) -> AttemptFacts {
         let now = self.cx.runtime.now();
         let left = |deadline: SystemTime| deadline.duration_since(now).unwrap_or_default();
         AttemptFacts {
             waits: self.run.waits(),
-            elapsed: now.duration_since(turn_started).unwrap_or_default(),
+            elapsed: self.elapsed_in_turn(),
             time_left: self.cx.deadline.map(left),
             last_delay: self.run.last_delay(),
             output_started: self.output_started,

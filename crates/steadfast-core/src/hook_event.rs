@@ -6,6 +6,6 @@ mod model_call;
 mod tool_call;
 
 pub use invocation::{AfterInvocationEvent, AgentInitializedEvent, BeforeInvocationEvent};
-pub use model_call::{AfterModelCallEvent, BeforeModelCallEvent};
-pub(crate) use model_call::{AttemptFacts, DeclaredWait, WaitPlan};
+pub use model_call::{AfterModelCallEvent, BeforeModelCallEvent, ModelCallAcceptedEvent};
+pub(crate) use model_call::{AttemptFacts, DeclaredWait, Held, WaitPlan};
 pub use tool_call::{AfterToolCallEvent, AfterToolsEvent, BeforeToolCallEvent, BeforeToolsEvent};

@@ -56,13 +56,13 @@ pub use hook::{
 pub use hook_event::{
     AfterInvocationEvent, AfterModelCallEvent, AfterToolCallEvent, AfterToolsEvent,
     AgentInitializedEvent, BeforeInvocationEvent, BeforeModelCallEvent, BeforeToolCallEvent,
-    BeforeToolsEvent,
+    BeforeToolsEvent, ModelCallAcceptedEvent,
 };
 pub use input::Input;
 pub use message::{ContentBlock, MediaSource, Message, Reasoning, Role, ToolResult, ToolUse};
 pub use model::{
     Fallback, Model, ModelDelta, ModelError, ModelErrorKind, ModelRequest, ModelResponse,
-    ModelSettings, ModelStream, ToolChoice,
+    ModelSettings, ModelStream, RateLimit, RateLimits, ToolChoice,
 };
 pub use prompt::{Prompt, RunFuture, RunHandle, RunStream};
 pub use retry::{

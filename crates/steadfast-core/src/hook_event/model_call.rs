@@ -13,11 +13,15 @@ use futures_core::future::BoxFuture;
 use crate::{
     event::{DecidedBy, EventScope, scoped},
     history::History,
-    model::{CalledModel, Model, ModelError, ModelResponse},
+    model::{CalledModel, Model, ModelError, ModelResponse, RateLimits},
     retry::{FailedAttempt, RetryDecision},
 };
 
-scoped!(BeforeModelCallEvent, AfterModelCallEvent);
+scoped!(
+    BeforeModelCallEvent,
+    ModelCallAcceptedEvent,
+    AfterModelCallEvent
+);
 
 /// The model is about to be called. Happens for every attempt.
 ///
@@ -28,6 +32,7 @@ pub struct BeforeModelCallEvent {
     pub(crate) scope: EventScope,
     pub(crate) history: History,
     pub(crate) model: CalledModel,
+    pub(crate) elapsed: Duration,
     pub(crate) waits: Vec<DeclaredWait>,
     /// Set to a text to answer with it instead of calling the model.
     pub cancel: Option<String>,
@@ -63,6 +68,12 @@ impl BeforeModelCallEvent {
     #[must_use]
     pub const fn history(&self) -> &History {
         &self.history
+    }
+
+    /// Returns the time since the first attempt of this turn began: how old the call is.
+    #[must_use]
+    pub const fn elapsed(&self) -> Duration {
+        self.elapsed
     }
 
     /// Returns the name of the model that will be called.
@@ -106,7 +117,8 @@ impl BeforeModelCallEvent {
     /// A future that is done at once was no wait. Otherwise the loop tells it as a throttle event of a
     /// pacer, with the `expected` delay, which may be a guess, and waits; the time counts as waited.
     /// What the future gives, such as a semaphore's permit, is held until the attempt has ended,
-    /// however it ends.
+    /// however it ends. Later hooks of the attempt find it by its type, as
+    /// [`AfterModelCallEvent::held`].
     ///
     /// If the expected delay does not end before the run's deadline, the run ends at once, with an
     /// error that says when to come back. The future is dropped if the run is cancelled, if its
@@ -149,6 +161,79 @@ impl BeforeModelCallEvent {
     }
 }
 
+/// What the waits before a call have given, for as long as the attempt lasts.
+///
+/// Behind a lock that is never taken: events are shared with observers, and a permit need not be.
+#[derive(Default)]
+pub(crate) struct Held(Mutex<Vec<Box<dyn Any + Send>>>);
+
+impl Held {
+    pub(crate) const fn new(permits: Vec<Box<dyn Any + Send>>) -> Self {
+        Self(Mutex::new(permits))
+    }
+
+    fn find<T: 'static>(&mut self) -> Option<&mut T> {
+        let permits = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        permits.iter_mut().find_map(|permit| permit.downcast_mut())
+    }
+}
+
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Held")
+    }
+}
+
+/// The provider accepted the call, and its answer begins. Happens at most once for every attempt.
+///
+/// A provider that refuses a call does so at once, long before an answer would be complete. So this is
+/// where a limiter that is shared by several agents learns soonest that a call went through. A
+/// model that gives its answer whole may say it only with the answer.
+///
+/// ```
+/// use steadfast_core::{Agent, ModelCallAcceptedEvent, testing::{Reply, ScriptedModel}};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let agent = Agent::builder()
+///     .model(ScriptedModel::new([Reply::text("Yes.")]))
+///     .on(|event: &mut ModelCallAcceptedEvent| {
+///         if let Some(requests) = event.rate_limits().and_then(|limits| limits.requests) {
+///             println!("{} requests are left", requests.remaining);
+///         }
+///     })
+///     .build()?;
+/// # agent.prompt("Umbrella?").await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct ModelCallAcceptedEvent {
+    pub(crate) scope: EventScope,
+    pub(crate) model: CalledModel,
+    pub(crate) rate_limits: Option<Box<RateLimits>>,
+    pub(crate) held: Held,
+}
+
+impl ModelCallAcceptedEvent {
+    /// Returns the name of the model that was called.
+    #[must_use]
+    pub fn model(&self) -> &str {
+        self.model.0.name()
+    }
+
+    /// Returns what the provider said of its limits, if it said something.
+    #[must_use]
+    pub fn rate_limits(&self) -> Option<&RateLimits> {
+        self.rate_limits.as_deref()
+    }
+
+    /// Returns what a wait before the call has given, as [`AfterModelCallEvent::held`].
+    pub fn held<T: 'static>(&mut self) -> Option<&mut T> {
+        self.held.find()
+    }
+}
+
 /// The model answered or failed. Happens for every attempt.
 ///
 /// A hook that sets [`retry`](Self::retry) has the model called again, after a failure or after an
@@ -183,6 +268,7 @@ pub struct AfterModelCallEvent {
     pub(crate) called: bool,
     pub(crate) outcome: Option<Result<ModelResponse, ModelError>>,
     pub(crate) facts: AttemptFacts,
+    pub(crate) held: Held,
     /// Whether the model is called again.
     ///
     /// Setting it alone retries at once; clearing it clears the delay too. The last writer wins.
@@ -282,6 +368,37 @@ impl AfterModelCallEvent {
     #[must_use]
     pub const fn drawn(&self) -> Option<u32> {
         self.facts.drawn
+    }
+
+    /// Returns what a wait before the call has given, found by its type.
+    ///
+    /// It is what the future of [`BeforeModelCallEvent::wait_for`] gave; the first, if several waits
+    /// gave one of this type. None if the call was not made. It is dropped when the attempt has ended.
+    ///
+    /// ```
+    /// use steadfast_core::{
+    ///     AfterModelCallEvent, Agent, BeforeModelCallEvent, secs, testing::{Reply, ScriptedModel},
+    /// };
+    ///
+    /// struct Ticket(u32);
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let agent = Agent::builder()
+    ///     .model(ScriptedModel::new([Reply::text("Yes.")]))
+    ///     .on(|event: &mut BeforeModelCallEvent| {
+    ///         event.wait_for(secs(0), async { Ticket(7) });
+    ///     })
+    ///     .on(|event: &mut AfterModelCallEvent| {
+    ///         assert!(event.held::<Ticket>().is_some_and(|ticket| ticket.0 == 7));
+    ///     })
+    ///     .build()?;
+    /// agent.prompt("Umbrella?").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn held<T: 'static>(&mut self) -> Option<&mut T> {
+        self.held.find()
     }
 
     /// Asks for another call after a wait.
