@@ -45,7 +45,8 @@ fn declared(event: &str) -> (BTreeSet<String>, BTreeSet<String>) {
             } else {
                 &mut shown
             };
-            list.insert(name.to_owned());
+            // Without its type parameters.
+            list.insert(name.split('<').next().unwrap().to_owned());
         }
     }
     (shown, written)
