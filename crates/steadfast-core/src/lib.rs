@@ -67,7 +67,7 @@ pub use model::{
 pub use prompt::{Prompt, RunFuture, RunHandle, RunStream};
 pub use retry::{
     AwsRetryConfig, AwsRetryMode, AwsRetryRules, AwsRetrySettings, AwsRetryStrategy, FailedAttempt,
-    ModelRetryStrategy, NoopRetryStrategy, RetryDecision, RetryStrategy, SetBy,
+    FleetRetryStrategy, ModelRetryStrategy, NoopRetryStrategy, RetryDecision, RetryStrategy, SetBy,
 };
 pub use run::{
     AttemptOutcome, AttemptVerdict, Begun, RecordedWait, Run, Step, StepMismatch, StepName,
@@ -77,7 +77,7 @@ pub use run_error::{Failure, RunError, RunErrorKind};
 pub use run_id::RunId;
 pub use runtime::{Runtime, Stopped, TokioRuntime};
 pub use steadfast_resilience::{
-    AdaptiveLimiter, Backoff, ConfigError, Jitter, RetryQuota, Wait, millis, secs,
+    AdaptiveLimiter, Backoff, ConfigError, Jitter, Pacer, Pass, RetryQuota, Wait, millis, secs,
 };
 pub use tokio_util::sync::CancellationToken;
 pub use tool::{FunctionTool, Tool, ToolContext, ToolError, ToolOutput, ToolSpec};

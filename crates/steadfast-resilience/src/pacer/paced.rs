@@ -113,13 +113,14 @@ impl Paced {
         }
     }
 
-    /// About how many seconds it takes until a call may go that so many others are before; nothing as
-    /// long as the rate is a guess.
+    /// About how many seconds it takes until a call may go that so many others are before; as long as
+    /// the rate is a guess, the least that it can be.
     pub(super) fn wait(&self, now: f64, before: usize) -> f64 {
-        if !self.estimate.is_calibrated() {
-            return 0.0;
-        }
-        let missing = 1.0 + before as f64 - self.level;
+        let before = match self.estimate.is_calibrated() {
+            true => before as f64,
+            false => 0.0,
+        };
+        let missing = 1.0 + before - self.level;
         (missing / self.rate() - (now - self.at)).max(0.0)
     }
 

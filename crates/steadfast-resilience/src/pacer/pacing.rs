@@ -53,7 +53,12 @@ enum Mode {
 enum Trial {
     None,
     Due,
-    UnderWay { id: SendId, since: f64 },
+    /// The server said when: the call goes when the gate opens.
+    DueAtGate,
+    UnderWay {
+        id: SendId,
+        since: f64,
+    },
 }
 
 /// A call that was refused.
@@ -116,11 +121,13 @@ impl Pacing {
             }
             Mode::Paced(paced) => {
                 paced.refill(now, &self.history);
-                if let Trial::UnderWay { since, .. } = self.trial {
-                    if now < since + patience - NOTHING {
+                match self.trial {
+                    Trial::DueAtGate => return Ok(()),
+                    Trial::UnderWay { since, .. } if now < since + patience - NOTHING => {
                         return Err(since + patience);
                     }
-                    self.trial = Trial::None;
+                    Trial::UnderWay { .. } => self.trial = Trial::None,
+                    Trial::None | Trial::Due => {}
                 }
                 paced.admit(now)
             }
@@ -135,7 +142,7 @@ impl Pacing {
             Mode::Starting { unanswered, .. } => unanswered.push(id),
             Mode::Paced(paced) => {
                 paced.send(now, others_wait);
-                if self.trial == Trial::Due {
+                if matches!(self.trial, Trial::Due | Trial::DueAtGate) {
                     self.trial = Trial::UnderWay { id, since: now };
                 }
             }
@@ -231,6 +238,7 @@ impl Pacing {
         if let Some(hint) = hint.filter(|hint| now + hint > self.gate) {
             let spread = paced.close_for(hint);
             self.gate = self.gate.max(now + hint + self.rng.f64() * spread);
+            self.trial = Trial::DueAtGate;
         }
     }
 
@@ -267,6 +275,7 @@ impl Pacing {
     pub(super) fn wait(&self, now: f64, before: usize) -> f64 {
         let gate = (self.gate - now).max(0.0);
         let queue = match &self.mode {
+            Mode::Paced(_) if self.trial == Trial::DueAtGate && before == 0 => 0.0,
             Mode::Paced(paced) => paced.wait(now, before),
             Mode::Starting { .. } | Mode::Places(_) => 0.0,
         };
