@@ -85,6 +85,35 @@ struct State {
     overtaken: Option<usize>,
 }
 
+impl State {
+    fn left(&mut self, born: Instant, number: usize) {
+        self.waiting.remove(&(born, number));
+        self.passed.remove(&number);
+        self.gave_up += 1;
+    }
+
+    fn admitted(&mut self, born: Instant, number: usize) {
+        let now = Instant::now();
+        self.waiting.remove(&(born, number));
+        // Those who were let go at the same moment run in any order.
+        if self
+            .passed
+            .remove(&number)
+            .is_some_and(|passed| passed < now)
+        {
+            self.overtaken = Some(number);
+        }
+        // Who joins at the moment at which a younger one was let go comes too late for that.
+        let older = self
+            .waiting
+            .range(..(born, 0))
+            .filter(|(_, joined)| **joined < now);
+        for ((_, who), _) in older {
+            self.passed.entry(*who).or_insert(now);
+        }
+    }
+}
+
 enum Answer {
     Accepted,
     Throttled(Option<Duration>),
@@ -142,33 +171,12 @@ async fn call(
         let joined = Instant::now();
         state.borrow_mut().waiting.insert((born, number), joined);
         let admitted = timeout(patience, pacer.admit(born)).await;
-        let mut held = state.borrow_mut();
-        held.waiting.remove(&(born, number));
         let Ok(mut pass) = admitted else {
-            held.passed.remove(&number);
-            held.gave_up += 1;
+            state.borrow_mut().left(born, number);
             return;
         };
-        let now = Instant::now();
-        // Those who were let go at the same moment run in any order.
-        if held
-            .passed
-            .remove(&number)
-            .is_some_and(|passed| passed < now)
-        {
-            held.overtaken = Some(number);
-        }
-        // Who joins at the moment at which a younger one was let go comes too late for that.
-        let older = held
-            .waiting
-            .range(..(born, 0))
-            .filter(|(_, joined)| **joined < now);
-        let older: Vec<usize> = older.map(|((_, who), _)| *who).collect();
-        for who in older {
-            held.passed.entry(who).or_insert(now);
-        }
-        let answer = world.answer(&mut held, began);
-        drop(held);
+        state.borrow_mut().admitted(born, number);
+        let answer = world.answer(&mut state.borrow_mut(), began);
         sleep(millis(40)).await;
         match answer {
             Answer::Accepted => {
