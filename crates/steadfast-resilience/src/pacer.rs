@@ -66,7 +66,7 @@ pub use pass::Pass;
 ///     let mut pass = pacer.admit(born).await;
 ///     match call() {
 ///         Ok(answer) => {
-///             pass.accepted(); // soon, where the answer takes long; the pass is kept until its end
+///             pass.accepted(); // as soon as it is known; the pass is kept until the answer's end
 ///             break answer;
 ///         }
 ///         Err(retry_after) => pass.throttled(Some(retry_after)),

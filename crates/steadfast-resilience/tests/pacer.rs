@@ -321,3 +321,34 @@ fn threads_lose_no_turn() {
     );
     assert_eq!(pacer.waiting(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn call_that_fails_for_another_reason_ends_no_overload() {
+    let pacer = Pacer::with_seed(1);
+    let refused = free(&pacer).await;
+    sleep(millis(50)).await;
+    refused.overloaded(None);
+    let trial = pacer.admit(Instant::now()).await;
+
+    drop(trial);
+
+    let second = pacer.admit(Instant::now()).await;
+    let third = timeout(millis(50), pacer.admit(Instant::now())).await;
+    assert!(third.is_err(), "one call goes at a time");
+    drop(second);
+}
+
+#[tokio::test(start_paused = true)]
+async fn hint_of_a_year_counts_as_an_hour() {
+    let pacer = Pacer::with_seed(1);
+    let refused = free(&pacer).await;
+    sleep(millis(50)).await;
+    refused.throttled(Some(Duration::MAX));
+    let began = Instant::now();
+
+    let pass = pacer.admit(Instant::now()).await;
+
+    let waited = began.elapsed();
+    assert!((secs(3_600)..secs(5_500)).contains(&waited), "{waited:?}");
+    drop(pass);
+}

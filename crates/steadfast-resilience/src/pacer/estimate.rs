@@ -22,6 +22,9 @@ const PRIOR_BURST: f64 = 1.0;
 /// The slowest rate, in calls a second: one a minute.
 const SLOWEST: f64 = 1.0 / 60.0;
 
+/// The fastest, which is more than any provider gives one account.
+const FASTEST: f64 = 1e5;
+
 /// How many calls make an estimate one that is trusted.
 const ENOUGH: f64 = 8.0;
 
@@ -131,7 +134,7 @@ impl Estimate {
 
     /// Believes another rate from now on, since calls went through that it would have refused.
     pub(super) fn raise(&mut self, rate: f64, history: &History) {
-        self.bucket.rate = rate;
+        self.bucket.rate = rate.min(FASTEST);
         self.anchor = history.next();
         self.epochs.clear();
     }

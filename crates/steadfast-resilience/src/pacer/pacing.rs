@@ -179,10 +179,12 @@ impl Pacing {
         }
     }
 
-    /// Learns that a call has ended, whether it was accepted or nobody knows.
-    pub(super) fn end(&mut self, now: f64, id: SendId) {
-        self.accept(now, id);
+    /// Learns that a call has ended. If nobody said that it was accepted, nothing else is learned.
+    pub(super) fn end(&mut self, id: SendId) {
         self.history.end();
+        if matches!(self.trial, Trial::UnderWay { id: trial, .. } if trial == id) {
+            self.trial = Trial::Due;
+        }
     }
 
     /// Learns that a call that was to be sent was not.

@@ -3,12 +3,16 @@
 use std::{fmt, time::Duration};
 
 use super::{Pacer, SendId, pacing::Refusal};
+use crate::secs;
+
+/// The longest that a server can have all stay away: a wrong clock does not stop everything.
+const LONGEST_HINT: Duration = secs(60 * 60);
 
 /// The right to make one call, from a [`Pacer`].
 ///
 /// Keep it for as long as the call is under way, and say what becomes of it: that it was accepted, as
-/// soon as that is known, or that it was refused. A pass that is dropped without a word counts as
-/// accepted, as a call that failed for another reason should.
+/// soon as that is known, or that it was refused. From a pass that is dropped without a word, as by a
+/// call that was cancelled or failed for another reason, nothing is learned.
 #[must_use = "send the call at once, and keep its pass until it has ended"]
 pub struct Pass {
     pacer: Pacer,
@@ -32,7 +36,7 @@ impl Pass {
     }
 
     /// Says that the provider refused the call since there were too many, and for how long it asks all
-    /// to stay away.
+    /// to stay away; more than an hour counts as an hour.
     pub fn throttled(self, retry_after: Option<Duration>) {
         self.refused(Refusal::Throttled, retry_after);
     }
@@ -63,7 +67,7 @@ impl Pass {
     fn refused(mut self, refusal: Refusal, retry_after: Option<Duration>) {
         self.has_ended = true;
         let id = self.id;
-        let hint = retry_after.map(|hint| hint.as_secs_f64());
+        let hint = retry_after.map(|hint| hint.min(LONGEST_HINT).as_secs_f64());
         self.pacer
             .learn(|pacing, now| pacing.refuse(now, id, refusal, hint));
     }
@@ -73,7 +77,7 @@ impl Drop for Pass {
     fn drop(&mut self) {
         if !self.has_ended {
             let id = self.id;
-            self.pacer.learn(|pacing, now| pacing.end(now, id));
+            self.pacer.learn(|pacing, _| pacing.end(id));
         }
     }
 }
