@@ -317,6 +317,10 @@ pub(crate) struct StormOptions {
     #[arg(long, value_name = "N", default_value = "1", value_parser = value::count::<u32>, allow_negative_numbers = true, help_heading = "Comparison")]
     pub(crate) seeds: u32,
 
+    /// Draws the comparison into this file too: requests over time, strategy by strategy
+    #[arg(long, value_name = "FILE")]
+    pub(crate) svg: Option<PathBuf>,
+
     /// Prints an array of objects instead of the table
     #[arg(long)]
     pub(crate) json: bool,

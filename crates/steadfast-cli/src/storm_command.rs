@@ -9,6 +9,7 @@ mod figures;
 mod formula;
 mod knowing_limiter;
 mod learning_bucket;
+mod picture;
 mod provider;
 mod scenario;
 mod strategies;
@@ -16,6 +17,8 @@ mod table;
 mod tally;
 mod trial;
 mod world;
+
+use std::{fs::File, io::Write as _, path::Path};
 
 use self::{
     comparison::Comparison,
@@ -42,6 +45,11 @@ pub(crate) async fn storm(options: StormOptions, output: &mut Output) -> Result<
     let strategies = strategies::chosen(options.strategy.as_deref())?;
     let world = scenario.world(&options)?;
     let seeds = seeds(&options)?;
+    let picture = options
+        .svg
+        .as_deref()
+        .map(PictureFile::create)
+        .transpose()?;
     let signal = StopSignal::listen()?;
     let compared = tokio::task::spawn_blocking(move || Comparison::of(&strategies, world, seeds));
     let compared = tokio::select! {
@@ -58,7 +66,39 @@ pub(crate) async fn storm(options: StormOptions, output: &mut Output) -> Result<
     } else {
         table::table(scenario, &comparison)
     };
+    if let Some(file) = picture {
+        let drawn = picture::picture(scenario, &comparison);
+        if let Err(error) = file.write(&drawn) {
+            output.error(&error, Some("look at the space there"));
+            return Ok(Ending::ForceStop);
+        }
+    }
     Ok(tell(&written, output))
+}
+
+/// The file of a picture, opened before anything is computed for it.
+#[derive(Debug)]
+struct PictureFile<'a> {
+    path: &'a Path,
+    file: File,
+}
+
+impl<'a> PictureFile<'a> {
+    fn create(path: &'a Path) -> Result<Self, Refusal> {
+        let file = File::create(path).map_err(|error| {
+            Refusal::new(
+                format!("`--svg` cannot be written to `{}`: {error}", path.display()),
+                "give a file in a folder that exists, such as `storm.svg`",
+            )
+        })?;
+        Ok(Self { path, file })
+    }
+
+    /// Writes the picture, or says why not.
+    fn write(mut self, picture: &str) -> Result<(), String> {
+        let written = self.file.write_all(picture.as_bytes());
+        written.map_err(|error| format!("cannot write `{}`: {error}", self.path.display()))
+    }
 }
 
 /// Reads the seeds: so many from the first on.

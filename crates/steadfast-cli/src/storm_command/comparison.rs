@@ -38,6 +38,8 @@ pub(super) struct Row {
     /// Seed by seed.
     pub(super) seeds: Vec<Figures>,
     pub(super) median: Figures,
+    /// All that happened under the first seed.
+    pub(super) shown: Tally,
 }
 
 /// One strategy in one world under one seed.
@@ -65,7 +67,7 @@ impl Comparison {
         let mut tallies = tallies.into_iter();
         let rows = strategies.iter().map(|strategy| {
             let tallies: Vec<Tally> = tallies.by_ref().take(seeds.len()).collect();
-            Row::of(strategy, &world, &tallies, &ideals)
+            Row::of(strategy, &world, tallies, &ideals)
         });
         let rows = rows.collect();
         Ok(Self {
@@ -78,7 +80,12 @@ impl Comparison {
 }
 
 impl Row {
-    fn of(strategy: &'static Strategy, world: &World, tallies: &[Tally], ideals: &[Ideal]) -> Self {
+    fn of(
+        strategy: &'static Strategy,
+        world: &World,
+        tallies: Vec<Tally>,
+        ideals: &[Ideal],
+    ) -> Self {
         let seeds: Vec<Figures> = tallies
             .iter()
             .zip(ideals)
@@ -88,6 +95,7 @@ impl Row {
             strategy,
             median: Figures::median(&seeds),
             seeds,
+            shown: tallies.into_iter().next().unwrap_or_default(),
         }
     }
 }

@@ -58,10 +58,9 @@ type Built = Result<Arc<dyn HookProvider>, ConfigError>;
 pub(super) const MEASURE: &str = "perfect";
 
 /// What is compared if nothing else is said.
-const USUAL: [&str; 12] = [
+const USUAL: [&str; 11] = [
     MEASURE,
     "default",
-    "full-jitter",
     "aws-adaptive-shared",
     "strands-python",
     "strands-typescript",
@@ -85,9 +84,11 @@ pub(super) const STRATEGIES: [Strategy; 32] = [
         "ModelRetryStrategy: 6 attempts, 4 s x 2 up to 240 s",
         |_, _| Ok(Arc::new(ModelRetryStrategy::new())),
     ),
-    ours("full-jitter", "the same with full jitter", |_, _| {
-        Ok(Arc::new(ModelRetryStrategy::new().jitter(Jitter::Full)))
-    }),
+    ours(
+        "full-jitter",
+        "ModelRetryStrategy with full jitter: 6 attempts",
+        |_, _| Ok(Arc::new(ModelRetryStrategy::new().jitter(Jitter::Full))),
+    ),
     ours(
         "aws-legacy",
         "AwsRetryStrategy, legacy: 5 attempts",
@@ -95,23 +96,23 @@ pub(super) const STRATEGIES: [Strategy; 32] = [
     ),
     ours(
         "aws-standard",
-        "standard: 3 attempts, a quota for each agent",
+        "AwsRetryStrategy, standard: 3 attempts, a quota each",
         |_, _| Ok(Arc::new(AwsRetryStrategy::standard())),
     ),
     ours(
         "aws-standard-shared",
-        "standard, one quota for all",
+        "AwsRetryStrategy, standard, one quota for all",
         |_, _| Ok(Arc::new(AwsRetryStrategy::standard())),
     )
     .shared(),
     ours(
         "aws-adaptive",
-        "adaptive: standard and a limiter for each agent",
+        "AwsRetryStrategy, adaptive: standard and a limiter each",
         |_, _| Ok(Arc::new(AwsRetryStrategy::adaptive())),
     ),
     ours(
         "aws-adaptive-shared",
-        "adaptive, one quota and one limiter for all",
+        "AwsRetryStrategy, adaptive, one limiter for all",
         |_, _| Ok(Arc::new(AwsRetryStrategy::adaptive())),
     )
     .shared(),
@@ -125,7 +126,7 @@ pub(super) const STRATEGIES: [Strategy; 32] = [
     ),
     others(
         "strands-typescript",
-        "the same with full jitter",
+        "4 s x 2 up to 240 s, 6 attempts, full jitter",
         formula::strands_typescript,
     ),
     others(
@@ -160,7 +161,7 @@ pub(super) const STRATEGIES: [Strategy; 32] = [
     ),
     modelled(
         "botocore-limiter",
-        "that limiter alone: no quota, no end of attempts",
+        "botocore's adaptive limiter: no quota, no end of attempts",
         |_, _| {
             Ok(Arc::new(
                 AwsRetryStrategy::adaptive()
@@ -176,7 +177,7 @@ pub(super) const STRATEGIES: [Strategy; 32] = [
     ),
     others(
         "openai-python-10",
-        "the same, set to 10 retries",
+        "set to 10 retries, 0.5 s x 2 up to 8 s",
         formula::openai_python_10,
     ),
     others(
@@ -213,23 +214,25 @@ pub(super) const STRATEGIES: [Strategy; 32] = [
     ),
     modelled(
         "aimd",
-        "one bucket: +0.5/s up to 16/s, halved; 8 under way",
+        "one bucket that adds and halves: 8 to 16/s, 8 under way",
         |_, _| Ok(Arc::new(LearningBucket::new(Rules::AIMD))),
     ),
     modelled(
         "aimd-no-ceilings",
-        "that bucket without its two ceilings",
+        "one bucket that adds and halves, no ceilings",
         |_, _| Ok(Arc::new(LearningBucket::new(Rules::AIMD_WITHOUT_CEILINGS))),
     ),
     modelled(
         "atb",
-        "arXiv:2510.04516: x 1.2, halved, for each agent",
+        "arXiv:2510.04516: x 1.2 or halved, a bucket each",
         |_, _| Ok(Arc::new(LearningBucket::new(Rules::ATB))),
     )
     .by_agent(),
-    modelled("atb-shared", "the same, one bucket for all", |_, _| {
-        Ok(Arc::new(LearningBucket::new(Rules::ATB)))
-    }),
+    modelled(
+        "atb-shared",
+        "arXiv:2510.04516, one bucket for all",
+        |_, _| Ok(Arc::new(LearningBucket::new(Rules::ATB))),
+    ),
 ];
 
 const fn ours(name: &'static str, what: &'static str, build: fn(&World, u64) -> Built) -> Strategy {

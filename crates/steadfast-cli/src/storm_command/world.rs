@@ -125,6 +125,15 @@ impl World {
         }
     }
 
+    /// Returns the same from each second on at which it becomes another one, the first at 0.
+    pub(super) fn rates(&self) -> Vec<(f64, f64)> {
+        let mut rates = vec![(0.0, self.requests_a_second())];
+        if let Limit::Requests { changes, .. } = &self.limit {
+            rates.extend(changes.iter().map(|(at, rate)| (at.as_secs_f64(), *rate)));
+        }
+        rates
+    }
+
     /// Draws how long the model takes for a call: the same for every strategy.
     pub(super) fn service(&self, seed: u64, agent: u32, call: u32) -> Duration {
         let mut chance = Chance::of(seed, Draw::Service, &[agent.into(), call.into()]);

@@ -122,6 +122,40 @@ fn lists_say_what_there_is() -> TestResult {
 }
 
 #[test]
+fn picture_is_written_beside_the_table() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("storm.svg");
+    let path = file.to_str().ok_or("no text")?;
+
+    let table = storm(&[
+        "--agents",
+        "30",
+        "--strategy",
+        "perfect,none",
+        "--svg",
+        path,
+    ])?;
+
+    let picture = std::fs::read_to_string(&file)?;
+    assert_eq!(table.status, Some(0), "{}", table.stderr);
+    assert!(table.stdout.contains("perfect"), "{}", table.stdout);
+    assert!(picture.starts_with("<svg ") && picture.ends_with("</svg>\n"));
+    Ok(())
+}
+
+#[test]
+fn picture_that_cannot_be_written_is_refused_at_once() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("nowhere/storm.svg");
+    let path = file.to_str().ok_or("no text")?;
+
+    let refused = storm(&["--svg", path])?;
+
+    check_refusal(&refused, "--svg", "`--svg` cannot be written to `");
+    Ok(())
+}
+
+#[test]
 fn impossible_storms_are_refused_by_the_name_of_the_flag() -> TestResult {
     let cases = [
         (["--strategy", "nosuch"], "`--strategy` names `nosuch`"),
