@@ -6,6 +6,7 @@ mod bucket;
 use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
 
 use bucket::Bucket;
+use steadfast::{RateLimit, RateLimits};
 
 use super::world::{Limit, World};
 
@@ -117,6 +118,23 @@ impl Admission {
         free_in.map_err(|nanos| Refused {
             free_in: Duration::from_nanos(nanos),
         })
+    }
+
+    /// Says what rate-limit headers say after the latest decision. Of calls under way they say nothing.
+    pub(super) fn headers(&self, now: Duration) -> RateLimits {
+        let now = nanos(now);
+        match &self.kind {
+            Kind::Requests(bucket) => RateLimits::new().with_requests(bucket.header()),
+            Kind::Tokens(bucket) => RateLimits::new().with_tokens(bucket.header()),
+            Kind::Windows {
+                most, length, used, ..
+            } => {
+                let limit = RateLimit::new((*most).into(), most.saturating_sub(*used).into());
+                let reset = Duration::from_nanos(*length - now % *length);
+                RateLimits::new().with_requests(limit.with_reset(reset))
+            }
+            Kind::Concurrency { .. } => RateLimits::new(),
+        }
     }
 }
 

@@ -102,7 +102,7 @@ struct State {
     told_to_wait: BTreeSet<RunId>,
 }
 
-/// When a call began that waits, and its number.
+/// When a call began that waits, and its number: the oldest goes first.
 type Place = (Duration, u64);
 
 /// What somebody in the queue has to do.
@@ -238,8 +238,7 @@ impl LearningBucket {
         }
         let ahead = state.queue.len() as f64 / state.rate;
         drop(state);
-        // A call is as old as its run: each has one turn.
-        let age = self.0.began.elapsed().saturating_sub(event.at());
+        let age = self.0.began.elapsed().saturating_sub(event.elapsed());
         let expected = Duration::try_from_secs_f64(ahead).unwrap_or(Duration::MAX);
         event.wait_for(expected, self.clone().acquire(age));
     }

@@ -15,8 +15,8 @@ use std::{
 
 use futures_core::Stream;
 use steadfast::{
-    Model, ModelDelta, ModelError, ModelErrorKind, ModelRequest, ModelStream, StopReason, Usage,
-    async_trait, millis, secs,
+    Model, ModelDelta, ModelError, ModelErrorKind, ModelRequest, ModelStream, RateLimits,
+    StopReason, Usage, async_trait, millis, secs,
 };
 use steadfast_sim::HintStyle;
 use tokio::{
@@ -99,8 +99,8 @@ impl Provider {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Decides about a request that arrives now.
-    fn decide(&self, asked: Asked, sent: Duration) -> Result<(), ModelError> {
+    /// Decides about a request that arrives now, and says what is told of the limits with the decision.
+    fn decide(&self, asked: Asked, sent: Duration) -> Result<RateLimits, ModelError> {
         let now = self.now();
         let mut state = self.state();
         let outage = self.world.outage.as_ref();
@@ -108,7 +108,13 @@ impl Provider {
             Err(unavailable())
         } else {
             let admitted = state.admission.ask(asked, now);
-            admitted.map_err(|refused| too_many(refused, self.world.hint))
+            let limits = match self.world.headers {
+                true => state.admission.headers(now),
+                false => RateLimits::new(),
+            };
+            admitted
+                .map(|()| limits)
+                .map_err(|refused| too_many(refused, self.world.hint).with_rate_limits(limits))
         };
         state.tally.request(sent, decision.is_ok());
         if state.tally.requests() >= MOST_REQUESTS {
@@ -157,10 +163,8 @@ impl Model for Line {
         let decision = provider.decide(asked, sent);
         // The head of the answer, whichever it is.
         wait(world.reaction.saturating_add(back)).await;
-        decision?;
-        // A provider with rate-limit headers (`world.headers`) hands them over here, with the head of
-        // the answer and in the refusal above, as soon as a model has a way to tell them.
-        Ok(ModelStream::new(Answer {
+        let limits = decision?;
+        let answer = Answer {
             started: false,
             service: Some(Box::pin(sleep(service.saturating_sub(world.reaction)))),
             rest: vec![
@@ -168,7 +172,8 @@ impl Model for Line {
                 ModelDelta::Usage(Usage::new(prompt_tokens, ANSWER_TOKENS.into())),
                 ModelDelta::Text("North by north-west.".to_owned()),
             ],
-        }))
+        };
+        Ok(ModelStream::new(answer).with_rate_limits(limits))
     }
 }
 
@@ -231,3 +236,6 @@ impl Stream for Answer {
         Poll::Ready(self.rest.pop().map(Ok))
     }
 }
+
+#[cfg(test)]
+mod tests;

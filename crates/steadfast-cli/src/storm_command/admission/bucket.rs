@@ -2,6 +2,8 @@
 
 use std::{collections::VecDeque, time::Duration};
 
+use steadfast::RateLimit;
+
 use super::nanos;
 use crate::storm_command::chance::{Chance, Draw};
 
@@ -83,6 +85,16 @@ impl Bucket {
         let missing = cost - self.level;
         let wait = missing / self.rate + i128::from(missing % self.rate != 0);
         Err(u64::try_from(wait).unwrap_or(u64::MAX))
+    }
+
+    /// Says what a header says: whole tokens, and in whole milliseconds when the bucket is full again.
+    pub(super) fn header(&self) -> RateLimit {
+        let whole = |parts: i128| u64::try_from(parts / PARTS).unwrap_or_default();
+        let missing = self.capacity - self.level;
+        let a_milli = self.rate * 1_000_000;
+        let reset = missing / a_milli + i128::from(missing % a_milli != 0);
+        let reset = Duration::from_millis(u64::try_from(reset).unwrap_or(u64::MAX));
+        RateLimit::new(whole(self.capacity), whole(self.level + FORGIVEN)).with_reset(reset)
     }
 
     /// Lets the time pass, and what happens in it.

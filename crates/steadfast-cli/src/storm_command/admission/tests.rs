@@ -142,3 +142,23 @@ fn neighbour_takes_its_share_and_no_more() {
     let share = taken as f64 / (300.0 * 20.0);
     assert!((0.55..0.70).contains(&share), "{share}");
 }
+
+#[test]
+fn headers_tell_what_is_left_and_when_all_is_there_again() {
+    let mut bucket = Admission::of(&requests(10.0, 20), 1);
+    admitted(&mut bucket, 5, Duration::ZERO);
+    let limit = Limit::Windows {
+        requests: 30,
+        length: secs(60),
+    };
+    let mut windows = Admission::of(&world(limit), 1);
+    admitted(&mut windows, 31, secs(45));
+
+    let told = |admission: &Admission, now| {
+        let requests = admission.headers(now).requests.unwrap();
+        (requests.limit, requests.remaining, requests.reset.unwrap())
+    };
+
+    assert_eq!(told(&bucket, Duration::ZERO), (20, 15, millis(500)));
+    assert_eq!(told(&windows, secs(45)), (30, 0, secs(15)));
+}
