@@ -268,6 +268,7 @@ Examples:
   steadfast storm --agents 1000 --limit 20/s --burst 20 --svg storm.svg
   steadfast storm --scenario outage --strategy all --seeds 5
   steadfast storm --scenario list
+  steadfast storm --real
 
 {EXIT_STATUSES_OF_STORM}"))]
 pub(crate) struct StormOptions {
@@ -316,6 +317,11 @@ pub(crate) struct StormOptions {
     /// How many seeds, one after the other; each figure is then their median
     #[arg(long, value_name = "N", default_value = "1", value_parser = value::count::<u32>, allow_negative_numbers = true, help_heading = "Comparison")]
     pub(crate) seeds: u32,
+
+    /// The same agents over real HTTP and in real time, against the simulator, beside the computed
+    /// ones [default: 60 agents and fewer strategies]
+    #[arg(long, help_heading = "Comparison")]
+    pub(crate) real: bool,
 
     /// Draws the comparison into this file too: requests over time, strategy by strategy
     #[arg(long, value_name = "FILE")]

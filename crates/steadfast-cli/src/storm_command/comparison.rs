@@ -80,7 +80,7 @@ impl Comparison {
 }
 
 impl Row {
-    fn of(
+    pub(super) fn of(
         strategy: &'static Strategy,
         world: &World,
         tallies: Vec<Tally>,

@@ -47,7 +47,8 @@ impl KnowingLimiter {
                 burst,
                 changes,
             } if changes.is_empty() && world.outage.is_none() => {
-                limiter.per_second(*a_second).burst(*burst)
+                let burst = burst.saturating_sub(world.kept_back).max(1);
+                limiter.per_second(*a_second).burst(burst)
             }
             Limit::Tokens { a_second, burst } => limiter
                 .tokens_per_minute(a_second * 60.0)
@@ -61,10 +62,6 @@ impl KnowingLimiter {
     }
 
     fn wait_in_line(&self, event: &mut BeforeModelCallEvent) {
-        // Who was refused has waited already: what it was let go for is still there.
-        if event.attempt() > 1 {
-            return;
-        }
         match self {
             Self::Limiter(limiter) => {
                 let cost = Cost::request().tokens(tokens_of(event));
@@ -128,9 +125,6 @@ fn whole_millis(time: Duration) -> Duration {
     millis(nanos)
 }
 
-/// How soon a call is made again that was refused although it had waited.
-const AGAIN_AFTER: Duration = millis(50);
-
 /// Counts what the provider will count.
 fn tokens_of(event: &BeforeModelCallEvent) -> u64 {
     let messages = event.history().iter();
@@ -142,10 +136,11 @@ impl HookProvider for KnowingLimiter {
     fn register_hooks(&self, hooks: &mut HookRegistry) {
         let limiter = self.clone();
         hooks.on(move |event: &mut BeforeModelCallEvent| limiter.wait_in_line(event));
-        // Where the world disturbs what it knows, as a network does that shuffles requests.
+        // Where the world disturbs what it knows, as a network does that shuffles requests, a call takes
+        // its turn again: something was lost, and to send it beside the others would refuse one of them.
         hooks.on(|event: &mut AfterModelCallEvent| {
             if event.error().is_some_and(ModelError::is_transient) {
-                event.retry_after(AGAIN_AFTER);
+                event.retry = true;
             }
         });
     }

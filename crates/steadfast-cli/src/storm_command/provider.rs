@@ -5,28 +5,22 @@
 use std::{
     future::Future,
     pin::Pin,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
 
 use futures_core::Stream;
 use steadfast::{
-    Model, ModelDelta, ModelError, ModelErrorKind, ModelRequest, ModelStream, RateLimits,
+    Model, ModelDelta, ModelError, ModelErrorKind, ModelRequest, ModelStream, RateLimits, Role,
     StopReason, Usage, async_trait, millis, secs,
 };
 use steadfast_sim::HintStyle;
-use tokio::{
-    sync::Notify,
-    time::{Instant, Sleep, sleep},
-};
+use tokio::time::{Sleep, sleep};
 
 use super::{
     admission::{Admission, Asked, Refused},
-    tally::{MOST_REQUESTS, Tally},
+    ledger::Ledger,
     world::{ANSWER_TOKENS, CHARACTERS_A_TOKEN, Journey, World},
 };
 
@@ -35,91 +29,50 @@ use super::{
 pub(super) struct Provider {
     world: World,
     seed: u64,
-    began: Instant,
-    state: Mutex<State>,
-    ran_away: Notify,
-}
-
-#[derive(Debug)]
-struct State {
-    admission: Admission,
-    tally: Tally,
+    ledger: Ledger,
+    admission: Mutex<Admission>,
 }
 
 impl Provider {
-    /// Opens it; its time begins now.
-    pub(super) fn open(world: &World, seed: u64) -> Arc<Self> {
+    /// Opens it. Its time is the ledger's.
+    pub(super) fn open(world: &World, seed: u64, ledger: Ledger) -> Arc<Self> {
         Arc::new(Self {
             world: world.clone(),
             seed,
-            began: Instant::now(),
-            state: Mutex::new(State {
-                admission: Admission::of(world, seed),
-                tally: Tally::default(),
-            }),
-            ran_away: Notify::new(),
+            ledger,
+            admission: Mutex::new(Admission::of(world, seed)),
         })
     }
 
     /// Gives an agent a line of its own.
-    pub(super) fn line(self: &Arc<Self>, agent: u32) -> Arc<Line> {
-        Arc::new(Line {
+    pub(super) fn line(self: &Arc<Self>, agent: u32) -> Line {
+        Line {
             provider: Arc::clone(self),
             agent,
-            call: AtomicU32::new(0),
-        })
-    }
-
-    /// Returns the world that it is in.
-    pub(super) const fn world(&self) -> &World {
-        &self.world
-    }
-
-    /// Returns how long it has been open.
-    pub(super) fn now(&self) -> Duration {
-        self.began.elapsed()
-    }
-
-    /// Waits until there have been more requests than any storm should have.
-    pub(super) async fn ran_away(&self) {
-        self.ran_away.notified().await;
-    }
-
-    /// Notes something in the tally.
-    pub(super) fn note(&self, note: impl FnOnce(&mut Tally)) {
-        note(&mut self.state().tally);
-    }
-
-    /// Returns what has happened.
-    pub(super) fn tally(&self) -> Tally {
-        self.state().tally.clone()
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        }
     }
 
     /// Decides about a request that arrives now, and says what is told of the limits with the decision.
     fn decide(&self, asked: Asked, sent: Duration) -> Result<RateLimits, ModelError> {
-        let now = self.now();
-        let mut state = self.state();
+        let now = self.ledger.now();
         let outage = self.world.outage.as_ref();
         let decision = if outage.is_some_and(|outage| outage.contains(&now)) {
             Err(unavailable())
         } else {
-            let admitted = state.admission.ask(asked, now);
+            let mut admission = self
+                .admission
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            let admitted = admission.ask(asked, now);
             let limits = match self.world.headers {
-                true => state.admission.headers(now),
+                true => admission.headers(now),
                 false => RateLimits::new(),
             };
             admitted
                 .map(|()| limits)
                 .map_err(|refused| too_many(refused, self.world.hint).with_rate_limits(limits))
         };
-        state.tally.request(sent, decision.is_ok());
-        if state.tally.requests() >= MOST_REQUESTS {
-            self.ran_away.notify_one();
-        }
+        self.ledger.request(sent, decision.is_ok());
         decision
     }
 }
@@ -129,14 +82,6 @@ impl Provider {
 pub(super) struct Line {
     provider: Arc<Provider>,
     agent: u32,
-    call: AtomicU32,
-}
-
-impl Line {
-    /// Says which call of its agent comes next.
-    pub(super) fn begin(&self, call: u32) {
-        self.call.store(call, Ordering::Relaxed);
-    }
 }
 
 #[async_trait]
@@ -146,12 +91,15 @@ impl Model for Line {
     }
 
     async fn stream(&self, request: ModelRequest) -> Result<ModelStream, ModelError> {
-        let Self {
-            provider, agent, ..
-        } = self;
-        let Provider { world, seed, .. } = &**provider;
-        let call = self.call.load(Ordering::Relaxed);
-        let sent = provider.now();
+        let Self { provider, agent } = self;
+        let Provider {
+            world,
+            seed,
+            ledger,
+            ..
+        } = &**provider;
+        let sent = ledger.now();
+        let call = call_of(&request);
         let service = world.service(*seed, *agent, call);
         let Journey { there, back } = world.journey(*seed, *agent, call, request.attempt());
         wait(there).await;
@@ -175,6 +123,13 @@ impl Model for Line {
         };
         Ok(ModelStream::new(answer).with_rate_limits(limits))
     }
+}
+
+/// Says which call of its agent this is: it has asked for nothing else in this conversation.
+fn call_of(request: &ModelRequest) -> u32 {
+    let messages = request.history().iter();
+    let prompts = messages.filter(|message| message.role == Role::User);
+    u32::try_from(prompts.count()).map_or(u32::MAX, |prompts| prompts.saturating_sub(1))
 }
 
 /// Counts the tokens of a request as clients guess them: from its characters.

@@ -209,7 +209,11 @@ impl Scenario {
     }
 
     /// Makes its world, with what the flags change in it.
-    pub(super) fn world(&self, options: &StormOptions) -> Result<World, Refusal> {
+    pub(super) fn world(
+        &self,
+        options: &StormOptions,
+        agents: Option<u32>,
+    ) -> Result<World, Refusal> {
         let a_second = options.limit.unwrap_or(self.a_second);
         let usual_burst = || self.burst.filter(|_| options.limit.is_none());
         let burst = options
@@ -220,7 +224,7 @@ impl Scenario {
             calls: options.calls.unwrap_or(self.calls),
             processes: options.processes,
             hint: options.hint,
-            ..World::burst(options.agents.unwrap_or(self.agents), a_second, burst)
+            ..World::burst(agents.unwrap_or(self.agents), a_second, burst)
         };
         check(&world, a_second, burst)?;
         Ok((self.change)(world))

@@ -5,6 +5,7 @@ use serde_json::{Map, Number, Value, json};
 use super::{
     comparison::{Comparison, Row},
     figures::{Figures, Ideal, median},
+    real::{Pair, Real, SECONDS, SHARES, TIMES},
     scenario::{Scenario, described},
     strategies::Whose,
 };
@@ -76,6 +77,62 @@ pub(super) fn table(scenario: &Scenario, comparison: &Comparison) -> String {
     }
     lines.join("\n") + "\n"
 }
+
+/// Writes the table of a real storm, each strategy above the same in virtual time.
+pub(super) fn table_of_pairs(scenario: &Scenario, real: &Real, pairs: &[Pair]) -> String {
+    let late = real.late.as_millis();
+    let real = &real.comparison;
+    let mut lines = vec![
+        format!("real storm `{}`: {}", scenario.name, scenario.what),
+        described(&real.world),
+        of_seeds(real),
+        String::new(),
+    ];
+    let names = pairs.iter().map(|pair| pair.strategy.name.len());
+    let first = names.max().unwrap_or_default().max(VIRTUALLY.len());
+    let mut line = |name: &str, figures: &dyn Fn(&Column) -> String| {
+        let cells = COLUMNS
+            .iter()
+            .map(|column| cell(column.0, &figures(column)));
+        lines.push(format!("{name:first$}{}", cells.collect::<String>()));
+    };
+    line("strategy", &|(head, _)| (*head).to_owned());
+    for pair in pairs {
+        line(pair.strategy.name, &|(_, figure)| figure(&pair.real));
+        line(VIRTUALLY, &|(_, figure)| figure(&pair.virtually));
+    }
+    lines.push(String::new());
+    let differing = pairs.iter().filter(|pair| !pair.differences().is_empty());
+    let differing: Vec<String> = differing
+        .map(|pair| {
+            format!(
+                "{} in {}",
+                pair.strategy.name,
+                pair.differences().join(", ")
+            )
+        })
+        .collect();
+    lines.push(match differing.as_slice() {
+        [] => "real and virtual storms agree".to_owned(),
+        differing => format!("real and virtual storms differ: {}", differing.join("; ")),
+    });
+    lines.push(
+        "in virtual time: medians of the same storm, computed with many kinds of luck in who comes first"
+            .to_owned(),
+    );
+    lines.push(format!(
+        "agree: no real figure is beyond all of these by more than {:.0} points, or {:.0} % or {SECONDS} s",
+        100.0 * SHARES,
+        100.0 * TIMES
+    ));
+    lines.push(format!(
+        "this machine kept up: no timer came more than {late} ms late, for which more is allowed"
+    ));
+    lines.join("\n") + "\n"
+}
+
+/// What stands before the figures of the same storm in virtual time.
+const VIRTUALLY: &str = "  in virtual time";
 
 /// Says which seeds the figures are of, and what the ideal is.
 fn of_seeds(comparison: &Comparison) -> String {
@@ -160,8 +217,29 @@ pub(super) fn json(scenario: &Scenario, comparison: &Comparison) -> String {
         object.insert("seeds".to_owned(), seeds.collect());
         Value::Object(object).to_string()
     });
-    let rows: Vec<String> = rows.collect();
-    format!("[\n{}\n]\n", rows.join(",\n"))
+    array(rows)
+}
+
+/// Writes the pairs as an array: the real figures, and the virtual ones as a member.
+pub(super) fn json_of_pairs(scenario: &Scenario, real: &Comparison, pairs: &[Pair]) -> String {
+    array(pairs.iter().map(|pair| {
+        let mut object = Map::new();
+        object.insert("strategy".to_owned(), json!(pair.strategy.name));
+        object.extend(fields(&pair.real));
+        object.insert("scenario".to_owned(), json!(scenario.name));
+        object.insert("agents".to_owned(), json!(real.world.agents));
+        object.insert("seeds".to_owned(), json!(real.seeds));
+        let virtually = fields(&pair.virtually).into_iter().collect();
+        object.insert("virtual".to_owned(), Value::Object(virtually));
+        object.insert("differs_in".to_owned(), json!(pair.differences()));
+        Value::Object(object).to_string()
+    }))
+}
+
+/// Writes an array with one object a line.
+fn array(objects: impl Iterator<Item = String>) -> String {
+    let objects: Vec<String> = objects.collect();
+    format!("[\n{}\n]\n", objects.join(",\n"))
 }
 
 fn fields(figures: &Figures) -> [(String, Value); 15] {

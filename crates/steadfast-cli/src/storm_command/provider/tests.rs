@@ -1,5 +1,7 @@
 use steadfast::{Message, ModelResponse};
 
+use tokio::time::Instant;
+
 use super::*;
 
 async fn call(line: &Line) -> Result<ModelResponse, ModelError> {
@@ -15,7 +17,7 @@ async fn refusal(line: &Line) -> ModelError {
 #[tokio::test(start_paused = true)]
 async fn accepted_calls_begin_after_50_ms_and_end_after_their_service() {
     let world = World::burst(2, 20.0, 20);
-    let line = Provider::open(&world, 1).line(1);
+    let line = Provider::open(&world, 1, Ledger::open()).line(1);
     let began = Instant::now();
 
     let stream = line
@@ -43,7 +45,7 @@ async fn refusals_come_after_50_ms_with_the_hint_of_the_world() {
             hint,
             ..World::burst(2, 0.4, 1)
         };
-        let provider = Provider::open(&world, 1);
+        let provider = Provider::open(&world, 1, Ledger::open());
         let first = provider.line(0);
         let began = Instant::now();
 
@@ -64,7 +66,7 @@ async fn outage_answers_503_and_takes_nothing() {
         outage: Some(Duration::ZERO..secs(1)),
         ..World::burst(1, 0.1, 1)
     };
-    let provider = Provider::open(&world, 1);
+    let provider = Provider::open(&world, 1, Ledger::open());
 
     let refused = refusal(&provider.line(0)).await;
     sleep(secs(1)).await;
@@ -75,7 +77,7 @@ async fn outage_answers_503_and_takes_nothing() {
         (ModelErrorKind::Overloaded, Some(503))
     );
     assert!(answered.is_ok());
-    let tally = provider.tally();
+    let tally = provider.ledger.close();
     assert_eq!((tally.accepted, tally.refused), (1, 1));
 }
 
@@ -85,8 +87,8 @@ async fn headers_come_with_answers_and_refusals_where_the_world_has_them() {
         headers: true,
         ..World::burst(1, 20.0, 1)
     };
-    let with = Provider::open(&world, 1).line(0);
-    let without = Provider::open(&World::burst(1, 20.0, 1), 1).line(0);
+    let with = Provider::open(&world, 1, Ledger::open()).line(0);
+    let without = Provider::open(&World::burst(1, 20.0, 1), 1, Ledger::open()).line(0);
     let ask = || ModelRequest::new([Message::user("Hi")]);
 
     let (answer, refused) = tokio::join!(biased; with.stream(ask()), with.stream(ask()));
@@ -108,7 +110,9 @@ async fn network_delays_both_ways_and_depends_on_the_attempt() {
     };
     let began = Instant::now();
 
-    call(&Provider::open(&world, 1).line(0)).await.unwrap();
+    call(&Provider::open(&world, 1, Ledger::open()).line(0))
+        .await
+        .unwrap();
 
     let Journey { there, back } = world.journey(1, 0, 0, 1);
     let expected = there + back + world.service(1, 0, 0);
