@@ -300,6 +300,7 @@ impl Attempt<'_> {
             retry: false,
             plan: None,
             gave_up: false,
+            elsewhere: false,
             why_not: None,
         }
     }

@@ -25,6 +25,7 @@ mod limits;
 mod message;
 mod millis;
 mod model;
+mod parts;
 mod prompt;
 mod redact;
 mod retry;
@@ -77,7 +78,8 @@ pub use run_error::{Failure, RunError, RunErrorKind};
 pub use run_id::RunId;
 pub use runtime::{Runtime, Stopped, TokioRuntime};
 pub use steadfast_resilience::{
-    AdaptiveLimiter, Backoff, ConfigError, Jitter, RetryQuota, Wait, millis, secs,
+    AdaptiveLimiter, Backoff, ConfigError, Jitter, RetryBudget, RetryBudgetBuilder, RetryQuota,
+    Wait, millis, secs,
 };
 pub use tokio_util::sync::CancellationToken;
 pub use tool::{FunctionTool, Tool, ToolContext, ToolError, ToolOutput, ToolSpec};

@@ -189,6 +189,8 @@ pub struct AfterModelCallEvent {
     pub retry: bool,
     pub(crate) plan: Option<WaitPlan>,
     pub(crate) gave_up: bool,
+    /// Whether the retry is a call of another model.
+    pub(crate) elsewhere: bool,
     /// Why the strategy did not retry, where it said.
     pub(crate) why_not: Option<Cow<'static, str>>,
 }
@@ -204,6 +206,13 @@ pub(crate) struct AttemptFacts {
     pub(crate) output_started: bool,
     pub(crate) random: u64,
     pub(crate) drawn: Option<u32>,
+}
+
+impl AttemptFacts {
+    /// Whether a wait would not end before the run's deadline, so that no retry can follow.
+    pub(crate) fn is_too_late(&self, delay: Duration) -> bool {
+        self.time_left.is_some_and(|left| delay >= left)
+    }
 }
 
 /// A declared wait.
@@ -360,10 +369,18 @@ impl AfterModelCallEvent {
         }
     }
 
-    /// A delay belongs to the retry it was declared with.
+    /// Has another model called at once.
+    pub(crate) const fn move_on(&mut self) {
+        self.retry = true;
+        self.plan = None;
+        self.elsewhere = true;
+    }
+
+    /// A delay, and where to call, belong to the retry that they were declared with.
     pub(crate) const fn drop_stale_delay(&mut self) {
         if !self.retry {
             self.plan = None;
+            self.elsewhere = false;
         }
     }
 }
