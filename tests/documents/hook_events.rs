@@ -21,7 +21,7 @@ fn between<'a>(source: &'a str, start: &str, end: &str) -> Option<&'a str> {
 /// The name after `pub` on a line, if the line declares it for everybody.
 fn public<'a>(line: &'a str, before: &[&str], after: char) -> Option<&'a str> {
     let declared = before.iter().find_map(|start| line.strip_prefix(start))?;
-    declared.split(after).next()
+    declared.split([after, '<']).next()
 }
 
 /// What an event shows, and what may be written to it.

@@ -1,17 +1,19 @@
 //! One attempt: hooks, one model call, hooks, verdict. It never loops and never waits for a retry.
 
+mod opening;
+
 use std::{
-    any::Any,
     borrow::Cow,
     future::poll_fn,
+    mem,
     pin::Pin,
     sync::Arc,
-    task::Poll,
     time::{Duration, SystemTime},
 };
 
 use futures_core::Stream;
-use futures_util::{FutureExt as _, future::join_all};
+
+use opening::Opening;
 
 use crate::{
     agent_loop::answer_of_hook,
@@ -20,7 +22,7 @@ use crate::{
         EventLoopThrottleEvent, EventScope, MessageAddedEvent, ModelSwitchedEvent,
         ReasoningDeltaEvent, TextDeltaEvent,
     },
-    hook_event::{AfterModelCallEvent, AttemptFacts, BeforeModelCallEvent, DeclaredWait, WaitPlan},
+    hook_event::{AfterModelCallEvent, AttemptFacts, Permits, WaitPlan},
     interrupt::{Interrupt, Watch},
     message::Message,
     model::{
@@ -46,7 +48,7 @@ pub(crate) async fn attempt(cx: &RunContext<'_>, run: &Run) -> AttemptOutcome {
         answer_began: false,
         output_started: false,
         waited: Duration::ZERO,
-        permits: Vec::new(),
+        permits: Permits::default(),
     };
     cx.tell(AgentEvent::AttemptStarted(AttemptStartedEvent {
         scope: attempt.scope(),
@@ -74,8 +76,8 @@ struct Attempt<'a> {
     output_started: bool,
     /// How long it waited before the call.
     waited: Duration,
-    /// What the waits before the call have given, held until the attempt has ended.
-    permits: Vec<Box<dyn Any + Send>>,
+    /// What the waits before the call and its admissions have given, held until the attempt has ended.
+    permits: Permits,
 }
 
 /// What the model said or failed with, or why it was not asked to the end.
@@ -126,8 +128,9 @@ impl Attempt<'_> {
             return Err(self.cut_off(interrupt.into(), None));
         }
         let outcome = match self.open().await {
-            Ok(Some(answer)) => Ok(Ok(self.answer_without_model(answer))),
-            Ok(None) => self.call_model().await.map_err(Unanswered::from),
+            Ok(Opening::Call) => self.call_model().await.map_err(Unanswered::from),
+            Ok(Opening::Answered(answer)) => Ok(Ok(self.answer_without_model(answer))),
+            Ok(Opening::Refused(error)) => Ok(Err(*error)),
             Err(unanswered) => Err(unanswered),
         };
         let (outcome, cut) = match outcome {
@@ -137,55 +140,11 @@ impl Attempt<'_> {
         let mut event = self.after_model_call(outcome);
         // What was cut short still gets its `After`, so that what a hook opened it can close.
         let asked = self.cx.ask_after(&mut self.watch, &mut event).await;
+        self.permits = mem::take(&mut event.permits);
         match Unanswered::first(cut, asked) {
             Ok(()) => self.conclude(event),
             Err(unanswered) => Err(self.cut_off(unanswered, event.outcome.and_then(Result::err))),
         }
-    }
-
-    /// Asks the hooks before the call, and waits if one of them declared it. A hook may answer in the
-    /// model's place.
-    async fn open(&mut self) -> Result<Option<String>, Unanswered> {
-        let mut event = BeforeModelCallEvent {
-            scope: self.scope(),
-            history: self.run.history().clone(),
-            model: self.model.clone(),
-            waits: Vec::new(),
-            cancel: None,
-        };
-        self.cx.ask_opening(&mut self.watch, &mut event).await?;
-        self.model.clone_from(&event.model);
-        if event.cancel.is_none()
-            && let Some(delay) = event.delay()
-        {
-            // Boxed, because most calls do not wait here.
-            Box::pin(self.wait_before_call(delay, event.waits)).await?;
-        }
-        Ok(event.cancel)
-    }
-
-    async fn wait_before_call(
-        &mut self,
-        delay: Duration,
-        waits: Vec<DeclaredWait>,
-    ) -> Result<(), Unanswered> {
-        let mut waits = join_all(waits.into_iter().map(DeclaredWait::pass));
-        // What is done at once was no wait.
-        if let Poll::Ready(permits) = poll_fn(|cx| Poll::Ready(waits.poll_unpin(cx))).await {
-            self.permits = permits;
-            return Ok(());
-        }
-        if self.is_too_late(self.wait_from_now(delay)) {
-            return Err(Unanswered::TooLate(delay));
-        }
-        let began = self.cx.runtime.now();
-        let plan = WaitPlan::of_pacer(delay);
-        self.tell_throttle(self.scope(), &plan, None).await?;
-        let passed = self.watch.race(waits).await;
-        let took = self.cx.runtime.now().duration_since(began);
-        self.waited = took.unwrap_or_default();
-        self.permits = passed?;
-        Ok(())
     }
 
     fn answer_without_model(&mut self, text: String) -> ModelResponse {
@@ -288,7 +247,7 @@ impl Attempt<'_> {
     }
 
     fn after_model_call(
-        &self,
+        &mut self,
         outcome: Option<Result<ModelResponse, ModelError>>,
     ) -> AfterModelCallEvent {
         AfterModelCallEvent {
@@ -302,6 +261,7 @@ impl Attempt<'_> {
             gave_up: false,
             elsewhere: false,
             why_not: None,
+            permits: mem::take(&mut self.permits),
         }
     }
 

@@ -18,6 +18,9 @@ use crate::{AgentEvent, ConfigError};
 /// a budget has its say before a list of models goes on to the next.
 pub(crate) const BEHIND_THE_STRATEGY: i32 = 1;
 
+/// The place of a hook that has to know which model is called: behind those that choose it, at place 0.
+pub(crate) const BEHIND_THE_CHOICE: i32 = 1;
+
 /// A named set of hooks that belong together.
 ///
 /// A retry strategy, a logger or a guard is one value that registers its hooks on every agent it is

@@ -3,9 +3,11 @@
 
 mod invocation;
 mod model_call;
+mod permit;
 mod tool_call;
 
 pub use invocation::{AfterInvocationEvent, AgentInitializedEvent, BeforeInvocationEvent};
 pub use model_call::{AfterModelCallEvent, BeforeModelCallEvent};
-pub(crate) use model_call::{AttemptFacts, DeclaredWait, WaitPlan};
+pub(crate) use model_call::{AttemptFacts, WaitPlan};
+pub(crate) use permit::{Admission, DeclaredWait, Permits};
 pub use tool_call::{AfterToolCallEvent, AfterToolsEvent, BeforeToolCallEvent, BeforeToolsEvent};

@@ -65,6 +65,7 @@ pub use model::{
     Fallback, Model, ModelDelta, ModelError, ModelErrorKind, ModelRequest, ModelResponse,
     ModelSettings, ModelStream, ToolChoice,
 };
+pub use parts::ModelCircuitBreaker;
 pub use prompt::{Prompt, RunFuture, RunHandle, RunStream};
 pub use retry::{
     AwsRetryConfig, AwsRetryMode, AwsRetryRules, AwsRetrySettings, AwsRetryStrategy, FailedAttempt,
@@ -78,8 +79,9 @@ pub use run_error::{Failure, RunError, RunErrorKind};
 pub use run_id::RunId;
 pub use runtime::{Runtime, Stopped, TokioRuntime};
 pub use steadfast_resilience::{
-    AdaptiveLimiter, Backoff, ConfigError, Jitter, RetryBudget, RetryBudgetBuilder, RetryQuota,
-    Wait, millis, secs,
+    AdaptiveLimiter, Backoff, CircuitBreaker, CircuitBreakerBuilder, CircuitCall, CircuitChange,
+    CircuitError, CircuitOpen, CircuitState, ConfigError, Jitter, RetryBudget, RetryBudgetBuilder,
+    RetryQuota, Wait, millis, secs,
 };
 pub use tokio_util::sync::CancellationToken;
 pub use tool::{FunctionTool, Tool, ToolContext, ToolError, ToolOutput, ToolSpec};

@@ -2,8 +2,8 @@
 //!
 //! What an error means, its caller says: nothing is classified here unless it is asked for.
 //! [`Retry`] calls, waits on tokio's clock and calls again. [`Backoff`] is arithmetic: the same input
-//! gives the same answer, in a test and in a replay. [`RetryQuota`] and [`AdaptiveLimiter`] are
-//! handles whose clones share what they know.
+//! gives the same answer, in a test and in a replay. [`RetryBudget`], [`RetryQuota`],
+//! [`CircuitBreaker`], [`Limiter`] and [`AdaptiveLimiter`] are handles whose clones share what they know.
 //!
 //! ```
 //! use steadfast_resilience::{Backoff, Retry, secs};
@@ -33,6 +33,7 @@
 
 mod adaptive_limiter;
 mod backoff;
+mod circuit_breaker;
 mod config_error;
 mod duration;
 mod jitter;
@@ -42,10 +43,15 @@ mod retry_budget;
 mod retry_event;
 mod retry_quota;
 mod retry_stream;
+mod sliding_counts;
 mod transient;
 
 pub use adaptive_limiter::AdaptiveLimiter;
 pub use backoff::{Backoff, Wait};
+pub use circuit_breaker::{
+    CircuitBreaker, CircuitBreakerBuilder, CircuitCall, CircuitChange, CircuitError, CircuitOpen,
+    CircuitState,
+};
 pub use config_error::ConfigError;
 pub use duration::{millis, secs};
 pub use jitter::Jitter;

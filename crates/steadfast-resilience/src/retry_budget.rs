@@ -1,14 +1,13 @@
 //! A budget that keeps retries to a share of the calls; when a retry is made is its caller's business.
 
 use std::{
-    collections::VecDeque,
-    fmt, mem,
+    fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use tokio::time::Instant;
 
-use crate::ConfigError;
+use crate::{ConfigError, sliding_counts::SlidingCounts};
 
 /// How many seconds a call and a retry count.
 const WINDOW: u64 = 60;
@@ -54,7 +53,8 @@ struct Shared {
     floor: u32,
     /// When the budget's clock began.
     epoch: Instant,
-    counts: Mutex<Counts>,
+    /// The calls of the last minute by the second, and apart the retries.
+    counts: Mutex<SlidingCounts>,
 }
 
 impl RetryBudget {
@@ -68,37 +68,29 @@ impl RetryBudget {
 
     /// Counts a call that is no retry: it earns its share of one.
     pub fn count_call(&self) {
-        let mut counts = self.counts();
-        counts.current.calls += 1;
-        counts.calls += 1;
+        self.counts().count_call();
     }
 
     /// Takes one retry, if there is one. Says whether there was.
     #[must_use]
     pub fn take(&self) -> bool {
         let mut counts = self.counts();
-        if counts.retries >= self.allowed(counts.calls) {
-            return false;
+        let is_left = self.left_of(&counts) > 0;
+        if is_left {
+            counts.count_apart();
         }
-        counts.current.retries += 1;
-        counts.retries += 1;
-        true
+        is_left
     }
 
     /// Gives a retry back that was taken and not made. One of a minute ago is not counted any more.
     pub fn give_back(&self) {
-        let mut counts = self.counts();
-        if let Some(second) = counts.latest_with_retries() {
-            second.retries -= 1;
-            counts.retries -= 1;
-        }
+        self.counts().uncount_apart();
     }
 
     /// Returns how many retries are left now.
     #[must_use]
     pub fn left(&self) -> u64 {
-        let counts = self.counts();
-        self.allowed(counts.calls).saturating_sub(counts.retries)
+        self.left_of(&self.counts())
     }
 
     /// Returns how many retries each call earns.
@@ -113,17 +105,17 @@ impl RetryBudget {
         self.0.floor
     }
 
-    /// How many retries of a minute its calls allow.
-    fn allowed(&self, calls: u64) -> u64 {
-        let earned = calls as f64 * self.0.share + NOTHING;
-        (earned as u64).saturating_add(u64::from(self.0.floor))
+    fn left_of(&self, counts: &SlidingCounts) -> u64 {
+        let total = counts.total();
+        let earned = (total.calls as f64 * self.0.share + NOTHING) as u64;
+        let allowed = earned.saturating_add(u64::from(self.0.floor));
+        allowed.saturating_sub(total.apart)
     }
 
-    /// The counts of the last minute. The clock is read while the lock is held, so that it never goes
-    /// back.
-    fn counts(&self) -> MutexGuard<'_, Counts> {
+    /// The clock is read while the lock is held, so that it never goes back.
+    fn counts(&self) -> MutexGuard<'_, SlidingCounts> {
         let mut counts = self.0.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.slide(self.0.epoch.elapsed().as_secs());
+        counts.slide(self.0.epoch.elapsed().as_secs(), WINDOW);
         counts
     }
 }
@@ -198,52 +190,5 @@ impl RetryBudgetBuilder {
             epoch: Instant::now(),
             counts: Mutex::default(),
         }))
-    }
-}
-
-/// What the last minute has seen, by the second.
-#[derive(Debug, Default)]
-struct Counts {
-    current: Second,
-    /// Those before it in which something was counted.
-    earlier: VecDeque<Second>,
-    /// Of all of them together.
-    calls: u64,
-    retries: u64,
-}
-
-#[derive(Debug, Default, Clone, Copy)]
-struct Second {
-    number: u64,
-    calls: u64,
-    retries: u64,
-}
-
-impl Counts {
-    /// Forgets the seconds that lie a minute back with all that they have counted.
-    fn slide(&mut self, number: u64) {
-        if number <= self.current.number {
-            return;
-        }
-        let next = Second {
-            number,
-            ..Second::default()
-        };
-        let passed = mem::replace(&mut self.current, next);
-        if passed.calls > 0 || passed.retries > 0 {
-            self.earlier.push_back(passed);
-        }
-        while let Some(first) = self.earlier.front()
-            && first.number.saturating_add(WINDOW) < number
-        {
-            self.calls -= first.calls;
-            self.retries -= first.retries;
-            self.earlier.pop_front();
-        }
-    }
-
-    fn latest_with_retries(&mut self) -> Option<&mut Second> {
-        let seconds = self.earlier.iter_mut().chain([&mut self.current]);
-        seconds.rev().find(|second| second.retries > 0)
     }
 }

@@ -1,15 +1,8 @@
 //! Events around a model call: the heart of retrying.
 
-use std::{
-    any::Any,
-    borrow::Cow,
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
-use futures_core::future::BoxFuture;
-
+use super::permit::{Admission, DeclaredWait, Permits};
 use crate::{
     event::{DecidedBy, EventScope, scoped},
     history::History,
@@ -29,33 +22,10 @@ pub struct BeforeModelCallEvent {
     pub(crate) history: History,
     pub(crate) model: CalledModel,
     pub(crate) waits: Vec<DeclaredWait>,
+    pub(crate) admissions: Vec<Admission>,
+    pub(crate) refusal: Option<Box<ModelError>>,
     /// Set to a text to answer with it instead of calling the model.
     pub cancel: Option<String>,
-}
-
-/// A wait before the call, as a hook declared it.
-pub(crate) struct DeclaredWait {
-    expected: Duration,
-    /// Behind a lock that is never taken: events are shared with observers, and a future is not.
-    until: Mutex<BoxFuture<'static, Box<dyn Any + Send>>>,
-}
-
-impl DeclaredWait {
-    /// Waits, and gives what is to be held during the attempt.
-    pub(crate) async fn pass(self) -> Box<dyn Any + Send> {
-        self.until
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner)
-            .await
-    }
-}
-
-impl fmt::Debug for DeclaredWait {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DeclaredWait")
-            .field("expected", &self.expected)
-            .finish_non_exhaustive()
-    }
 }
 
 impl BeforeModelCallEvent {
@@ -106,11 +76,13 @@ impl BeforeModelCallEvent {
     /// A future that is done at once was no wait. Otherwise the loop tells it as a throttle event of a
     /// pacer, with the `expected` delay, which may be a guess, and waits; the time counts as waited.
     /// What the future gives, such as a semaphore's permit, is held until the attempt has ended,
-    /// however it ends.
+    /// however it ends; a hook behind the call may take it
+    /// ([`AfterModelCallEvent::take_permit`]).
     ///
     /// If the expected delay does not end before the run's deadline, the run ends at once, with an
     /// error that says when to come back. The future is dropped if the run is cancelled, if its
-    /// deadline passes, and, without being polled, if another hook answers in the model's place.
+    /// deadline passes, and, without being polled, if another hook answers in the model's place or has
+    /// the attempt fail.
     ///
     /// ```
     /// use steadfast_core::{Agent, BeforeModelCallEvent, secs, testing::{Reply, ScriptedModel}};
@@ -132,20 +104,85 @@ impl BeforeModelCallEvent {
         expected: Duration,
         until: impl Future<Output: Send + 'static> + Send + 'static,
     ) {
-        let until = async move {
-            let permit: Box<dyn Any + Send> = Box::new(until.await);
-            permit
-        };
-        self.waits.push(DeclaredWait {
-            expected,
-            until: Mutex::new(Box::pin(until)),
-        });
+        self.waits.push(DeclaredWait::new(expected, until));
+    }
+
+    /// Has the attempt fail with this error, as if the model had said it: it is not called.
+    ///
+    /// Hooks and strategy decide about the error as about any other, so that a retry waits for its
+    /// `retry_after`, and a [`Fallback`](crate::Fallback) goes on to its next model. The first error
+    /// stands. A hook that answers in the model's place ([`cancel`](Self::cancel)) has the last word.
+    ///
+    /// ```
+    /// use steadfast_core::{
+    ///     Agent, BeforeModelCallEvent, ModelError, ModelErrorKind, RunErrorKind, testing::ScriptedModel,
+    /// };
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let model = ScriptedModel::new([]);
+    /// let agent = Agent::builder()
+    ///     .model(model.clone())
+    ///     .on(|event: &mut BeforeModelCallEvent| {
+    ///         if event.history().len() > 400 {
+    ///             event.fail_with(ModelError::new(ModelErrorKind::TooLarge, "more than we ever send"));
+    ///         }
+    ///     })
+    ///     .build()?;
+    /// let error = agent.prompt(vec![steadfast_core::Message::user("?"); 401]).await.unwrap_err();
+    /// assert_eq!(error.kind(), RunErrorKind::Model(ModelErrorKind::TooLarge));
+    /// assert_eq!(model.calls(), 0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn fail_with(&mut self, error: ModelError) {
+        self.refusal.get_or_insert_with(|| Box::new(error));
+    }
+
+    /// Asks once more when all waits are over, right before the call: whether it is made.
+    ///
+    /// What a hook learns before a long wait may be wrong after it. An error has the attempt fail with
+    /// it, as [`fail_with`](Self::fail_with) does. What else it gives is held until the attempt has
+    /// ended, like the permit of a wait. It is not asked if the call is not made for another reason.
+    ///
+    /// ```
+    /// use std::sync::{Arc, atomic::{AtomicBool, Ordering}};
+    /// use steadfast_core::{
+    ///     Agent, BeforeModelCallEvent, ModelError, ModelErrorKind, NoopRetryStrategy, testing::{Reply, ScriptedModel},
+    /// };
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let is_night = Arc::new(AtomicBool::new(false));
+    /// let asked = Arc::clone(&is_night);
+    /// let agent = Agent::builder()
+    ///     .model(ScriptedModel::always(Reply::text("Yes.")))
+    ///     .retry_strategy(NoopRetryStrategy)
+    ///     .on(move |event: &mut BeforeModelCallEvent| {
+    ///         let is_night = Arc::clone(&asked);
+    ///         event.admit_if(move || match is_night.load(Ordering::Relaxed) {
+    ///             true => Err(ModelError::new(ModelErrorKind::Overloaded, "we sleep")),
+    ///             false => Ok(()),
+    ///         });
+    ///     })
+    ///     .build()?;
+    /// assert!(agent.prompt("Umbrella?").await.is_ok());
+    /// is_night.store(true, Ordering::Relaxed);
+    /// assert!(agent.prompt("Umbrella?").await.is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn admit_if<T: Send + 'static>(
+        &mut self,
+        admit: impl FnMut() -> Result<T, ModelError> + Send + 'static,
+    ) {
+        self.admissions.push(Admission::new(admit));
     }
 
     /// Returns the longest delay that was declared so far; none if the model is called at once.
     #[must_use]
     pub fn delay(&self) -> Option<Duration> {
-        self.waits.iter().map(|wait| wait.expected).max()
+        self.waits.iter().map(DeclaredWait::expected).max()
     }
 }
 
@@ -193,6 +230,7 @@ pub struct AfterModelCallEvent {
     pub(crate) elsewhere: bool,
     /// Why the strategy did not retry, where it said.
     pub(crate) why_not: Option<Cow<'static, str>>,
+    pub(crate) permits: Permits,
 }
 
 /// What the loop counted for a strategy to decide by.
@@ -291,6 +329,37 @@ impl AfterModelCallEvent {
     #[must_use]
     pub const fn drawn(&self) -> Option<u32> {
         self.facts.drawn
+    }
+
+    /// Takes what a wait before the call has given, or its admission: the latest of this type that is
+    /// accepted.
+    ///
+    /// What nobody takes is dropped when the attempt has ended. See
+    /// [`BeforeModelCallEvent::wait_for`] and [`BeforeModelCallEvent::admit_if`].
+    ///
+    /// ```
+    /// use steadfast_core::{
+    ///     AfterModelCallEvent, Agent, BeforeModelCallEvent, testing::{Reply, ScriptedModel},
+    /// };
+    ///
+    /// struct Ticket(u32);
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let agent = Agent::builder()
+    ///     .model(ScriptedModel::new([Reply::text("Yes.")]))
+    ///     .on(|event: &mut BeforeModelCallEvent| event.admit_if(|| Ok(Ticket(7))))
+    ///     .on(|event: &mut AfterModelCallEvent| {
+    ///         let ticket = event.take_permit(|_: &Ticket| true);
+    ///         assert_eq!(ticket.map(|ticket| ticket.0), Some(7));
+    ///     })
+    ///     .build()?;
+    /// agent.prompt("Umbrella?").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn take_permit<T: 'static>(&mut self, is_mine: impl Fn(&T) -> bool) -> Option<T> {
+        self.permits.take(is_mine)
     }
 
     /// Asks for another call after a wait.

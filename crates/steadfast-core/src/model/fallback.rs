@@ -169,10 +169,11 @@ impl Fallback {
         }
     }
 
-    /// The model of this list that was called, if one was.
+    /// The model of this list that was called, or whose call a hook refused.
     fn called_in(&self, event: &AfterModelCallEvent) -> Option<&Arc<Entry>> {
+        let is_known = event.called || event.error().is_some();
         self.entries()
-            .find(|entry| event.called && event.model.is(&entry.model))
+            .find(|entry| is_known && event.model.is(&entry.model))
     }
 
     /// Leaves a model out for a time; for a longer one if another call has learnt of it.

@@ -20,7 +20,7 @@ use crate::{
 /// - after a throttle: the provider refused the call before it worked on it, and the answer to that is to
 ///   come later, by backoff, limiter or pacer. If it drew, a limit that a thousand agents share would end
 ///   most of their runs, and none has to;
-/// - after an attempt that made no call, such as one that a breaker
+/// - after an attempt that made no call, such as one that a [`CircuitBreaker`](steadfast_resilience::CircuitBreaker)
 ///   refused;
 /// - a call of the next model of a [`Fallback`](crate::Fallback), which is another provider's traffic;
 /// - one that the run's deadline leaves no time for.

@@ -1,0 +1,85 @@
+//! What comes before the call of an attempt: hooks, their waits, their admissions. It calls no model.
+
+use std::{future::poll_fn, task::Poll, time::Duration};
+
+use futures_util::{FutureExt as _, future::join_all};
+
+use super::Attempt;
+use crate::{
+    hook_event::{Admission, BeforeModelCallEvent, DeclaredWait, WaitPlan},
+    model::ModelError,
+    run_context::Unanswered,
+};
+
+/// What follows from what hooks said before the call.
+pub(super) enum Opening {
+    Call,
+    /// A hook answers in the model's place.
+    Answered(String),
+    /// A hook has the attempt fail.
+    Refused(Box<ModelError>),
+}
+
+impl Attempt<'_> {
+    /// Asks the hooks before the call, waits if one of them declared it, and asks whether to call.
+    pub(super) async fn open(&mut self) -> Result<Opening, Unanswered> {
+        let mut event = BeforeModelCallEvent {
+            scope: self.scope(),
+            history: self.run.history().clone(),
+            model: self.model.clone(),
+            waits: Vec::new(),
+            admissions: Vec::new(),
+            refusal: None,
+            cancel: None,
+        };
+        self.cx.ask_opening(&mut self.watch, &mut event).await?;
+        self.model.clone_from(&event.model);
+        if let Some(answer) = event.cancel {
+            return Ok(Opening::Answered(answer));
+        }
+        if let Some(error) = event.refusal {
+            return Ok(Opening::Refused(error));
+        }
+        if let Some(delay) = event.delay() {
+            // Boxed, because most calls do not wait here.
+            Box::pin(self.wait_before_call(delay, event.waits)).await?;
+        }
+        Ok(match self.admit(&mut event.admissions) {
+            Ok(()) => Opening::Call,
+            Err(error) => Opening::Refused(Box::new(error)),
+        })
+    }
+
+    async fn wait_before_call(
+        &mut self,
+        delay: Duration,
+        waits: Vec<DeclaredWait>,
+    ) -> Result<(), Unanswered> {
+        let mut waits = join_all(waits.into_iter().map(DeclaredWait::pass));
+        // What is done at once was no wait.
+        if let Poll::Ready(permits) = poll_fn(|cx| Poll::Ready(waits.poll_unpin(cx))).await {
+            self.permits.add(permits);
+            return Ok(());
+        }
+        if self.is_too_late(self.wait_from_now(delay)) {
+            return Err(Unanswered::TooLate(delay));
+        }
+        let began = self.cx.runtime.now();
+        let plan = WaitPlan::of_pacer(delay);
+        self.tell_throttle(self.scope(), &plan, None).await?;
+        let passed = self.watch.race(waits).await;
+        let took = self.cx.runtime.now().duration_since(began);
+        self.waited = took.unwrap_or_default();
+        self.permits.add(passed?);
+        Ok(())
+    }
+
+    /// Asks whether the call is made, now that nothing else is waited for.
+    fn admit(&mut self, admissions: &mut [Admission]) -> Result<(), ModelError> {
+        for admission in admissions {
+            let held = admission.ask()?;
+            self.permits.add([held]);
+        }
+        Ok(())
+    }
+}
