@@ -128,7 +128,7 @@ impl Attempt<'_> {
             return Err(self.cut_off(interrupt.into(), None));
         }
         let outcome = match self.open().await {
-            Ok(Opening::Call) => self.call_model().await.map_err(Unanswered::from),
+            Ok(Opening::Call(request)) => self.call_model(request).await.map_err(Unanswered::from),
             Ok(Opening::Answered(answer)) => Ok(Ok(self.answer_without_model(answer))),
             Ok(Opening::Refused(error)) => Ok(Err(*error)),
             Err(unanswered) => Err(unanswered),
@@ -158,7 +158,7 @@ impl Attempt<'_> {
         }
     }
 
-    async fn call_model(&mut self) -> Outcome {
+    async fn call_model(&mut self, request: ModelRequest) -> Outcome {
         self.called = true;
         if let Some(from) = self.cx.switch_model(&self.model) {
             self.cx.tell(AgentEvent::ModelSwitched(ModelSwitchedEvent {
@@ -169,7 +169,7 @@ impl Attempt<'_> {
         }
         let timeouts = self.cx.agent.timeouts;
         self.watch.limit_silence(timeouts.first_byte);
-        let outcome = match self.stream_deltas(timeouts.idle).await {
+        let outcome = match self.stream_deltas(request, timeouts.idle).await {
             // An answer with its end marker is complete, also if the server then forgets to hang up.
             Err(Interrupt::Silence) if self.assembly.is_complete() => Ok(self.assembly.finish()),
             Err(Interrupt::Silence) => Ok(Err(self.silence_error())),
@@ -179,13 +179,7 @@ impl Attempt<'_> {
         outcome
     }
 
-    async fn stream_deltas(&mut self, idle: Duration) -> Outcome {
-        let request = ModelRequest {
-            history: self.run.history().clone(),
-            frame: Arc::clone(&self.cx.frame),
-            run: self.cx.run,
-            attempt: self.number,
-        };
+    async fn stream_deltas(&mut self, request: ModelRequest, idle: Duration) -> Outcome {
         let called = self.watch.race(self.model.0.stream(request)).await?;
         let mut stream = match called {
             Ok(stream) => stream,
@@ -256,6 +250,7 @@ impl Attempt<'_> {
             called: self.called,
             facts: self.facts(outcome.as_ref().is_some_and(Result::is_err)),
             outcome,
+            usage: self.assembly.usage(),
             retry: false,
             plan: None,
             gave_up: false,

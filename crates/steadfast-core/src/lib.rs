@@ -65,7 +65,7 @@ pub use model::{
     Fallback, Model, ModelDelta, ModelError, ModelErrorKind, ModelRequest, ModelResponse,
     ModelSettings, ModelStream, ToolChoice,
 };
-pub use parts::ModelCircuitBreaker;
+pub use parts::{ModelCircuitBreaker, ModelLimiter};
 pub use prompt::{Prompt, RunFuture, RunHandle, RunStream};
 pub use retry::{
     AwsRetryConfig, AwsRetryMode, AwsRetryRules, AwsRetrySettings, AwsRetryStrategy, FailedAttempt,
@@ -79,9 +79,11 @@ pub use run_error::{Failure, RunError, RunErrorKind};
 pub use run_id::RunId;
 pub use runtime::{Runtime, Stopped, TokioRuntime};
 pub use steadfast_resilience::{
-    AdaptiveLimiter, Backoff, CircuitBreaker, CircuitBreakerBuilder, CircuitCall, CircuitChange,
-    CircuitError, CircuitOpen, CircuitState, ConfigError, Jitter, RetryBudget, RetryBudgetBuilder,
-    RetryQuota, Wait, millis, secs,
+    AdaptiveLimiter, AfterOutput, Available, Backoff, CircuitBreaker, CircuitBreakerBuilder,
+    CircuitCall, CircuitChange, CircuitError, CircuitOpen, CircuitState, ConfigError, Cost, Jitter,
+    Limiter, LimiterBuilder, LimiterError, Permit, Resilient, Retry, RetryBudget,
+    RetryBudgetBuilder, RetryEvent, RetryQuota, RetryStream, Wait, Windows, is_connection_error,
+    is_timeout, millis, reads_transient, retry_stream, secs,
 };
 pub use tokio_util::sync::CancellationToken;
 pub use tool::{FunctionTool, Tool, ToolContext, ToolError, ToolOutput, ToolSpec};

@@ -4,6 +4,7 @@ mod assembly;
 mod error;
 mod fallback;
 mod settings;
+mod size;
 
 use std::{
     borrow::Cow,

@@ -2,6 +2,8 @@
 //! do is written there; what an attempt of an agent means to them is written here.
 
 mod circuit_breaker;
+mod limiter;
 mod retry_budget;
 
 pub use circuit_breaker::ModelCircuitBreaker;
+pub use limiter::ModelLimiter;

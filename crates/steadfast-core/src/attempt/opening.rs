@@ -1,19 +1,20 @@
 //! What comes before the call of an attempt: hooks, their waits, their admissions. It calls no model.
 
-use std::{future::poll_fn, task::Poll, time::Duration};
+use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
 use futures_util::{FutureExt as _, future::join_all};
 
 use super::Attempt;
 use crate::{
     hook_event::{Admission, BeforeModelCallEvent, DeclaredWait, WaitPlan},
-    model::ModelError,
+    model::{ModelError, ModelRequest},
     run_context::Unanswered,
 };
 
 /// What follows from what hooks said before the call.
 pub(super) enum Opening {
-    Call,
+    /// The model is asked this.
+    Call(ModelRequest),
     /// A hook answers in the model's place.
     Answered(String),
     /// A hook has the attempt fail.
@@ -25,7 +26,12 @@ impl Attempt<'_> {
     pub(super) async fn open(&mut self) -> Result<Opening, Unanswered> {
         let mut event = BeforeModelCallEvent {
             scope: self.scope(),
-            history: self.run.history().clone(),
+            request: ModelRequest {
+                history: self.run.history().clone(),
+                frame: Arc::clone(&self.cx.frame),
+                run: self.cx.run,
+                attempt: self.number,
+            },
             model: self.model.clone(),
             waits: Vec::new(),
             admissions: Vec::new(),
@@ -45,7 +51,7 @@ impl Attempt<'_> {
             Box::pin(self.wait_before_call(delay, event.waits)).await?;
         }
         Ok(match self.admit(&mut event.admissions) {
-            Ok(()) => Opening::Call,
+            Ok(()) => Opening::Call(event.request),
             Err(error) => Opening::Refused(Box::new(error)),
         })
     }

@@ -6,8 +6,9 @@ use super::permit::{Admission, DeclaredWait, Permits};
 use crate::{
     event::{DecidedBy, EventScope, scoped},
     history::History,
-    model::{CalledModel, Model, ModelError, ModelResponse},
+    model::{CalledModel, Model, ModelError, ModelRequest, ModelResponse},
     retry::{FailedAttempt, RetryDecision},
+    usage::Usage,
 };
 
 scoped!(BeforeModelCallEvent, AfterModelCallEvent);
@@ -19,7 +20,7 @@ scoped!(BeforeModelCallEvent, AfterModelCallEvent);
 #[derive(Debug)]
 pub struct BeforeModelCallEvent {
     pub(crate) scope: EventScope,
-    pub(crate) history: History,
+    pub(crate) request: ModelRequest,
     pub(crate) model: CalledModel,
     pub(crate) waits: Vec<DeclaredWait>,
     pub(crate) admissions: Vec<Admission>,
@@ -32,7 +33,13 @@ impl BeforeModelCallEvent {
     /// Returns the messages that the model will be asked with.
     #[must_use]
     pub const fn history(&self) -> &History {
-        &self.history
+        self.request.history()
+    }
+
+    /// Returns what the model will be asked: the messages, the system prompt, the tools and the settings.
+    #[must_use]
+    pub const fn request(&self) -> &ModelRequest {
+        &self.request
     }
 
     /// Returns the name of the model that will be called.
@@ -179,6 +186,11 @@ impl BeforeModelCallEvent {
         self.admissions.push(Admission::new(admit));
     }
 
+    /// Whether a hook has already said that the model is not called.
+    pub(crate) const fn is_decided(&self) -> bool {
+        self.cancel.is_some() || self.refusal.is_some()
+    }
+
     /// Returns the longest delay that was declared so far; none if the model is called at once.
     #[must_use]
     pub fn delay(&self) -> Option<Duration> {
@@ -219,6 +231,7 @@ pub struct AfterModelCallEvent {
     /// Whether the model was called, and not answered for by a hook.
     pub(crate) called: bool,
     pub(crate) outcome: Option<Result<ModelResponse, ModelError>>,
+    pub(crate) usage: Usage,
     pub(crate) facts: AttemptFacts,
     /// Whether the model is called again.
     ///
@@ -297,6 +310,12 @@ impl AfterModelCallEvent {
             Some(Err(error)) => Some(error),
             _ => None,
         }
+    }
+
+    /// Returns what the attempt cost, as far as its provider has said: also where it failed.
+    #[must_use]
+    pub const fn usage(&self) -> Usage {
+        self.usage
     }
 
     /// Returns how many waits were made in this turn: the exponent of a backoff.
