@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 
 use crate::page::{names, read, rows, section};
 
-const SOURCES: [&str; 4] = [
+const SOURCES: [&str; 5] = [
     "crates/steadfast-core/src/hook_event/invocation.rs",
-    "crates/steadfast-core/src/hook_event/model_call.rs",
+    "crates/steadfast-core/src/hook_event/before_model_call.rs",
+    "crates/steadfast-core/src/hook_event/after_model_call.rs",
     "crates/steadfast-core/src/hook_event/tool_call.rs",
     "crates/steadfast-core/src/event/payload.rs",
 ];
