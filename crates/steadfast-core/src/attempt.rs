@@ -1,5 +1,6 @@
 //! One attempt: hooks, one model call, hooks, verdict. It never loops and never waits for a retry.
 
+mod hedge;
 mod opening;
 
 use std::{
@@ -13,6 +14,7 @@ use std::{
 
 use futures_core::Stream;
 
+use hedge::Hedging;
 use opening::Opening;
 
 use crate::{
@@ -42,6 +44,7 @@ pub(crate) async fn attempt(cx: &RunContext<'_>, run: &Run) -> AttemptOutcome {
         number: run.attempts_in_turn().saturating_add(1),
         model: CalledModel(Arc::clone(&cx.agent.model)),
         called: false,
+        hedged: false,
         started: cx.runtime.now(),
         watch: cx.watch(),
         assembly: Assembly::default(),
@@ -69,6 +72,8 @@ struct Attempt<'a> {
     model: CalledModel,
     /// Whether the model was called, and not answered for by a hook.
     called: bool,
+    /// Whether it was called a second time.
+    hedged: bool,
     started: SystemTime,
     watch: Watch,
     assembly: Assembly,
@@ -128,7 +133,10 @@ impl Attempt<'_> {
             return Err(self.cut_off(interrupt.into(), None));
         }
         let outcome = match self.open().await {
-            Ok(Opening::Call(request)) => self.call_model(request).await.map_err(Unanswered::from),
+            Ok(Opening::Call(request, hedging)) => {
+                let called = self.call_model(request, hedging).await;
+                called.map_err(Unanswered::from)
+            }
             Ok(Opening::Answered(answer)) => Ok(Ok(self.answer_without_model(answer))),
             Ok(Opening::Refused(error)) => Ok(Err(*error)),
             Err(unanswered) => Err(unanswered),
@@ -158,7 +166,11 @@ impl Attempt<'_> {
         }
     }
 
-    async fn call_model(&mut self, request: ModelRequest) -> Outcome {
+    async fn call_model(
+        &mut self,
+        request: ModelRequest,
+        hedging: Option<Box<Hedging>>,
+    ) -> Outcome {
         self.called = true;
         if let Some(from) = self.cx.switch_model(&self.model) {
             self.cx.tell(AgentEvent::ModelSwitched(ModelSwitchedEvent {
@@ -169,7 +181,7 @@ impl Attempt<'_> {
         }
         let timeouts = self.cx.agent.timeouts;
         self.watch.limit_silence(timeouts.first_byte);
-        let outcome = match self.stream_deltas(request, timeouts.idle).await {
+        let outcome = match self.stream_deltas(request, hedging, timeouts.idle).await {
             // An answer with its end marker is complete, also if the server then forgets to hang up.
             Err(Interrupt::Silence) if self.assembly.is_complete() => Ok(self.assembly.finish()),
             Err(Interrupt::Silence) => Ok(Err(self.silence_error())),
@@ -179,11 +191,19 @@ impl Attempt<'_> {
         outcome
     }
 
-    async fn stream_deltas(&mut self, request: ModelRequest, idle: Duration) -> Outcome {
-        let called = self.watch.race(self.model.0.stream(request)).await?;
-        let mut stream = match called {
-            Ok(stream) => stream,
-            Err(error) => return Ok(Err(error)),
+    async fn stream_deltas(
+        &mut self,
+        request: ModelRequest,
+        hedging: Option<Box<Hedging>>,
+        idle: Duration,
+    ) -> Outcome {
+        let mut stream = match hedging {
+            None => match self.watch.race(self.model.0.stream(request)).await? {
+                Ok(stream) => stream,
+                Err(error) => return Ok(Err(error)),
+            },
+            // Boxed, because most calls are not hedged.
+            Some(hedging) => Box::pin(self.call_twice(request, *hedging, idle)).await?,
         };
         loop {
             self.cx.queue.room().await;
@@ -248,6 +268,7 @@ impl Attempt<'_> {
             scope: self.scope(),
             model: self.model.clone(),
             called: self.called,
+            hedged: self.hedged,
             facts: self.facts(outcome.as_ref().is_some_and(Result::is_err)),
             outcome,
             usage: self.assembly.usage(),

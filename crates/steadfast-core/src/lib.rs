@@ -44,10 +44,10 @@ pub use agent_result::{AgentResult, RunSummary};
 pub use async_trait::async_trait;
 pub use conversation::Conversation;
 pub use event::{
-    AgentEvent, AttemptDiscardedEvent, AttemptStartedEvent, DecidedBy, DiscardReason, EVENT_SCHEMA,
-    EventLoopThrottleEvent, EventScope, ForceStopEvent, MessageAddedEvent, ModelSwitchedEvent,
-    ReasoningDeltaEvent, ResultEvent, RunDroppedEvent, RunStartedEvent, TextDeltaEvent,
-    ToolFinishedEvent, ToolStartedEvent,
+    AgentEvent, AttemptDiscardedEvent, AttemptStartedEvent, CallRole, DecidedBy, DiscardReason,
+    EVENT_SCHEMA, EventLoopThrottleEvent, EventScope, ForceStopEvent, HedgeStartedEvent,
+    HedgeWonEvent, MessageAddedEvent, ModelSwitchedEvent, ReasoningDeltaEvent, ResultEvent,
+    RunDroppedEvent, RunStartedEvent, TextDeltaEvent, ToolFinishedEvent, ToolStartedEvent,
 };
 pub use history::History;
 pub use hook::{
@@ -65,7 +65,7 @@ pub use model::{
     Fallback, Model, ModelDelta, ModelError, ModelErrorKind, ModelRequest, ModelResponse,
     ModelSettings, ModelStream, ToolChoice,
 };
-pub use parts::{ModelCircuitBreaker, ModelLimiter};
+pub use parts::{Hedge, ModelCircuitBreaker, ModelLimiter};
 pub use prompt::{Prompt, RunFuture, RunHandle, RunStream};
 pub use retry::{
     AwsRetryConfig, AwsRetryMode, AwsRetryRules, AwsRetrySettings, AwsRetryStrategy, FailedAttempt,
@@ -82,8 +82,8 @@ pub use steadfast_resilience::{
     AdaptiveLimiter, AfterOutput, Available, Backoff, CircuitBreaker, CircuitBreakerBuilder,
     CircuitCall, CircuitChange, CircuitError, CircuitOpen, CircuitState, ConfigError, Cost, Jitter,
     Limiter, LimiterBuilder, LimiterError, Permit, Resilient, Retry, RetryBudget,
-    RetryBudgetBuilder, RetryEvent, RetryQuota, RetryStream, Wait, Windows, is_connection_error,
-    is_timeout, millis, reads_transient, retry_stream, secs,
+    RetryBudgetBuilder, RetryEvent, RetryQuota, RetryStream, Wait, Windows, hedge, hedge_if,
+    is_connection_error, is_timeout, millis, reads_transient, retry_stream, secs,
 };
 pub use tokio_util::sync::CancellationToken;
 pub use tool::{FunctionTool, Tool, ToolContext, ToolError, ToolOutput, ToolSpec};

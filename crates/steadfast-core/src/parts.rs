@@ -2,8 +2,10 @@
 //! do is written there; what an attempt of an agent means to them is written here.
 
 mod circuit_breaker;
+mod hedge;
 mod limiter;
 mod retry_budget;
 
 pub use circuit_breaker::ModelCircuitBreaker;
+pub use hedge::Hedge;
 pub use limiter::ModelLimiter;

@@ -130,7 +130,7 @@ async fn refused_call_waits_for_nothing_and_asks_nobody() -> TestResult {
         .retry_strategy(NoopRetryStrategy)
         .on(|event: &mut BeforeModelCallEvent| {
             event.wait_for(secs(60), pending::<()>());
-            event.admit_if(|| -> Result<(), ModelError> { panic!("asked") });
+            event.admit_if(|_| -> Result<(), ModelError> { panic!("asked") });
             event.fail_with(refusal(Kind::Overloaded));
         })
         .build()?;
@@ -151,7 +151,7 @@ async fn admission_is_asked_when_the_waits_are_over() -> TestResult {
         .model(model.clone())
         .retry_strategy(NoopRetryStrategy)
         .on(move |event: &mut BeforeModelCallEvent| {
-            event.admit_if(move || {
+            event.admit_if(move |_| {
                 assert_eq!(began.elapsed(), secs(5));
                 Err::<(), _>(refusal(Kind::Overloaded))
             });
@@ -196,7 +196,7 @@ async fn what_admissions_and_waits_give_is_held_until_the_attempt_has_ended() ->
         ]))
         .on(move |event: &mut BeforeModelCallEvent| {
             let admitted = Arc::clone(&given);
-            event.admit_if(move || Ok(Place::take(&admitted)));
+            event.admit_if(move |_| Ok(Place::take(&admitted)));
             let waited = Arc::clone(&given);
             event.wait_for(secs(0), async move { Place::take(&waited) });
         })
@@ -244,8 +244,8 @@ async fn admission_that_refuses_gives_back_what_others_gave() -> TestResult {
         .retry_strategy(NoopRetryStrategy)
         .on(move |event: &mut BeforeModelCallEvent| {
             let given = Arc::clone(&given);
-            event.admit_if(move || Ok(Place::take(&given)));
-            event.admit_if(|| Err::<(), _>(refusal(Kind::Overloaded)));
+            event.admit_if(move |_| Ok(Place::take(&given)));
+            event.admit_if(|_| Err::<(), _>(refusal(Kind::Overloaded)));
         })
         .build()?;
 

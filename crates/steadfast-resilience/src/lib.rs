@@ -36,6 +36,7 @@ mod backoff;
 mod circuit_breaker;
 mod config_error;
 mod duration;
+mod hedge;
 mod jitter;
 mod limiter;
 mod retry;
@@ -54,6 +55,7 @@ pub use circuit_breaker::{
 };
 pub use config_error::ConfigError;
 pub use duration::{millis, secs};
+pub use hedge::{hedge, hedge_if};
 pub use jitter::Jitter;
 pub use limiter::{Available, Cost, Limiter, LimiterBuilder, LimiterError, Permit, Windows};
 pub use retry::Retry;

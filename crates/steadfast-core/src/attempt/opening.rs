@@ -4,8 +4,9 @@ use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
 use futures_util::{FutureExt as _, future::join_all};
 
-use super::Attempt;
+use super::{Attempt, hedge::Hedging};
 use crate::{
+    event::CallRole,
     hook_event::{Admission, BeforeModelCallEvent, DeclaredWait, WaitPlan},
     model::{ModelError, ModelRequest},
     run_context::Unanswered,
@@ -13,8 +14,8 @@ use crate::{
 
 /// What follows from what hooks said before the call.
 pub(super) enum Opening {
-    /// The model is asked this.
-    Call(ModelRequest),
+    /// The model is asked this, and perhaps twice.
+    Call(ModelRequest, Option<Box<Hedging>>),
     /// A hook answers in the model's place.
     Answered(String),
     /// A hook has the attempt fail.
@@ -36,6 +37,7 @@ impl Attempt<'_> {
             waits: Vec::new(),
             admissions: Vec::new(),
             refusal: None,
+            hedge: None,
             cancel: None,
         };
         self.cx.ask_opening(&mut self.watch, &mut event).await?;
@@ -50,10 +52,14 @@ impl Attempt<'_> {
             // Boxed, because most calls do not wait here.
             Box::pin(self.wait_before_call(delay, event.waits)).await?;
         }
-        Ok(match self.admit(&mut event.admissions) {
-            Ok(()) => Opening::Call(event.request),
-            Err(error) => Opening::Refused(Box::new(error)),
-        })
+        if let Err(error) = self.admit(CallRole::First, &mut event.admissions) {
+            return Ok(Opening::Refused(Box::new(error)));
+        }
+        let admissions = event.admissions;
+        let hedging = event
+            .hedge
+            .map(|delay| Box::new(Hedging { delay, admissions }));
+        Ok(Opening::Call(event.request, hedging))
     }
 
     async fn wait_before_call(
@@ -80,10 +86,14 @@ impl Attempt<'_> {
         Ok(())
     }
 
-    /// Asks whether the call is made, now that nothing else is waited for.
-    fn admit(&mut self, admissions: &mut [Admission]) -> Result<(), ModelError> {
+    /// Asks whether a call is made, now that nothing else is waited for.
+    pub(super) fn admit(
+        &mut self,
+        role: CallRole,
+        admissions: &mut [Admission],
+    ) -> Result<(), ModelError> {
         for admission in admissions {
-            let held = admission.ask()?;
+            let held = admission.ask(role)?;
             self.permits.add([held]);
         }
         Ok(())

@@ -44,6 +44,8 @@ pub struct AfterModelCallEvent {
     pub(crate) model: CalledModel,
     /// Whether the model was called, and not answered for by a hook.
     pub(crate) called: bool,
+    /// Whether it was called a second time.
+    pub(crate) hedged: bool,
     pub(crate) outcome: Option<Result<ModelResponse, ModelError>>,
     pub(crate) usage: Usage,
     pub(crate) facts: AttemptFacts,
@@ -182,7 +184,7 @@ impl AfterModelCallEvent {
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let agent = Agent::builder()
     ///     .model(ScriptedModel::new([Reply::text("Yes.")]))
-    ///     .on(|event: &mut BeforeModelCallEvent| event.admit_if(|| Ok(Ticket(7))))
+    ///     .on(|event: &mut BeforeModelCallEvent| event.admit_if(|_| Ok(Ticket(7))))
     ///     .on(|event: &mut AfterModelCallEvent| {
     ///         let ticket = event.take_permit(|_: &Ticket| true);
     ///         assert_eq!(ticket.map(|ticket| ticket.0), Some(7));

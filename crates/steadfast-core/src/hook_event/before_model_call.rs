@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::permit::{Admission, DeclaredWait};
 use crate::{
-    event::{EventScope, scoped},
+    event::{CallRole, EventScope, scoped},
     history::History,
     model::{CalledModel, Model, ModelError, ModelRequest},
 };
@@ -23,6 +23,7 @@ pub struct BeforeModelCallEvent {
     pub(crate) waits: Vec<DeclaredWait>,
     pub(crate) admissions: Vec<Admission>,
     pub(crate) refusal: Option<Box<ModelError>>,
+    pub(crate) hedge: Option<Duration>,
     /// Set to a text to answer with it instead of calling the model.
     pub cancel: Option<String>,
 }
@@ -150,6 +151,8 @@ impl BeforeModelCallEvent {
     /// it, as [`fail_with`](Self::fail_with) does. What else it gives is held until the attempt has
     /// ended, like the permit of a wait. It is not asked if the call is not made for another reason.
     ///
+    /// A hedge is asked for again, as [`CallRole::Hedge`]: an error then means that there is none.
+    ///
     /// ```
     /// use std::sync::{Arc, atomic::{AtomicBool, Ordering}};
     /// use steadfast_core::{
@@ -165,7 +168,7 @@ impl BeforeModelCallEvent {
     ///     .retry_strategy(NoopRetryStrategy)
     ///     .on(move |event: &mut BeforeModelCallEvent| {
     ///         let is_night = Arc::clone(&asked);
-    ///         event.admit_if(move || match is_night.load(Ordering::Relaxed) {
+    ///         event.admit_if(move |_| match is_night.load(Ordering::Relaxed) {
     ///             true => Err(ModelError::new(ModelErrorKind::Overloaded, "we sleep")),
     ///             false => Ok(()),
     ///         });
@@ -179,9 +182,20 @@ impl BeforeModelCallEvent {
     /// ```
     pub fn admit_if<T: Send + 'static>(
         &mut self,
-        admit: impl FnMut() -> Result<T, ModelError> + Send + 'static,
+        admit: impl FnMut(CallRole) -> Result<T, ModelError> + Send + 'static,
     ) {
         self.admissions.push(Admission::new(admit));
+    }
+
+    /// Has the model called a second time in this attempt, if it has said nothing for so long.
+    ///
+    /// The first of the two calls that says something answers, and the other is dropped. What counts is
+    /// text, thoughts or a tool call, not that the server has begun. A call that fails before the time
+    /// is over is not hedged: that is for the strategy. Of two calls one may fail; if both do, the later
+    /// error is the attempt's. It stays one attempt, whose usage is that of the call that answered: what
+    /// the other has cost nobody knows. The last writer wins. See [`Hedge`](crate::Hedge).
+    pub const fn hedge_after(&mut self, delay: Duration) {
+        self.hedge = Some(delay);
     }
 
     /// Whether a hook has already said that the model is not called.

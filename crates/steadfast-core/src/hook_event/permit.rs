@@ -10,7 +10,7 @@ use std::{
 
 use futures_core::future::BoxFuture;
 
-use crate::model::ModelError;
+use crate::{event::CallRole, model::ModelError};
 
 /// What is held until an attempt has ended.
 pub(crate) type Held = Box<dyn Any + Send>;
@@ -58,9 +58,9 @@ impl fmt::Debug for DeclaredWait {
     }
 }
 
-type Ask = dyn FnMut() -> Result<Held, ModelError> + Send;
+type Ask = dyn FnMut(CallRole) -> Result<Held, ModelError> + Send;
 
-/// A question right before the call: what is held during it, or why it is not made.
+/// A question right before a call: what is held during the attempt, or why it is not made.
 pub(crate) struct Admission(
     // Behind a lock that is never taken, as above.
     Mutex<Box<Ask>>,
@@ -68,18 +68,18 @@ pub(crate) struct Admission(
 
 impl Admission {
     pub(crate) fn new<T: Send + 'static>(
-        mut admit: impl FnMut() -> Result<T, ModelError> + Send + 'static,
+        mut admit: impl FnMut(CallRole) -> Result<T, ModelError> + Send + 'static,
     ) -> Self {
-        let ask = move || {
-            let held: Held = Box::new(admit()?);
+        let ask = move |role| {
+            let held: Held = Box::new(admit(role)?);
             Ok(held)
         };
         Self(Mutex::new(Box::new(ask)))
     }
 
-    pub(crate) fn ask(&mut self) -> Result<Held, ModelError> {
+    pub(crate) fn ask(&mut self, role: CallRole) -> Result<Held, ModelError> {
         let ask = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
-        ask()
+        ask(role)
     }
 }
 

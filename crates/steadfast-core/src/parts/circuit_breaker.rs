@@ -19,6 +19,8 @@ use crate::{
 /// until the next trial. So a retry strategy waits for that time, and a [`Fallback`](crate::Fallback) goes
 /// on to its next model. It is looked at before a limiter's queue is joined, and again behind it.
 ///
+/// A hedge is a call of its own: it is made while the circuit is closed, and never beside a trial.
+///
 /// A failure is what tells against the provider: server, overloaded, network, timeout and truncated. An
 /// error of the request says nothing about it. Nor does a throttle: a provider that throttles is well, and
 /// a circuit that opens would keep out those whom it lets in. A run that is cancelled, or ends at its
@@ -119,7 +121,7 @@ impl ModelCircuitBreaker {
             return;
         }
         let breaker = self.breaker.clone();
-        event.admit_if(move || breaker.begin(&key).map_err(|open| refusal(&open)));
+        event.admit_if(move |_| breaker.begin(&key).map_err(|open| refusal(&open)));
     }
 
     fn conclude(&self, event: &mut AfterModelCallEvent) {
@@ -127,6 +129,8 @@ impl ModelCircuitBreaker {
         let Some(call) = event.take_permit(is_mine) else {
             return;
         };
+        // Of two calls nobody knows how the one ended that lost.
+        while event.take_permit(is_mine).is_some() {}
         match (event.response(), event.error()) {
             (Some(_), _) => call.succeeded(),
             (None, Some(error)) if (self.is_failure)(error) => call.failed(),

@@ -10,6 +10,7 @@ use std::{
 use steadfast_resilience::{Cost, Limiter, LimiterError, Permit};
 
 use crate::{
+    event::CallRole,
     hook::{BEHIND_THE_CHOICE, HookProvider, HookRegistry},
     hook_event::{AfterModelCallEvent, BeforeModelCallEvent},
     model::{ModelError, ModelErrorKind},
@@ -27,6 +28,8 @@ const OUTPUT: u64 = 1_024;
 /// provider says was used. A call that was refused used nothing; where nobody knows, such as after a
 /// timeout, the estimate stands. A call that is not made, since a hook answers, a breaker refuses or the
 /// run is cancelled in the queue, gives everything back.
+///
+/// A hedge takes as much once more, and is not made if it had to wait.
 ///
 /// The wait counts against the run's deadline: one that would not end before it ends the run at once, with
 /// an error that says when to come back. A request that can never fit fails with the kind
@@ -150,12 +153,15 @@ impl ModelLimiter {
                 return;
             }
         }
-        let id = Arc::clone(id);
-        event.admit_if(move || {
-            Ok(Called {
-                permit: reserved.take(),
-                by: Arc::clone(&id),
-            })
+        let (limiter, id) = (self.limiter.clone(), Arc::clone(id));
+        event.admit_if(move |role| {
+            let permit = match role {
+                CallRole::First => reserved.take(),
+                // A hedge that had to wait would come too late to be of use.
+                CallRole::Hedge => Some(limiter.try_acquire(cost).map_err(|_| no_hedge())?),
+            };
+            let by = Arc::clone(&id);
+            Ok(Called { permit, by })
         });
     }
 }
@@ -175,6 +181,9 @@ impl HookProvider for ModelLimiter {
             let is_mine = |called: &Called| Arc::ptr_eq(&called.by, &id);
             if let Some(called) = event.take_permit(is_mine) {
                 called.settle(event);
+            }
+            if let Some(called) = event.take_permit(is_mine) {
+                called.settle_hedge(event);
             }
         });
     }
@@ -219,6 +228,16 @@ struct Called {
 }
 
 impl Called {
+    /// Of two calls one has told what it used; for the other the estimate stands.
+    fn settle_hedge(self, event: &AfterModelCallEvent) {
+        if !event.hedged
+            && let Some(permit) = self.permit
+        {
+            // Somebody asked behind this one refused it.
+            permit.give_back();
+        }
+    }
+
     fn settle(self, event: &AfterModelCallEvent) {
         let Some(permit) = self.permit else {
             return;
@@ -261,6 +280,11 @@ fn estimate(event: &BeforeModelCallEvent) -> u64 {
     let request = event.request();
     let output = request.settings().max_tokens.map_or(OUTPUT, u64::from);
     request.estimated_input_tokens().saturating_add(output)
+}
+
+/// The error that keeps a hedge from being made; nobody sees it.
+fn no_hedge() -> ModelError {
+    ModelError::new(ModelErrorKind::Throttled, "the hedge would have to wait")
 }
 
 /// The error of an attempt for which no wait is long enough.

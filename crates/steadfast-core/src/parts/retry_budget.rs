@@ -3,17 +3,23 @@
 use steadfast_resilience::RetryBudget;
 
 use crate::{
+    event::CallRole,
     hook::{BEHIND_THE_STRATEGY, HookProvider, HookRegistry},
-    hook_event::AfterModelCallEvent,
+    hook_event::{AfterModelCallEvent, BeforeModelCallEvent},
     model::{ModelError, ModelErrorKind},
     retry::RetryDecision,
 };
+
+/// The place before a call where nobody else refuses any more: what is drawn is then spent.
+const BEHIND_OTHER_PARTS: i32 = 2;
 
 /// Retries of all agents that share the budget are at most its share of their calls.
 ///
 /// The first call of each turn earns; each further one that a strategy or a hook asks for draws, also
 /// after an answer that a hook did not like. Once nothing is left the error stands, with words that name
 /// the budget, or the answer does.
+///
+/// A hedge draws too, and is not made if nothing is left.
 ///
 /// Some retries draw nothing:
 ///
@@ -46,6 +52,16 @@ impl HookProvider for RetryBudget {
     fn register_hooks(&self, hooks: &mut HookRegistry) {
         let budget = self.clone();
         hooks
+            .order(BEHIND_OTHER_PARTS)
+            .on(move |event: &mut BeforeModelCallEvent| {
+                let budget = budget.clone();
+                event.admit_if(move |role| match role {
+                    CallRole::Hedge if !budget.take() => Err(no_hedge()),
+                    _ => Ok(()),
+                });
+            });
+        let budget = self.clone();
+        hooks
             .order(BEHIND_THE_STRATEGY)
             .on(move |event: &mut AfterModelCallEvent| {
                 if event.called && event.attempt() == 1 {
@@ -56,6 +72,11 @@ impl HookProvider for RetryBudget {
                 }
             });
     }
+}
+
+/// The error that keeps a hedge from being made; nobody sees it.
+fn no_hedge() -> ModelError {
+    ModelError::new(ModelErrorKind::Overloaded, "the retry budget is used up")
 }
 
 /// Whether a retry was asked for that adds to the traffic.
