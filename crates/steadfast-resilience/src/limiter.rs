@@ -14,6 +14,7 @@ mod turn;
 mod window;
 
 use std::{
+    borrow::Cow,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::Waker,
@@ -25,7 +26,8 @@ use tokio::time::Instant;
 use crate::ConfigError;
 use allowance::{Allowance, Taken};
 use queue::{Found, Queue};
-use turn::Turn;
+
+pub(crate) use turn::Turn;
 
 pub use builder::{LimiterBuilder, Windows};
 pub use cost::Cost;
@@ -89,7 +91,7 @@ struct Shared {
     /// When the limiter's clock began.
     epoch: Instant,
     /// The most requests and tokens that one operation may take.
-    most: (f64, f64),
+    most: Cost,
     /// Whether the end of an operation frees a place.
     has_places: bool,
     queue: Mutex<Queue>,
@@ -138,20 +140,51 @@ impl Limiter {
     /// # Cancel safety
     ///
     /// A future that is dropped gives its place in the queue back, and takes nothing.
-    pub async fn acquire(&self, cost: Cost) -> Result<Permit, LimiterError> {
+    pub async fn acquire(&self, cost: Cost) -> Result<Permit<'_>, LimiterError> {
         self.check(cost)?;
-        let ticket = {
-            let mut queue = self.queue();
-            match queue.take(cost, self.now()) {
-                Some(taken) => return Ok(Permit::new(self.clone(), taken)),
-                None => queue.join(cost),
+        let limiter = Cow::Borrowed(self);
+        match self.take_or_join(cost) {
+            Ok(taken) => Ok(Permit::new(limiter, taken)),
+            Err(ticket) => Ok(Turn::begin(limiter, ticket).await),
+        }
+    }
+
+    /// As [`acquire`](Self::acquire), with a future and a permit that borrow nothing.
+    ///
+    /// It is for what outlives the borrow: a task that is spawned, a hook, a permit in a value.
+    ///
+    /// ```
+    /// use steadfast_resilience::{Cost, Limiter};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let limiter = Limiter::builder().concurrency(16).build()?;
+    /// let permit = tokio::spawn(limiter.acquire_owned(Cost::request())).await??;
+    /// assert_eq!(limiter.available().places, Some(15));
+    /// # drop(permit);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire`](Self::acquire).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`acquire`](Self::acquire).
+    pub fn acquire_owned(
+        &self,
+        cost: Cost,
+    ) -> impl Future<Output = Result<Permit<'static>, LimiterError>> + Send + Sync + use<> {
+        let limiter = self.clone();
+        async move {
+            limiter.check(cost)?;
+            match limiter.enter(cost) {
+                Ok(permit) => Ok(permit),
+                Err(turn) => Ok(turn.await),
             }
-        };
-        let turn = Turn::new(self, ticket);
-        // Who waits first may be free to go, and its future be left alone.
-        self.advance();
-        let taken = turn.await;
-        Ok(Permit::new(self.clone(), taken))
+        }
     }
 
     /// Takes a permit if that needs no wait. It never waits, and never overtakes who does.
@@ -160,7 +193,7 @@ impl Limiter {
     ///
     /// [`LimiterError::WouldWait`] if it would have to wait, and [`LimiterError::NeverFits`] as
     /// [`acquire`](Self::acquire).
-    pub fn try_acquire(&self, cost: Cost) -> Result<Permit, LimiterError> {
+    pub fn try_acquire(&self, cost: Cost) -> Result<Permit<'_>, LimiterError> {
         self.check(cost)?;
         let mut queue = self.queue();
         if queue.waiting() > 0 {
@@ -171,7 +204,7 @@ impl Limiter {
         }
         let now = self.now();
         if let Some(taken) = queue.take(cost, now) {
-            return Ok(Permit::new(self.clone(), taken));
+            return Ok(Permit::new(Cow::Borrowed(self), taken));
         }
         let wait = queue.wait(cost, now).unwrap_or_default();
         Err(LimiterError::WouldWait(Duration::from_nanos(wait)))
@@ -218,6 +251,23 @@ impl Limiter {
         }
     }
 
+    /// Takes a permit, or a place in the queue. The cost was checked.
+    pub(crate) fn enter(self, cost: Cost) -> Result<Permit<'static>, Turn<'static>> {
+        match self.take_or_join(cost) {
+            Ok(taken) => Ok(Permit::new(Cow::Owned(self), taken)),
+            Err(ticket) => Err(Turn::begin(Cow::Owned(self), ticket)),
+        }
+    }
+
+    // What a free acquire goes through is inlined: what was taken is then written once, where it is
+    // read, instead of from place to place, which took as long as the rest of the arithmetic.
+    #[inline]
+    fn take_or_join(&self, cost: Cost) -> Result<Taken, u64> {
+        let mut queue = self.queue();
+        let now = self.now();
+        queue.take(cost, now).ok_or_else(|| queue.join(cost))
+    }
+
     fn settle(&self, taken: Taken, used_tokens: u64) {
         let mut queue = self.queue();
         queue.allowance.settle(taken, used_tokens, self.now());
@@ -230,6 +280,7 @@ impl Limiter {
         self.ended(queue);
     }
 
+    #[inline]
     fn release(&self) {
         if self.0.has_places {
             self.ended(self.queue());
@@ -279,30 +330,27 @@ impl Limiter {
         queue.advance(self.now())
     }
 
-    fn check(&self, cost: Cost) -> Result<(), LimiterError> {
-        let refused = |field, problem| LimiterError::NeverFits(ConfigError::new(field, problem));
-        if cost.request_count() == 0 {
-            return Err(refused("requests", "must be at least 1, got `0`".into()));
-        }
-        let (requests, tokens) = self.0.most;
-        let count = cost.request_count();
-        if f64::from(count) > requests {
-            let problem = format!("must be at most {}, got `{count}`", requests.floor());
-            return Err(refused("requests", problem));
-        }
-        let count = cost.token_count();
-        if count as f64 > tokens {
-            let problem = format!("must be at most {}, got `{count}`", tokens.floor());
-            return Err(refused("tokens", problem));
+    /// Refuses what can never go.
+    #[inline]
+    pub(crate) fn check(&self, cost: Cost) -> Result<(), LimiterError> {
+        let most = self.0.most;
+        let requests = cost.request_count();
+        if requests == 0
+            || requests > most.request_count()
+            || cost.token_count() > most.token_count()
+        {
+            return Err(LimiterError::NeverFits(never_fits(cost, most)));
         }
         Ok(())
     }
 
+    #[inline]
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.0.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Nanoseconds since the clock began. Asked while the lock is held, so that it never goes back.
+    #[inline]
     fn now(&self) -> u64 {
         let passed = self.0.epoch.elapsed();
         let nanos = u64::from(passed.subsec_nanos());
@@ -311,6 +359,20 @@ impl Limiter {
             .saturating_mul(1_000_000_000)
             .saturating_add(nanos)
     }
+}
+
+/// Names what is too much, or too little.
+#[cold]
+fn never_fits(cost: Cost, most: Cost) -> ConfigError {
+    let (requests, tokens) = (cost.request_count(), cost.token_count());
+    if requests == 0 {
+        return ConfigError::new("requests", "must be at least 1, got `0`");
+    }
+    let (field, most, got) = match most.request_count() {
+        most if requests > most => ("requests", most.into(), requests.into()),
+        _ => ("tokens", most.token_count(), tokens),
+    };
+    ConfigError::new(field, format!("must be at most {most}, got `{got}`"))
 }
 
 impl fmt::Debug for Limiter {

@@ -54,6 +54,7 @@ impl Queue {
     }
 
     /// Takes the cost at once, if nobody waits and nothing holds it back.
+    #[inline]
     pub(super) fn take(&mut self, cost: Cost, at: u64) -> Option<Taken> {
         if !self.waiting.is_empty() {
             return None;
