@@ -236,6 +236,13 @@ impl Limiter {
         queue.wait(cost, self.now()).map(Duration::from_nanos)
     }
 
+    /// Guesses how long the last of those who wait will.
+    fn wait_of_all(&self) -> Duration {
+        let mut queue = self.queue();
+        let now = self.now();
+        Duration::from_nanos(queue.wait_of_all(now))
+    }
+
     /// Returns what is left now. Where others take as well, the next moment may be another.
     #[must_use]
     pub fn available(&self) -> Available {

@@ -58,6 +58,10 @@ impl<'a> Permit<'a> {
         }
     }
 
+    pub(crate) fn limiter(&self) -> &Limiter {
+        &self.limiter
+    }
+
     /// Ends the operation, with the tokens that it really used.
     ///
     /// Those that were reserved and not used go to the next at once. Those that were used beyond the

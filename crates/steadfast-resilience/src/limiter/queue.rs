@@ -155,6 +155,11 @@ impl Queue {
         (wait > 0 || full || !self.waiting.is_empty()).then_some(wait)
     }
 
+    /// How many nanoseconds the rates hold back the last of those who wait.
+    pub(super) fn wait_of_all(&mut self, at: u64) -> u64 {
+        self.allowance.wait(self.requests, self.tokens, at)
+    }
+
     pub(super) fn waiting(&self) -> usize {
         self.waiting.len()
     }

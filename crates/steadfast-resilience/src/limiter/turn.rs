@@ -32,6 +32,11 @@ impl<'a> Turn<'a> {
         turn.limiter.advance();
         turn
     }
+
+    /// Guesses how long it waits, behind those who wait now.
+    pub(crate) fn expected_wait(&self) -> Duration {
+        self.limiter.wait_of_all()
+    }
 }
 
 impl<'a> Future for Turn<'a> {

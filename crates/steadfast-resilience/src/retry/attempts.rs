@@ -39,6 +39,34 @@ impl Attempts {
         }
     }
 
+    /// Says that a limiter let the next call go. If it is the first, the operation begins with it.
+    pub(crate) fn admitted(&mut self) {
+        if self.failed == 0 {
+            (self.began_at, self.began) = (self.timestamp(), Instant::now());
+        }
+    }
+
+    /// Returns the number of the call that comes next.
+    pub(crate) const fn next_number(&self) -> u32 {
+        self.failed.saturating_add(1)
+    }
+
+    /// Returns the time of day, as far as the operation knows it.
+    pub(crate) fn timestamp(&self) -> SystemTime {
+        self.at(self.began.elapsed())
+    }
+
+    /// Returns when the last call has to have begun.
+    pub(crate) fn deadline<E>(&self, retry: &Retry<E>) -> Option<Instant> {
+        retry
+            .deadline
+            .and_then(|deadline| self.began.checked_add(deadline))
+    }
+
+    fn at(&self, elapsed: Duration) -> SystemTime {
+        self.began_at.checked_add(elapsed).unwrap_or(self.began_at)
+    }
+
     /// Counts a failed call. Answers what is waited for, after telling it; none if the error stands.
     pub(crate) fn failed<E: Display>(&mut self, retry: &Retry<E>, error: &E) -> Option<RetryEvent> {
         self.failed = self.failed.saturating_add(1);
@@ -66,7 +94,7 @@ impl Attempts {
             },
             request_id: retry.request_id.as_ref().and_then(|id| id(error)),
             delay,
-            timestamp: self.began_at.checked_add(elapsed).unwrap_or(self.began_at),
+            timestamp: self.at(elapsed),
         };
         if let Some(on_retry) = &retry.on_retry {
             on_retry(&event);
