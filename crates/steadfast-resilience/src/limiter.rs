@@ -145,7 +145,7 @@ impl Limiter {
         let limiter = Cow::Borrowed(self);
         match self.take_or_join(cost) {
             Ok(taken) => Ok(Permit::new(limiter, taken)),
-            Err(ticket) => Ok(Turn::begin(limiter, ticket).await),
+            Err(ticket) => Ok(Turn::begin(limiter, ticket, cost).await),
         }
     }
 
@@ -262,7 +262,7 @@ impl Limiter {
     pub(crate) fn enter(self, cost: Cost) -> Result<Permit<'static>, Turn<'static>> {
         match self.take_or_join(cost) {
             Ok(taken) => Ok(Permit::new(Cow::Owned(self), taken)),
-            Err(ticket) => Err(Turn::begin(Cow::Owned(self), ticket)),
+            Err(ticket) => Err(Turn::begin(Cow::Owned(self), ticket, cost)),
         }
     }
 

@@ -10,7 +10,7 @@ use std::{
 
 use tokio::time::{Sleep, sleep};
 
-use super::{Limiter, Permit, allowance::Hold, queue::Found};
+use super::{Cost, Limiter, Permit, allowance::Hold, queue::Found};
 
 /// A place in the queue. Dropping it gives the place back, and what it was let go with.
 pub(crate) struct Turn<'a> {
@@ -22,7 +22,7 @@ pub(crate) struct Turn<'a> {
 }
 
 impl<'a> Turn<'a> {
-    pub(super) fn begin(limiter: Cow<'a, Limiter>, ticket: u64) -> Self {
+    pub(super) fn begin(limiter: Cow<'a, Limiter>, ticket: u64, cost: Cost) -> Self {
         let turn = Self {
             limiter,
             ticket: Some(ticket),
@@ -30,6 +30,12 @@ impl<'a> Turn<'a> {
         };
         // Who waits first may be free to go, and its future be left alone.
         turn.limiter.advance();
+        tracing::debug!(
+            requests = cost.request_count(),
+            tokens = cost.token_count(),
+            expected_wait = ?turn.expected_wait(),
+            "waiting for a limiter"
+        );
         turn
     }
 

@@ -197,18 +197,27 @@ where
     }
 
     fn next_retry(&mut self, error: &S::Error) -> Option<RetryEvent> {
+        let (attempts, retry) = (self.attempts.as_mut()?, self.retry.as_ref()?);
         if self.delivered > 0 && self.after_output == Policy::Fail {
+            attempts.tell_end(retry, error, "its reader has met items");
             return None;
         }
-        self.attempts.as_mut()?.failed(self.retry.as_ref()?, error)
+        attempts.failed(retry, error)
     }
 
     /// Does not wait any longer for the limiter: the error of the attempt before stands.
     fn give_up(&mut self) -> Next<S> {
         self.state = State::Ended;
+        let error = self.standing.take()?;
         // A retry that is not made costs its quota nothing.
-        self.attempts = None;
-        self.standing.take().map(Err)
+        if let (Some(attempts), Some(retry)) = (self.attempts.take(), &self.retry) {
+            attempts.tell_end(
+                retry,
+                &error,
+                "the limiter would let it go behind the deadline",
+            );
+        }
+        Some(Err(error))
     }
 }
 
