@@ -43,8 +43,9 @@ pub use permit::Permit;
 ///
 /// Clones share the limits and the queue: it is one limiter for all that call one provider, across
 /// agents, tasks and threads. Its clock never goes back, and it has no task: who waits first waits for
-/// the clock, and what nobody waits for costs nothing. Timers of tokio have a resolution of a
-/// millisecond, so with a burst of one there are at most a thousand a second.
+/// the clock, and what nobody waits for costs nothing. Timers of tokio are late by up to a
+/// millisecond. A burst of a few makes up for that; a burst of one cannot, since it keeps what comes
+/// behind it at its distance, so it suits rates of up to some tens a second.
 ///
 /// ```
 /// use steadfast_resilience::{Cost, Limiter, secs};
@@ -270,8 +271,16 @@ impl Limiter {
     // read, instead of from place to place, which took as long as the rest of the arithmetic.
     #[inline]
     fn take_or_join(&self, cost: Cost) -> Result<Taken, u64> {
-        let mut queue = self.queue();
-        let now = self.now();
+        // Where the lock is free the clock is read before it, so that neither waits for the other. A time
+        // that is a little old by then fills nothing, and lets nothing go that a later one would not.
+        let before = self.now();
+        let (mut queue, now) = match self.0.queue.try_lock() {
+            Ok(queue) => (queue, before),
+            Err(_) => {
+                let queue = self.queue();
+                (queue, self.now())
+            }
+        };
         queue.take(cost, now).ok_or_else(|| queue.join(cost))
     }
 
@@ -356,7 +365,7 @@ impl Limiter {
         self.0.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Nanoseconds since the clock began. Asked while the lock is held, so that it never goes back.
+    /// Nanoseconds since the clock began.
     #[inline]
     fn now(&self) -> u64 {
         let passed = self.0.epoch.elapsed();
