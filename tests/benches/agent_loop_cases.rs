@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use futures_util::StreamExt as _;
 use serde_json::Value;
 use steadfast::{
-    AfterModelCallEvent, Agent, AgentBuilder, ContentBlock, FunctionTool, Message, Model,
-    ModelDelta, ModelError, ModelErrorKind, ModelRequest, ModelRetryStrategy, ModelStream,
-    NoopRetryStrategy, StopReason, ToolError, ToolUse, Usage,
+    AfterModelCallEvent, Agent, AgentBuilder, ContentBlock, FleetRetryStrategy, FunctionTool,
+    Message, Model, ModelDelta, ModelError, ModelErrorKind, ModelRequest, ModelRetryStrategy,
+    ModelStream, NoopRetryStrategy, StopReason, ToolError, ToolUse, Usage,
 };
 use tokio::runtime::Runtime;
 
@@ -67,6 +67,12 @@ pub const CASES: &[Case] = &[
         "text turn, 10 hooks",
         "by hand: text turn",
         || text_turn(|builder| hooks(builder, 10)),
+        1_000,
+    ),
+    case(
+        "text turn, fleet strategy",
+        "by hand: text turn",
+        || text_turn(|builder| builder.retry_strategy(FleetRetryStrategy::new())),
         1_000,
     ),
     case(

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 
 use crate::page::{names, read, rows, section};
 
-const SOURCES: [&str; 5] = [
+const SOURCES: [&str; 6] = [
     "crates/steadfast-core/src/hook_event/invocation.rs",
     "crates/steadfast-core/src/hook_event/before_model_call.rs",
+    "crates/steadfast-core/src/hook_event/model_call_accepted.rs",
     "crates/steadfast-core/src/hook_event/after_model_call.rs",
     "crates/steadfast-core/src/hook_event/tool_call.rs",
     "crates/steadfast-core/src/event/payload.rs",
@@ -46,7 +47,8 @@ fn declared(event: &str) -> (BTreeSet<String>, BTreeSet<String>) {
             } else {
                 &mut shown
             };
-            list.insert(name.to_owned());
+            // Without its type parameters.
+            list.insert(name.split('<').next().unwrap().to_owned());
         }
     }
     (shown, written)

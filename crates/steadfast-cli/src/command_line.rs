@@ -86,8 +86,8 @@ pub(crate) struct RunOptions {
     #[arg(long, value_name = "N", value_parser = value::count::<u32>, allow_negative_numbers = true, help_heading = "Model")]
     pub(crate) max_tokens: Option<u32>,
 
-    /// The retry strategy: `default`, `none`, or AWS's: `aws-legacy`, `aws-standard`, `aws-adaptive`
-    /// [planned: fleet]
+    /// The retry strategy: `default`, `none`, `fleet` (learns the provider's limit), or AWS's:
+    /// `aws-legacy`, `aws-standard`, `aws-adaptive`
     #[arg(
         long,
         value_name = "STRATEGY",

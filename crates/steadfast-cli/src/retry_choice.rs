@@ -3,17 +3,15 @@
 use std::time::Duration;
 
 use steadfast::{
-    AwsRetryConfig, AwsRetryMode, AwsRetryStrategy, ModelRetryStrategy, NoopRetryStrategy,
+    AwsRetryConfig, AwsRetryMode, AwsRetryStrategy, FleetRetryStrategy, ModelRetryStrategy,
+    NoopRetryStrategy,
 };
 
 use crate::{command_line::RunOptions, refusal::Refusal};
 
-/// The strategies that are known and not built yet.
-const NOT_BUILT_YET: [&str; 1] = ["fleet"];
-
-/// What works now, for hints.
-const WORKS_NOW: &str =
-    "these work now: `default`, `none`, `aws-legacy`, `aws-standard` and `aws-adaptive`";
+/// What there is, for hints.
+const THERE_ARE: &str =
+    "there are `default`, `none`, `aws-legacy`, `aws-standard`, `aws-adaptive` and `fleet`";
 
 /// The strategy of a run.
 #[derive(Debug)]
@@ -21,6 +19,7 @@ pub(crate) enum RetryChoice {
     Default(ModelRetryStrategy),
     None(NoopRetryStrategy),
     Aws(AwsRetryStrategy),
+    Fleet(FleetRetryStrategy),
 }
 
 impl RetryChoice {
@@ -35,13 +34,10 @@ impl RetryChoice {
             "aws-legacy" => aws(options, AwsRetryMode::Legacy),
             "aws-standard" => aws(options, AwsRetryMode::Standard),
             "aws-adaptive" => aws(options, AwsRetryMode::Adaptive),
-            known if NOT_BUILT_YET.contains(&known) => Err(Refusal::new(
-                format!("the retry strategy `{known}` is not built yet"),
-                WORKS_NOW,
-            )),
+            "fleet" => fleet(options),
             unknown => Err(Refusal::new(
                 format!("unknown retry strategy `{unknown}`"),
-                WORKS_NOW,
+                THERE_ARE,
             )),
         }
     }
@@ -50,6 +46,7 @@ impl RetryChoice {
     pub(crate) fn max_attempts(&self, options: &RunOptions) -> Option<u32> {
         match self {
             Self::Default(_) | Self::None(_) => options.max_attempts,
+            Self::Fleet(_) => None,
             Self::Aws(strategy) => Some(strategy.settings().total_max_attempts),
         }
     }
@@ -96,6 +93,23 @@ fn aws(options: &RunOptions, mode: AwsRetryMode) -> Result<RetryChoice, Refusal>
     config.total_max_attempts = options.max_attempts;
     let strategy = config.build(|name| std::env::var(name).ok())?;
     Ok(RetryChoice::Aws(strategy))
+}
+
+/// A run's own pacer: what it learns in one turn helps it in the next.
+fn fleet(options: &RunOptions) -> Result<RetryChoice, Refusal> {
+    let attempts = ("--max-attempts", options.max_attempts.is_some());
+    let [initial, longest, _] = delays(options);
+    if let Some((flag, _)) = [initial, longest, attempts].iter().find(|flag| given(flag)) {
+        return Err(Refusal::new(
+            format!("`{flag}` has no meaning with `--retry fleet`"),
+            "its delays are learned, and `--deadline` bounds it: leave out one of the two",
+        ));
+    }
+    let fleet = FleetRetryStrategy::new();
+    Ok(RetryChoice::Fleet(match options.max_hint {
+        Some(max_hint) => fleet.max_hint(max_hint),
+        None => fleet,
+    }))
 }
 
 /// The flags about delays, and whether they were given.

@@ -81,6 +81,7 @@ fn builder(options: &RunOptions, retry: RetryChoice) -> AgentBuilder {
         RetryChoice::Default(strategy) => builder.retry_strategy(strategy),
         RetryChoice::None(strategy) => builder.retry_strategy(strategy),
         RetryChoice::Aws(strategy) => builder.retry_strategy(strategy),
+        RetryChoice::Fleet(strategy) => builder.retry_strategy(strategy),
     };
     if let Some(system) = &options.system {
         builder = builder.system(system);

@@ -24,11 +24,12 @@ use crate::{
         EventLoopThrottleEvent, EventScope, MessageAddedEvent, ModelSwitchedEvent,
         ReasoningDeltaEvent, TextDeltaEvent,
     },
-    hook_event::{AfterModelCallEvent, AttemptFacts, Permits, WaitPlan},
+    hook_event::{AfterModelCallEvent, AttemptFacts, ModelCallAcceptedEvent, Permits, WaitPlan},
     interrupt::{Interrupt, Watch},
     message::Message,
     model::{
         Assembly, CalledModel, ModelDelta, ModelError, ModelErrorKind, ModelRequest, ModelResponse,
+        RateLimits,
     },
     run::{AttemptOutcome, AttemptVerdict, RecordedWait, Run},
     run_context::{RunContext, Unanswered},
@@ -86,7 +87,7 @@ struct Attempt<'a> {
 }
 
 /// What the model said or failed with, or why it was not asked to the end.
-type Outcome = Result<Result<ModelResponse, ModelError>, Interrupt>;
+type Outcome = Result<Result<ModelResponse, ModelError>, Unanswered>;
 
 /// An attempt that does not count: why, and what follows. Boxed, since most attempts count.
 struct Discard {
@@ -133,10 +134,7 @@ impl Attempt<'_> {
             return Err(self.cut_off(interrupt.into(), None));
         }
         let outcome = match self.open().await {
-            Ok(Opening::Call(request, hedging)) => {
-                let called = self.call_model(request, hedging).await;
-                called.map_err(Unanswered::from)
-            }
+            Ok(Opening::Call(request, hedging)) => self.call_model(request, hedging).await,
             Ok(Opening::Answered(answer)) => Ok(Ok(self.answer_without_model(answer))),
             Ok(Opening::Refused(error)) => Ok(Err(*error)),
             Err(unanswered) => Err(unanswered),
@@ -183,8 +181,10 @@ impl Attempt<'_> {
         self.watch.limit_silence(timeouts.first_byte);
         let outcome = match self.stream_deltas(request, hedging, timeouts.idle).await {
             // An answer with its end marker is complete, also if the server then forgets to hang up.
-            Err(Interrupt::Silence) if self.assembly.is_complete() => Ok(self.assembly.finish()),
-            Err(Interrupt::Silence) => Ok(Err(self.silence_error())),
+            Err(Unanswered::Interrupted(Interrupt::Silence)) => match self.assembly.is_complete() {
+                true => Ok(self.assembly.finish()),
+                false => Ok(Err(self.silence_error())),
+            },
             other => other,
         };
         self.watch.allow_silence();
@@ -199,7 +199,10 @@ impl Attempt<'_> {
     ) -> Outcome {
         let mut stream = match hedging {
             None => match self.watch.race(self.model.0.stream(request)).await? {
-                Ok(stream) => stream,
+                Ok(mut stream) => {
+                    self.accepted(stream.take_rate_limits()).await?;
+                    stream
+                }
                 Err(error) => return Ok(Err(error)),
             },
             // Boxed, because most calls are not hedged.
@@ -220,6 +223,22 @@ impl Attempt<'_> {
                 None => return Ok(self.assembly.finish()),
             }
         }
+    }
+
+    /// Asks the hooks about a call that was accepted.
+    async fn accepted(&mut self, rate_limits: Option<Box<RateLimits>>) -> Result<(), Unanswered> {
+        if !self.cx.agent.hooks.has::<ModelCallAcceptedEvent>() {
+            return Ok(());
+        }
+        let mut event = ModelCallAcceptedEvent {
+            scope: self.scope(),
+            model: self.model.clone(),
+            rate_limits,
+            permits: mem::take(&mut self.permits),
+        };
+        let asked = self.cx.ask_opening(&mut self.watch, &mut event).await;
+        self.permits = event.permits;
+        asked
     }
 
     fn take_delta(&mut self, delta: ModelDelta) -> Result<(), ModelError> {
@@ -281,13 +300,19 @@ impl Attempt<'_> {
         }
     }
 
-    fn facts(&self, failed: bool) -> AttemptFacts {
+    /// How long ago the first attempt of this turn began.
+    fn elapsed_in_turn(&self) -> Duration {
         let turn_started = self.run.turn_started().unwrap_or(self.started);
+        let elapsed = self.cx.runtime.now().duration_since(turn_started);
+        elapsed.unwrap_or_default()
+    }
+
+    fn facts(&self, failed: bool) -> AttemptFacts {
         let now = self.cx.runtime.now();
         let left = |deadline: SystemTime| deadline.duration_since(now).unwrap_or_default();
         AttemptFacts {
             waits: self.run.waits(),
-            elapsed: now.duration_since(turn_started).unwrap_or_default(),
+            elapsed: self.elapsed_in_turn(),
             time_left: self.cx.deadline.map(left),
             last_delay: self.run.last_delay(),
             output_started: self.output_started,

@@ -4,6 +4,7 @@
 mod after_model_call;
 mod before_model_call;
 mod invocation;
+mod model_call_accepted;
 mod permit;
 mod tool_call;
 
@@ -11,5 +12,6 @@ pub use after_model_call::AfterModelCallEvent;
 pub(crate) use after_model_call::{AttemptFacts, WaitPlan};
 pub use before_model_call::BeforeModelCallEvent;
 pub use invocation::{AfterInvocationEvent, AgentInitializedEvent, BeforeInvocationEvent};
+pub use model_call_accepted::ModelCallAcceptedEvent;
 pub(crate) use permit::{Admission, DeclaredWait, Permits};
 pub use tool_call::{AfterToolCallEvent, AfterToolsEvent, BeforeToolCallEvent, BeforeToolsEvent};

@@ -57,19 +57,19 @@ pub use hook::{
 pub use hook_event::{
     AfterInvocationEvent, AfterModelCallEvent, AfterToolCallEvent, AfterToolsEvent,
     AgentInitializedEvent, BeforeInvocationEvent, BeforeModelCallEvent, BeforeToolCallEvent,
-    BeforeToolsEvent,
+    BeforeToolsEvent, ModelCallAcceptedEvent,
 };
 pub use input::Input;
 pub use message::{ContentBlock, MediaSource, Message, Reasoning, Role, ToolResult, ToolUse};
 pub use model::{
     Fallback, Model, ModelDelta, ModelError, ModelErrorKind, ModelRequest, ModelResponse,
-    ModelSettings, ModelStream, ToolChoice,
+    ModelSettings, ModelStream, RateLimit, RateLimits, ToolChoice,
 };
 pub use parts::{Hedge, ModelCircuitBreaker, ModelLimiter};
 pub use prompt::{Prompt, RunFuture, RunHandle, RunStream};
 pub use retry::{
     AwsRetryConfig, AwsRetryMode, AwsRetryRules, AwsRetrySettings, AwsRetryStrategy, FailedAttempt,
-    ModelRetryStrategy, NoopRetryStrategy, RetryDecision, RetryStrategy, SetBy,
+    FleetRetryStrategy, ModelRetryStrategy, NoopRetryStrategy, RetryDecision, RetryStrategy, SetBy,
 };
 pub use run::{
     AttemptOutcome, AttemptVerdict, Begun, RecordedWait, Run, Step, StepMismatch, StepName,
@@ -81,7 +81,7 @@ pub use runtime::{Runtime, Stopped, TokioRuntime};
 pub use steadfast_resilience::{
     AdaptiveLimiter, AfterOutput, Available, Backoff, CircuitBreaker, CircuitBreakerBuilder,
     CircuitCall, CircuitChange, CircuitError, CircuitOpen, CircuitState, ConfigError, Cost, Jitter,
-    Limiter, LimiterBuilder, LimiterError, Permit, Resilient, Retry, RetryBudget,
+    Limiter, LimiterBuilder, LimiterError, Pacer, Pass, Permit, Resilient, Retry, RetryBudget,
     RetryBudgetBuilder, RetryEvent, RetryQuota, RetryStream, Wait, Windows, hedge, hedge_if,
     is_connection_error, is_timeout, millis, reads_transient, retry_stream, secs,
 };

@@ -3,6 +3,7 @@
 mod assembly;
 mod error;
 mod fallback;
+mod rate_limits;
 mod settings;
 mod size;
 
@@ -23,6 +24,7 @@ use serde_json::Value;
 pub(crate) use assembly::Assembly;
 pub use error::{ModelError, ModelErrorKind};
 pub use fallback::Fallback;
+pub use rate_limits::{RateLimit, RateLimits};
 pub use settings::{ModelSettings, ToolChoice};
 
 use crate::{
@@ -46,14 +48,42 @@ use crate::{
 /// ]);
 /// # let _ = answer;
 /// ```
-pub struct ModelStream(Pin<Box<dyn Stream<Item = Result<ModelDelta, ModelError>> + Send>>);
+pub struct ModelStream {
+    deltas: Pin<Box<dyn Stream<Item = Result<ModelDelta, ModelError>> + Send>>,
+    rate_limits: Option<Box<RateLimits>>,
+}
 
 impl ModelStream {
     /// Wraps a stream of deltas.
     pub fn new(
         stream: impl Stream<Item = Result<ModelDelta, ModelError>> + Send + 'static,
     ) -> Self {
-        Self(Box::pin(stream))
+        Self {
+            deltas: Box::pin(stream),
+            rate_limits: None,
+        }
+    }
+
+    /// Adds what the answer's headers say of the provider's limits.
+    #[must_use]
+    pub fn with_rate_limits(mut self, limits: RateLimits) -> Self {
+        self.rate_limits = (!limits.is_empty()).then(|| Box::new(limits));
+        self
+    }
+
+    pub(crate) fn with_told_limits(mut self, limits: Option<Box<RateLimits>>) -> Self {
+        self.rate_limits = limits;
+        self
+    }
+
+    pub(crate) const fn take_rate_limits(&mut self) -> Option<Box<RateLimits>> {
+        self.rate_limits.take()
+    }
+
+    /// Returns what the answer's headers say of the provider's limits, if they say something.
+    #[must_use]
+    pub fn rate_limits(&self) -> Option<&RateLimits> {
+        self.rate_limits.as_deref()
     }
 
     /// Makes an answer that is there at once.
@@ -89,7 +119,7 @@ impl ModelStream {
     /// ```
     pub async fn response(mut self) -> Result<ModelResponse, ModelError> {
         let mut assembly = Assembly::default();
-        while let Some(delta) = poll_fn(|cx| self.0.as_mut().poll_next(cx)).await {
+        while let Some(delta) = poll_fn(|cx| self.deltas.as_mut().poll_next(cx)).await {
             assembly.push(&delta?)?;
         }
         assembly.finish()
@@ -100,7 +130,7 @@ impl Stream for ModelStream {
     type Item = Result<ModelDelta, ModelError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0.as_mut().poll_next(cx)
+        self.deltas.as_mut().poll_next(cx)
     }
 }
 

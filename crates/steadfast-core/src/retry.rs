@@ -2,6 +2,7 @@
 
 mod aws_retry_config;
 mod aws_retry_strategy;
+mod fleet_retry_strategy;
 mod model_retry_strategy;
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
@@ -20,6 +21,7 @@ pub use aws_retry_config::AwsRetryConfig;
 pub use aws_retry_strategy::{
     AwsRetryMode, AwsRetryRules, AwsRetrySettings, AwsRetryStrategy, SetBy,
 };
+pub use fleet_retry_strategy::FleetRetryStrategy;
 pub use model_retry_strategy::ModelRetryStrategy;
 
 /// Decides whether a failed model call is tried again, and after how long.

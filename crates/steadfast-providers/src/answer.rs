@@ -19,6 +19,7 @@ use crate::{
     error_wire::{self, ErrorObject, Verdict},
     framing::Framing,
     http_client::{Head, body_stream, read_body, read_error_body},
+    rate_limits::rate_limits,
 };
 
 /// The mark that may stand before a text in UTF-8.
@@ -84,6 +85,7 @@ pub(crate) async fn read_answer<D: AnswerDecoder>(
         let message = format!("content-encoding `{encoding}` is not understood");
         return Err(head.locate(ModelError::new(ModelErrorKind::Protocol, message)));
     }
+    let limits = rate_limits(&head.headers);
     let media_type = head.media_type();
     // Lines of JSON are a stream, and called `application/x-ndjson`.
     if media_type.ends_with("json") && !media_type.ends_with("ndjson") {
@@ -91,9 +93,11 @@ pub(crate) async fn read_answer<D: AnswerDecoder>(
         let body = body.map_err(|error| head.locate(error))?;
         if D::Framing::is_in(without_mark(&body)) {
             let body = Whole(Some(Bytes::from(body)));
-            return Ok(ModelStream::new(DeltaStream::new(body, head, decoder)));
+            let deltas = DeltaStream::new(body, head, decoder);
+            return Ok(ModelStream::new(deltas).with_rate_limits(limits));
         }
-        return decode_whole(head, &body, decoder).map(ModelStream::from_deltas);
+        let deltas = decode_whole(head, &body, decoder)?;
+        return Ok(ModelStream::from_deltas(deltas).with_rate_limits(limits));
     }
     if media_type.ends_with("html") {
         // A proxy's page in place of an answer: it passes, as other broken answers do.
@@ -101,7 +105,7 @@ pub(crate) async fn read_answer<D: AnswerDecoder>(
         return Err(head.locate(ModelError::new(ModelErrorKind::Truncated, message)));
     }
     let deltas = DeltaStream::new(body_stream(response), head, decoder);
-    Ok(ModelStream::new(deltas))
+    Ok(ModelStream::new(deltas).with_rate_limits(limits))
 }
 
 /// A body that has come.

@@ -10,6 +10,7 @@ use steadfast_core::{ModelError, ModelErrorKind as Kind};
 use crate::{
     answer::without_mark,
     http_client::Head,
+    rate_limits::rate_limits,
     retry_hint::{aws_retry_after, retry_after, should_retry},
 };
 pub(crate) use object::ErrorObject;
@@ -214,6 +215,11 @@ fn complete(
         error = error.with_retry_after(hint.delay).with_why(from);
     }
     let error = error.with_aws_retry_after(aws_retry_after(&head.headers));
+    // The headers of an answer are old when its stream fails.
+    let error = match head.status.is_success() {
+        true => error,
+        false => error.with_rate_limits(rate_limits(&head.headers)),
+    };
     match should_retry(&head.headers) {
         Some(true) if is_settled(verdict.kind) => error,
         Some(advice) => error

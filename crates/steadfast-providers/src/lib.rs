@@ -54,6 +54,7 @@ mod http_client;
     feature = "openai"
 ))]
 mod lines;
+mod rate_limits;
 mod request_body;
 mod retry_hint;
 mod scalar;

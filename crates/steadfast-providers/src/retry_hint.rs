@@ -6,7 +6,7 @@ use http::HeaderMap;
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use serde_json::Value;
 
-use crate::{error_wire::google, http_client::Head};
+use crate::{error_wire::google, http_client::Head, rate_limits::dimensions};
 
 /// Units, in nanoseconds.
 const SECOND: u128 = 1_000_000_000;
@@ -81,7 +81,7 @@ pub(crate) fn should_retry(headers: &HeaderMap) -> Option<bool> {
     }
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+pub(crate) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     Some(headers.get(name)?.to_str().ok()?.trim())
 }
 
@@ -138,7 +138,7 @@ fn positive(duration: Duration) -> Option<Duration> {
 
 /// Reads a point in time, as an HTTP date or in RFC 3339, and counts from the server's own clock
 /// where it told it.
-fn until(value: &str, headers: &HeaderMap) -> Option<Duration> {
+pub(crate) fn until(value: &str, headers: &HeaderMap) -> Option<Duration> {
     let point = point_in_time(value)?;
     let now = text(headers, "date")
         .and_then(point_in_time)
@@ -211,42 +211,18 @@ fn from_sentence(message: &str) -> Option<Hint> {
 
 /// The reset time of a limit of which nothing is left; the latest, if several are used up.
 fn from_exhausted_dimension(headers: &HeaderMap) -> Option<Hint> {
-    const DIMENSIONS: [(&str, &str); 6] = [
-        (
-            "x-ratelimit-remaining-requests",
-            "x-ratelimit-reset-requests",
-        ),
-        ("x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"),
-        (
-            "anthropic-ratelimit-requests-remaining",
-            "anthropic-ratelimit-requests-reset",
-        ),
-        (
-            "anthropic-ratelimit-tokens-remaining",
-            "anthropic-ratelimit-tokens-reset",
-        ),
-        (
-            "anthropic-ratelimit-input-tokens-remaining",
-            "anthropic-ratelimit-input-tokens-reset",
-        ),
-        (
-            "anthropic-ratelimit-output-tokens-remaining",
-            "anthropic-ratelimit-output-tokens-reset",
-        ),
-    ];
-    DIMENSIONS
-        .iter()
-        .filter(|(remaining, _)| text(headers, remaining) == Some("0"))
-        .filter_map(|(_, reset)| {
-            let value = text(headers, reset)?;
+    dimensions()
+        .filter(|dimension| text(headers, dimension.remaining) == Some("0"))
+        .filter_map(|dimension| {
+            let value = text(headers, dimension.reset)?;
             let delay = units(value).or_else(|| until(value, headers))?;
-            Some(Hint::of_header(reset, delay))
+            Some(Hint::of_header(dimension.reset, delay))
         })
         .max_by_key(|hint| hint.delay)
 }
 
 /// Reads a duration in Go's form, such as `1h2m3.5s` or `17ms`.
-fn units(value: &str) -> Option<Duration> {
+pub(crate) fn units(value: &str) -> Option<Duration> {
     let mut total: u128 = 0;
     let mut rest = value;
     while !rest.is_empty() {

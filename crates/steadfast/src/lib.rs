@@ -42,7 +42,7 @@
 //! |---|---|
 //! | build an agent | [`Agent::builder`], [`FunctionTool`], [`Conversation`] |
 //! | steer what happens next | [`HookProvider`], [`HookRegistry`], [`AfterModelCallEvent`] |
-//! | decide about retries | [`ModelRetryStrategy`], [`AwsRetryStrategy`], [`NoopRetryStrategy`], [`RetryStrategy`] |
+//! | decide about retries | [`ModelRetryStrategy`], [`AwsRetryStrategy`], [`FleetRetryStrategy`], [`NoopRetryStrategy`], [`RetryStrategy`] |
 //! | protect a provider and yourself | [`Limiter`], [`CircuitBreaker`], [`RetryBudget`], [`Hedge`], [`Fallback`] |
 //! | see all that happens | [`Prompt::stream`], [`AgentEvent`], [`EventLoopThrottleEvent`] |
 //! | talk to a provider | `OpenAiChat`, `OpenAiResponses`, `Anthropic`, `Bedrock`, `Gemini`, `Ollama`, or your own [`Model`] |

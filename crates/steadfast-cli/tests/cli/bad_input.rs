@@ -174,11 +174,6 @@ fn wrong_values_are_refused_by_the_name_of_the_flag() -> TestResult {
             "`--deadline` cannot be",
         ),
         ("--events", "xml", "`--events` cannot be `xml`"),
-        (
-            "--retry",
-            "fleet",
-            "the retry strategy `fleet` is not built yet",
-        ),
         ("--retry", "always", "unknown retry strategy `always`"),
     ];
     for (flag, value, expected) in cases {
@@ -198,6 +193,10 @@ fn contradictions_are_refused() -> TestResult {
     for (flag, value) in flags {
         let expected = format!("`{flag}` has no meaning with `--retry none`");
         check(&["run", "--retry", "none", flag, value, "Hi"], &expected)?;
+        if flag != "--max-hint" {
+            let expected = format!("`{flag}` has no meaning with `--retry fleet`");
+            check(&["run", "--retry", "fleet", flag, value, "Hi"], &expected)?;
+        }
     }
     for (flag, value) in &flags[1..] {
         let expected = format!("`{flag}` has no meaning with `--retry aws-adaptive`");

@@ -121,6 +121,41 @@ fn recorded_tool_conversation_ends_at_the_limit_of_turns() -> TestResult {
 }
 
 #[test]
+fn fleet_strategy_waits_for_the_hint_and_tells_it_as_a_pacer() -> TestResult {
+    let sim = SimProcess::start(&["--fault", "429:retry-after-ms=200"])?;
+    let base_url = sim.base_url()?;
+    let mut command = steadfast(&[
+        "run",
+        "--model",
+        "openai:m",
+        "--base-url",
+        &base_url,
+        "--retry",
+        "fleet",
+        "--events",
+        "jsonl",
+        "Hi",
+    ]);
+
+    let run = finish(command.env("OPENAI_API_KEY", "any"))?;
+    let events = run.events()?;
+
+    let throttle = events
+        .iter()
+        .find(|event| event["type"] == "event_loop_throttle");
+    let throttle = throttle.ok_or("no throttle was told")?;
+    assert_eq!(throttle["decided_by"], "pacer");
+    let delay = throttle["delay_ms"].as_f64().unwrap_or_default();
+    assert!((100.0..400.0).contains(&delay), "{throttle}");
+    let result = events.last().ok_or("no events")?;
+    assert_eq!(
+        (&result["type"], &result["attempts"]),
+        (&json!("result"), &json!(2))
+    );
+    Ok(())
+}
+
+#[test]
 fn retry_flags_reach_the_strategy() -> TestResult {
     let sim = SimProcess::start(&["--fault", "429:retry-after-ms=50, 503", "--fault", "500"])?;
     let base_url = sim.base_url()?;

@@ -20,8 +20,8 @@ use super::Attempt;
 use crate::{
     event::{AgentEvent, CallRole, HedgeStartedEvent, HedgeWonEvent},
     hook_event::Admission,
-    interrupt::Interrupt,
     model::{Model, ModelDelta, ModelRequest, ModelStream},
+    run_context::Unanswered,
 };
 
 /// How an attempt is hedged.
@@ -39,7 +39,7 @@ impl Attempt<'_> {
         request: ModelRequest,
         mut hedging: Hedging,
         idle: Duration,
-    ) -> Result<ModelStream, Interrupt> {
+    ) -> Result<ModelStream, Unanswered> {
         let mut race = Race::begin(&self.model.0, request.clone(), hedging.delay);
         loop {
             let next = poll_fn(|cx| race.poll_next(cx));
@@ -54,10 +54,11 @@ impl Attempt<'_> {
                         race.hedge = Some(race.call(&self.model.0, request.clone()));
                     }
                 }
-                Next::Answers(winner, stream) => {
+                Next::Answers(winner, mut stream) => {
                     if self.hedged {
                         self.tell_winner(winner);
                     }
+                    self.accepted(stream.take_rate_limits()).await?;
                     return Ok(stream);
                 }
                 Next::Failed(stream) => return Ok(stream),
@@ -181,6 +182,7 @@ async fn listen(
         Ok(answer) => answer,
         Err(error) => return (ModelStream::new(stream::iter([Err(error)])), false),
     };
+    let limits = answer.take_rate_limits();
     let (mut started, mut usage) = (None, None);
     loop {
         let item = poll_fn(|cx| Pin::new(&mut answer).poll_next(cx)).await;
@@ -199,7 +201,7 @@ async fn listen(
                 } else {
                     ModelStream::new(begun.chain(answer))
                 };
-                return (whole, answers);
+                return (whole.with_told_limits(limits), answers);
             }
         }
     }

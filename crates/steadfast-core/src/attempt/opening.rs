@@ -27,6 +27,7 @@ impl Attempt<'_> {
     pub(super) async fn open(&mut self) -> Result<Opening, Unanswered> {
         let mut event = BeforeModelCallEvent {
             scope: self.scope(),
+            elapsed: self.elapsed_in_turn(),
             request: ModelRequest {
                 history: self.run.history().clone(),
                 frame: Arc::clone(&self.cx.frame),

@@ -22,7 +22,7 @@ use crate::{
     hook_event::{
         AfterInvocationEvent, AfterModelCallEvent, AfterToolCallEvent, AfterToolsEvent,
         AgentInitializedEvent, BeforeInvocationEvent, BeforeModelCallEvent, BeforeToolCallEvent,
-        BeforeToolsEvent,
+        BeforeToolsEvent, ModelCallAcceptedEvent,
     },
     interrupt::{Grace, Interrupt, Watch},
 };
@@ -240,6 +240,7 @@ slots! {
     after_invocation: AfterInvocationEvent, reversed: true;
     message_added: MessageAddedEvent, reversed: false;
     before_model_call: BeforeModelCallEvent, reversed: false;
+    model_call_accepted: ModelCallAcceptedEvent, reversed: false;
     after_model_call: AfterModelCallEvent, reversed: true, settle: AfterModelCallEvent::drop_stale_delay;
     before_tools: BeforeToolsEvent, reversed: false;
     after_tools: AfterToolsEvent, reversed: true;
@@ -264,6 +265,7 @@ impl AsyncHookEvent for BeforeInvocationEvent {}
 impl AsyncHookEvent for AfterInvocationEvent {}
 impl AsyncHookEvent for MessageAddedEvent {}
 impl AsyncHookEvent for BeforeModelCallEvent {}
+impl AsyncHookEvent for ModelCallAcceptedEvent {}
 impl AsyncHookEvent for AfterModelCallEvent {}
 impl AsyncHookEvent for BeforeToolsEvent {}
 impl AsyncHookEvent for AfterToolsEvent {}

@@ -18,6 +18,7 @@ scoped!(BeforeModelCallEvent);
 #[derive(Debug)]
 pub struct BeforeModelCallEvent {
     pub(crate) scope: EventScope,
+    pub(crate) elapsed: Duration,
     pub(crate) request: ModelRequest,
     pub(crate) model: CalledModel,
     pub(crate) waits: Vec<DeclaredWait>,
@@ -39,6 +40,12 @@ impl BeforeModelCallEvent {
     #[must_use]
     pub const fn request(&self) -> &ModelRequest {
         &self.request
+    }
+
+    /// Returns the time since the first attempt of this turn began: how old the call is.
+    #[must_use]
+    pub const fn elapsed(&self) -> Duration {
+        self.elapsed
     }
 
     /// Returns the name of the model that will be called.

@@ -109,6 +109,12 @@ impl Permits {
         permits.remove(place).downcast().ok().map(|permit| *permit)
     }
 
+    /// Finds the latest of a type.
+    pub(crate) fn find<T: 'static>(&mut self) -> Option<&mut T> {
+        let mut permits = self.all().iter_mut().rev();
+        permits.find_map(|permit| permit.downcast_mut())
+    }
+
     fn all(&mut self) -> &mut Vec<Held> {
         self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
     }

@@ -4,6 +4,7 @@ use std::{error::Error, fmt, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::RateLimits;
 use crate::{millis, redact};
 
 /// The longest sentence, or piece of evidence, that an error keeps, in characters.
@@ -122,6 +123,7 @@ struct Details {
     retry_after: Option<Duration>,
     aws_retry_after: Option<Duration>,
     should_retry: Option<bool>,
+    rate_limits: Option<Box<RateLimits>>,
     why: Option<String>,
     source: Option<Arc<dyn Error + Send + Sync>>,
 }
@@ -138,6 +140,7 @@ impl ModelError {
             retry_after: None,
             aws_retry_after: None,
             should_retry: None,
+            rate_limits: None,
             why: None,
             source: None,
         }))
@@ -185,6 +188,15 @@ impl ModelError {
     #[must_use]
     pub fn with_should_retry(mut self, should_retry: impl Into<Option<bool>>) -> Self {
         self.0.should_retry = should_retry.into();
+        self
+    }
+
+    /// Adds what the answer's headers say of the provider's limits.
+    ///
+    /// It is of the moment: it is not stored with the error, and errors are compared without it.
+    #[must_use]
+    pub fn with_rate_limits(mut self, limits: RateLimits) -> Self {
+        self.0.rate_limits = (!limits.is_empty()).then(|| Box::new(limits));
         self
     }
 
@@ -270,6 +282,12 @@ impl ModelError {
     #[must_use]
     pub fn aws_retry_after(&self) -> Option<Duration> {
         self.0.aws_retry_after
+    }
+
+    /// Returns what the answer's headers say of the provider's limits, if they say something.
+    #[must_use]
+    pub fn rate_limits(&self) -> Option<&RateLimits> {
+        self.0.rate_limits.as_deref()
     }
 
     /// Returns on what evidence the error was classified, for people: programs match on the kind.
@@ -430,6 +448,7 @@ impl<'de> Deserialize<'de> for ModelError {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let stored = Stored::deserialize(deserializer)?;
         Ok(Self(Box::new(Details {
+            rate_limits: None,
             kind: stored.kind,
             message: stored.message,
             status: stored.status,

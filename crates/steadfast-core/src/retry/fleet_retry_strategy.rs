@@ -1,0 +1,261 @@
+//! The strategy of many agents that call one provider: a pacer for each model, and retries that keep
+//! their place in its line. How the limit is learned is the pacer's business.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use steadfast_resilience::{Backoff, ConfigError, Jitter, Pacer, Pass, millis, secs};
+use tokio::time::Instant;
+
+use super::{FailedAttempt, RetryDecision};
+use crate::{
+    event::{CallRole, DecidedBy},
+    hook::{HookProvider, HookRegistry},
+    hook_event::{AfterModelCallEvent, BeforeModelCallEvent, ModelCallAcceptedEvent},
+    model::{ModelError, ModelErrorKind, RateLimits},
+};
+
+/// The place of a hook behind those that choose the model.
+const LAST: i32 = i32::MAX;
+
+/// How often a failure is tried again in one turn that is no throttle and no overload.
+const OTHER_RETRIES: u32 = 3;
+
+/// The strategy for many agents that share a provider's limit, whatever it is.
+///
+/// All agents with one value of it, or with clones, share a [`Pacer`] for each model: it learns how many
+/// calls the provider accepts, and lets them go in the order of their age. Give each API key a value
+/// of its own.
+///
+/// | what happened | what follows |
+/// |---|---|
+/// | throttled | the call goes back to its place in the line; the others wait too |
+/// | overloaded | the same; one call every few seconds tries whether it is over |
+/// | server, network, timeout, truncated | 3 retries in a turn, after up to 0.5, 1 and 2 s, or the server's hint |
+/// | anything else | the error stands |
+///
+/// A call that is throttled is not given up on: the run's deadline bounds it, and the loop's hard cap of
+/// attempts. A server that asks to wait for longer than [`max_hint`](Self::max_hint) ends the run with
+/// an error that says when to come back, as does a wait beyond the deadline.
+///
+/// The wait before a call is told as a throttle event of a pacer. Where nothing is throttled, there is
+/// none: only the first calls of a burst wait for the first answers, since nothing is known then. While
+/// calls wait for a limit, no call is hedged.
+///
+/// ```
+/// use steadfast_core::{Agent, FleetRetryStrategy, testing::{Reply, ScriptedModel}};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let model = ScriptedModel::new([Reply::throttled(), Reply::text("Rain."), Reply::text("Sun.")]);
+/// let fleet = FleetRetryStrategy::new();
+/// let agent = Agent::builder().model(model).retry_strategy(fleet.clone()).build()?;
+///
+/// let answers = tokio::join!(agent.prompt("Oslo?"), agent.prompt("Rome?"));
+///
+/// assert!(answers.0.is_ok() && answers.1.is_ok());
+/// println!("{:?} calls a second", fleet.pacer("scripted").rate());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+#[must_use]
+pub struct FleetRetryStrategy {
+    /// By the model's name.
+    lanes: Arc<Mutex<HashMap<String, Pacer>>>,
+    seed: Option<u64>,
+    max_hint: Duration,
+}
+
+/// What an attempt holds, under a name that is nobody else's.
+struct FleetPass(Pass);
+
+impl FleetRetryStrategy {
+    /// Makes a strategy that knows nothing of any limit.
+    pub fn new() -> Self {
+        Self {
+            lanes: Arc::default(),
+            seed: None,
+            max_hint: secs(600),
+        }
+    }
+
+    /// Fixes the random numbers of its pacers, for tests.
+    pub const fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Sets the longest wait that a server may ask for; beyond it the error stands. 10 minutes without
+    /// this.
+    pub const fn max_hint(mut self, max_hint: Duration) -> Self {
+        self.max_hint = max_hint;
+        self
+    }
+
+    /// Returns the pacer of a model, by the name that events use, such as `openai:gpt-5`.
+    ///
+    /// It says how fast calls go and how many wait; calls that no agent makes can go through it too.
+    #[must_use]
+    pub fn pacer(&self, model: &str) -> Pacer {
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pacer) = lanes.get(model) {
+            return pacer.clone();
+        }
+        let pacer = self.seed.map_or_else(Pacer::new, Pacer::with_seed);
+        lanes.insert(model.to_owned(), pacer.clone());
+        pacer
+    }
+
+    /// Decides about one failed attempt; what it means for the pacer is learned apart from this.
+    ///
+    /// ```
+    /// use steadfast_core::{FailedAttempt, FleetRetryStrategy, ModelError, ModelErrorKind, RetryDecision};
+    ///
+    /// let fleet = FleetRetryStrategy::new();
+    /// let throttled = ModelError::new(ModelErrorKind::Throttled, "slow down");
+    /// let decision = fleet.decide(&FailedAttempt::new(&throttled, 50));
+    /// assert!(matches!(decision, RetryDecision::Retry { delay, .. } if delay.is_zero()));
+    /// ```
+    pub fn decide(&self, attempt: &FailedAttempt<'_>) -> RetryDecision {
+        let error = attempt.error();
+        if !error.is_transient() {
+            return RetryDecision::give_up();
+        }
+        if let Some(hint) = error.retry_after().filter(|hint| *hint > self.max_hint) {
+            return RetryDecision::give_up_because(format!(
+                "the server asks to wait {hint:?}, longer than `max_hint`, {:?}",
+                self.max_hint
+            ));
+        }
+        match error.kind() {
+            // The line is where it waits.
+            ModelErrorKind::Throttled | ModelErrorKind::Overloaded => RetryDecision::Retry {
+                delay: Duration::ZERO,
+                decided_by: DecidedBy::Pacer,
+                drawn: None,
+            },
+            _ if attempt.waits() >= OTHER_RETRIES => RetryDecision::give_up_because(format!(
+                "gave up after {OTHER_RETRIES} retries of failures that were no throttle"
+            )),
+            _ => {
+                let backoff = Backoff::exponential(millis(500));
+                attempt.retry_with(&backoff.max_delay(secs(20)).jitter(Jitter::Full))
+            }
+        }
+    }
+
+    /// Has the call wait its turn, with the age that it has.
+    fn admit(&self, event: &mut BeforeModelCallEvent) {
+        let pacer = self.pacer(event.model());
+        let now = Instant::now();
+        let born = now.checked_sub(event.elapsed()).unwrap_or(now);
+        let expected = pacer.expected_wait(born).unwrap_or_default();
+        if event.hedge.is_some() {
+            let lane = pacer.clone();
+            event.admit_if(move |role| match role {
+                CallRole::Hedge if lane.rate().is_some() => Err(no_hedge()),
+                CallRole::First | CallRole::Hedge => Ok(()),
+            });
+        }
+        event.wait_for(expected, async move { FleetPass(pacer.admit(born).await) });
+    }
+
+    /// Learns from a call that was accepted, long before its answer is complete.
+    fn learn_early(event: &mut ModelCallAcceptedEvent) {
+        let limits = event.rate_limits().copied();
+        if let Some(FleetPass(pass)) = event.permit() {
+            tell(pass, limits);
+            pass.accepted();
+        }
+    }
+
+    /// Learns from every answer, whoever decides about it.
+    fn learn(&self, event: &mut AfterModelCallEvent) {
+        let Some(FleetPass(pass)) = event.take_permit(|_| true) else {
+            return;
+        };
+        match event.error() {
+            _ if !event.called => pass.give_back(),
+            Some(error) => self.learn_from(pass, error),
+            // Dropping the pass ends the call.
+            None => {}
+        }
+    }
+
+    fn learn_from(&self, pass: Pass, error: &ModelError) {
+        tell(&pass, error.rate_limits().copied());
+        // Nobody waits for longer than is allowed, so the others are not made to either.
+        let hint = error.retry_after().filter(|hint| *hint <= self.max_hint);
+        match error.kind() {
+            ModelErrorKind::Throttled => pass.throttled(hint),
+            ModelErrorKind::Overloaded => pass.overloaded(hint),
+            // It says nothing of the limit.
+            _ => {}
+        }
+    }
+}
+
+/// Where calls wait for a limit, a second call of one takes the place of another's first.
+fn no_hedge() -> ModelError {
+    let why = "calls wait for the provider's limit, so none is made twice";
+    ModelError::new(ModelErrorKind::Throttled, why)
+}
+
+/// Hands on what a provider said of its limit of requests.
+fn tell(pass: &Pass, limits: Option<RateLimits>) {
+    if let Some(requests) = limits.and_then(|limits| limits.requests) {
+        pass.told_limit(requests.limit, requests.remaining, requests.per_second());
+    }
+}
+
+impl Default for FleetRetryStrategy {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for FleetRetryStrategy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FleetRetryStrategy")
+            .field("max_hint", &self.max_hint)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A provider of its own, because a strategy alone is not asked before a call.
+impl HookProvider for FleetRetryStrategy {
+    fn register_hooks(&self, hooks: &mut HookRegistry) {
+        let fleet = self.clone();
+        hooks
+            .order(LAST)
+            .on(move |event: &mut BeforeModelCallEvent| fleet.admit(event));
+        hooks.on(Self::learn_early);
+        let fleet = self.clone();
+        hooks.on(move |event: &mut AfterModelCallEvent| {
+            fleet.learn(event);
+            if event.is_claimed() {
+                return;
+            }
+            let Some(attempt) = event.failed_attempt() else {
+                return;
+            };
+            match fleet.decide(&attempt) {
+                // Its wait is told when it takes its place in the line.
+                RetryDecision::Retry { delay, .. } if delay.is_zero() => event.retry = true,
+                decision => event.decide(decision, None),
+            }
+        });
+    }
+
+    fn validate(&self) -> Result<(), ConfigError> {
+        if self.max_hint.is_zero() {
+            return Err(ConfigError::new("max_hint", "must be longer than 0 s"));
+        }
+        Ok(())
+    }
+}

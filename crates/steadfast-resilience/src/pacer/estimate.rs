@@ -1,0 +1,351 @@
+//! The provider's limit, estimated in closed form from what it refused. When to send is not decided here.
+//!
+//! A refusal says that the limit was used up at that moment. So what was accepted between two
+//! refusals, divided by the time between them, is the rate: exactly, if the bucket was never full in
+//! between. And no span can have let more go than the burst and what the rate gave in that time, which
+//! bounds the rate from below. There is no learning rate to choose.
+
+use std::collections::VecDeque;
+
+use super::{
+    history::{History, SendId},
+    replay::{Bucket, places},
+};
+
+/// For how many seconds refusals are evidence, and for as long as so many calls take.
+const WINDOW: f64 = 10.0;
+const WINDOW_CALLS: f64 = 16.0;
+
+/// A bucket is believed to be filled by about so many seconds of the rate, until more is known.
+const PRIOR_BURST: f64 = 1.0;
+
+/// The slowest rate, in calls a second: one a minute.
+const SLOWEST: f64 = 1.0 / 60.0;
+
+/// The fastest, which is more than any provider gives one account.
+const FASTEST: f64 = 1e5;
+
+/// How many calls make an estimate one that is trusted.
+const ENOUGH: f64 = 8.0;
+
+/// Each refusal may lack this many tokens in the replay, so that the bucket is ours alone.
+const LONE: f64 = 0.5;
+
+/// What the limit is believed to be.
+#[derive(Debug, Clone)]
+pub(super) struct Estimate {
+    bucket: Bucket,
+    /// Refusals that are no one's echo: when the call was sent, and its number.
+    epochs: VecDeque<(f64, SendId)>,
+    /// The send from which on the rate counts that is believed now.
+    anchor: SendId,
+    /// What was accepted before the first refusal: in how many seconds, and how much.
+    start: (f64, f64),
+    /// The latest estimate is made of enough calls.
+    is_calibrated: bool,
+    /// The latest estimate was much lower than the one before.
+    has_fallen: bool,
+    /// Nobody else takes from the bucket, as far as the history tells.
+    is_lone: bool,
+    /// How many estimates there were.
+    count: u32,
+}
+
+/// What a refusal means.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Finding {
+    /// The rate was estimated anew.
+    Rate,
+    /// Nothing was accepted since the refusal before: the estimate stands, and more time is needed.
+    StillEmpty,
+    /// Not the rate is limited, but how many calls are under way.
+    Places(u32),
+}
+
+impl Estimate {
+    /// Estimates from the first refusal: the call `id`, sent at `at`.
+    pub(super) fn first(history: &History, at: f64, id: SendId) -> Self {
+        let recent = history
+            .between(0, id)
+            .find(|(_, sent)| sent.at >= at - WINDOW);
+        let (from, time) = recent.map_or((id, 0.0), |(from, sent)| (from, at - sent.at));
+        let accepted = history.accepted(from, id);
+        let rate = match accepted > 0.0 {
+            true => accepted / (time + PRIOR_BURST),
+            false => 0.5,
+        };
+        Self {
+            bucket: Bucket {
+                rate: rate.max(SLOWEST),
+                burst: accepted.max(1.0),
+                charges_refusals: false,
+            },
+            epochs: VecDeque::from([(at, id)]),
+            anchor: id,
+            start: (time, accepted),
+            is_calibrated: false,
+            has_fallen: false,
+            is_lone: true,
+            count: 1,
+        }
+    }
+
+    /// Believes a rate that was seen to work, and nothing about bursts.
+    pub(super) fn of_proven_rate(rate: f64, history: &History) -> Self {
+        Self {
+            bucket: Bucket {
+                rate: rate.max(0.5),
+                burst: 1.0,
+                charges_refusals: false,
+            },
+            epochs: VecDeque::new(),
+            anchor: history.next(),
+            start: (0.0, 1.0),
+            is_calibrated: false,
+            has_fallen: false,
+            is_lone: true,
+            count: 0,
+        }
+    }
+
+    pub(super) const fn rate(&self) -> f64 {
+        self.bucket.rate
+    }
+
+    pub(super) const fn burst(&self) -> f64 {
+        self.bucket.burst
+    }
+
+    pub(super) const fn charges_refusals(&self) -> bool {
+        self.bucket.charges_refusals
+    }
+
+    /// Whether calls go one at a time, and nobody else takes the one.
+    pub(super) fn is_single_file(&self) -> bool {
+        self.is_lone && self.bucket.burst < 2.0
+    }
+
+    /// Takes what the provider itself said.
+    pub(super) const fn set(&mut self, rate: f64, burst: f64) {
+        self.bucket.rate = rate;
+        self.bucket.burst = burst;
+        self.is_calibrated = true;
+    }
+
+    /// Believes another rate from now on, since calls went through that it would have refused.
+    pub(super) fn raise(&mut self, rate: f64, history: &History) {
+        self.bucket.rate = rate.min(FASTEST);
+        self.anchor = history.next();
+        self.epochs.clear();
+    }
+
+    /// In how many seconds the rate may be tried up to its double.
+    ///
+    /// The less is known, the sooner; and a rate that was estimated is to be tried no more often than
+    /// after some calls, since each trial ends in a refusal.
+    pub(super) fn patience(&self, was_hinted: bool) -> f64 {
+        let rate = self.bucket.rate;
+        if !self.is_calibrated && self.count <= 5 {
+            let calls = if self.bucket.burst < 2.0 { 2.0 } else { 8.0 };
+            let least = if self.bucket.burst < ENOUGH { 0.5 } else { 1.5 };
+            return (calls / rate).max(least);
+        }
+        let patience = (20.0 / rate).clamp(5.0, 10.0);
+        let factor = match self {
+            Self {
+                has_fallen: true, ..
+            } => 0.25,
+            // A refusal that closes the gate for a second costs more.
+            _ if was_hinted => 2.0,
+            _ => 1.0,
+        };
+        match self.bucket.charges_refusals {
+            true => 4.0 * factor * patience,
+            false => factor * patience,
+        }
+    }
+
+    /// Whether it may be that refused calls use the limit up: nobody knows at the first refusals.
+    pub(super) fn may_charge_refusals(&self) -> bool {
+        self.bucket.charges_refusals || (self.count == 1 && self.bucket.burst >= 4.0)
+    }
+
+    /// Whether the latest rate was made of calls enough.
+    pub(super) const fn is_calibrated(&self) -> bool {
+        self.is_calibrated
+    }
+
+    /// Learns from a refusal: the call `id`, sent at `at`.
+    pub(super) fn refused(&mut self, history: &History, at: f64, id: SendId) -> Finding {
+        let latest = self.epochs.back().map(|(_, latest)| *latest);
+        self.epochs.push_back((at, id));
+        if latest.is_some_and(|latest| history.accepted(latest, id) < 1.0) {
+            return Finding::StillEmpty;
+        }
+        self.count = self.count.saturating_add(1);
+        self.has_fallen = false;
+        let oldest = at - WINDOW.max(WINDOW_CALLS / self.bucket.rate);
+        while self.epochs.len() > 2 && self.epochs.front().is_some_and(|(old, _)| *old < oldest) {
+            self.epochs.pop_front();
+        }
+        let Some(&(began, from)) = self.epochs.front().filter(|(_, first)| *first != id) else {
+            // The rate was raised since the refusal before, and too far.
+            let least = if self.is_lone {
+                self.shown(history, self.anchor, id)
+            } else {
+                0.0
+            };
+            let most = match (self.is_single_file(), history.last_accepted(id)) {
+                (true, Some(last)) => self.bucket.rate.min(1.0 / (at - last)),
+                _ => self.bucket.rate,
+            };
+            self.bucket.rate = least.max(self.bucket.rate / 1.5).min(most).max(SLOWEST);
+            return Finding::Rate;
+        };
+        let mut span = Span {
+            began,
+            from,
+            at,
+            to: id,
+        };
+        self.detect_charges(history, span);
+        let rate = self.long_run(history, &mut span);
+        let (rate, misfit) = self.fit(history, rate, span);
+        self.adopt(history, rate, span);
+        if misfit > 0.3
+            && self.epochs.len() >= 2
+            && !self.bucket.charges_refusals
+            && let Some(places) = places(history, span.from, id)
+        {
+            return Finding::Places(places);
+        }
+        Finding::Rate
+    }
+
+    /// Finds out whether refusals use the limit up, once there are some.
+    fn detect_charges(&mut self, history: &History, span: Span) {
+        const FEWEST: usize = 6;
+        let Span { from, to, .. } = span;
+        let refusals = history
+            .between(from, to + 1)
+            .filter(|(_, sent)| sent.is_refused());
+        if refusals.count() < FEWEST {
+            return;
+        }
+        let accepted = history.accepted(from, to);
+        let all = to.saturating_sub(from) as f64;
+        let misfit = |charges_refusals, calls: f64| {
+            let bucket = Bucket {
+                rate: calls / span.time(),
+                charges_refusals,
+                ..self.bucket
+            };
+            bucket.misfit(history, from, to)
+        };
+        let (free, charged) = (misfit(false, accepted), misfit(true, all));
+        // What was believed so far has the benefit of the doubt.
+        let speaks_against = |believed: f64, other: f64| other < 0.7 * believed - 1.0;
+        if self.bucket.charges_refusals {
+            self.bucket.charges_refusals = !speaks_against(charged, free);
+        } else {
+            self.bucket.charges_refusals = speaks_against(free, charged);
+        }
+    }
+
+    /// The rate of a span; of its last seconds, which the span then is, if they contradict the rest.
+    fn long_run(&mut self, history: &History, span: &mut Span) -> f64 {
+        let used = |from: SendId| match self.bucket.charges_refusals {
+            true => span.to.saturating_sub(from) as f64 - 1.0,
+            false => history.accepted(from, span.to),
+        };
+        let rate = used(span.from) / span.time();
+        let is_recent = |epoch: f64| (1.0..=3.0).contains(&(span.at - epoch));
+        let mut epochs = self.epochs.iter().rev();
+        let Some(&(recent, first)) = epochs.find(|(epoch, _)| is_recent(*epoch)) else {
+            return rate;
+        };
+        let lately = used(first) / (span.at - recent);
+        let contradicts = !(0.75..1.33).contains(&(lately / rate));
+        if rate <= 0.0 || used(first) < 4.0 || !contradicts {
+            return rate;
+        }
+        (span.began, span.from) = (recent, first);
+        self.epochs.retain(|(epoch, _)| *epoch >= recent);
+        lately
+    }
+
+    /// Raises the rate to what the burst implies, if that explains the history better. Returns how badly
+    /// it explains each refusal.
+    fn fit(&mut self, history: &History, rate: f64, span: Span) -> (f64, f64) {
+        if self.bucket.charges_refusals {
+            return (rate, 0.0);
+        }
+        let Span { from, to, .. } = span;
+        let sends = history.between(from, to);
+        let refusals = sends.filter(|(_, sent)| sent.is_refused()).count() as f64;
+        let misfit = |rate| {
+            let bucket = Bucket {
+                rate,
+                ..self.bucket
+            };
+            bucket.misfit(history, from, to) / (refusals + 1.0)
+        };
+        let shown = rate.max(self.shown(history, from, to));
+        let (with_rate, with_shown) = (misfit(rate), misfit(shown));
+        let least = with_rate.min(with_shown);
+        self.is_lone = least <= LONE;
+        match self.is_lone && with_shown <= with_rate {
+            true => (shown, least),
+            false => (rate, least),
+        }
+    }
+
+    /// The least rate at which the sends from `from` to before `to` can have been accepted, given the
+    /// burst.
+    fn shown(&self, history: &History, from: SendId, to: SendId) -> f64 {
+        let mut last = None;
+        let mut beyond_burst = -self.bucket.burst;
+        let mut least: f64 = 0.0;
+        for (_, sent) in history.between(from, to).rev() {
+            if !sent.is_accepted() {
+                continue;
+            }
+            beyond_burst += 1.0;
+            let time = *last.get_or_insert(sent.at) - sent.at;
+            if time > 1e-6 && beyond_burst >= 2.0 {
+                least = least.max(beyond_burst / time);
+            }
+        }
+        least
+    }
+
+    /// Believes a rate, if there is evidence enough.
+    fn adopt(&mut self, history: &History, rate: f64, span: Span) {
+        let time = span.time();
+        let is_enough = history.accepted(span.from, span.to) >= ENOUGH
+            || (time >= 1.0 && time * self.bucket.rate >= ENOUGH);
+        if !is_enough {
+            return;
+        }
+        self.has_fallen = rate < 0.6 * self.bucket.rate;
+        self.is_calibrated = true;
+        self.bucket.rate = rate.max(SLOWEST);
+        let (time, accepted) = self.start;
+        self.bucket.burst = (accepted - self.bucket.rate * time).max(1.0);
+    }
+}
+
+/// From one refusal to another: the sends, and their moments.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    began: f64,
+    from: SendId,
+    at: f64,
+    to: SendId,
+}
+
+impl Span {
+    fn time(&self) -> f64 {
+        (self.at - self.began).max(1e-9)
+    }
+}

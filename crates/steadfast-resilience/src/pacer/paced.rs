@@ -1,0 +1,252 @@
+//! A limit whose rate is known: the provider's bucket as it is believed to be, and how the belief is
+//! tried.
+
+use fastrand::Rng;
+
+use super::{
+    estimate::{Estimate, Finding},
+    history::History,
+    pacing::{NOTHING, Refusal, Refused},
+};
+
+/// The longest that is waited before a limit is tried again that still refuses, in seconds.
+const LONGEST_HOLD: f64 = 10.0;
+
+/// The same for a provider that is overloaded: the longer it lasts the more seldom, but for this share
+/// of it at most.
+const OVERLOAD_HOLD: f64 = 2.5;
+const OVERLOAD_SHARE: f64 = 0.05;
+
+/// In how many seconds the rate from before an overload may be doubled after it.
+const RECOVERY: f64 = 8.0;
+
+/// Which share of the burst is kept back when a gate opens for all at the same moment.
+const CUSHION: f64 = 0.15;
+
+/// For so many seconds a provider's own word is not heeded once it has refused against it.
+const DOUBT: f64 = 60.0;
+
+/// A rate is known: the provider's bucket as it is believed to be.
+#[derive(Debug)]
+pub(super) struct Paced {
+    estimate: Estimate,
+    /// What it holds; below zero, calls that it owes.
+    level: f64,
+    /// When the level was that.
+    at: f64,
+    /// For how many seconds calls have waited while none was refused.
+    busy: f64,
+    /// In how many busy seconds the rate is tried up to its double.
+    patience: f64,
+    last_send: f64,
+    overload: Option<Overload>,
+    is_recovering: bool,
+    /// The provider itself says what its limit is.
+    is_told: bool,
+    /// When it refused what it had said it would let go; long ago, if it never did.
+    doubted: f64,
+}
+
+/// A provider that has said that it has no capacity, and has accepted nothing since.
+#[derive(Debug, Clone, Copy)]
+struct Overload {
+    since: f64,
+}
+
+impl Paced {
+    pub(super) const fn new(estimate: Estimate, now: f64) -> Self {
+        Self {
+            estimate,
+            level: 0.0,
+            at: now,
+            busy: 0.0,
+            patience: RECOVERY,
+            last_send: now,
+            overload: None,
+            is_recovering: false,
+            is_told: false,
+            doubted: f64::NEG_INFINITY,
+        }
+    }
+
+    /// The rate, and what is added to it to find out whether it has risen: ever more, the longer calls
+    /// wait and none is refused.
+    pub(super) fn rate(&self) -> f64 {
+        if self.is_told {
+            return self.estimate.rate();
+        }
+        self.estimate.rate() * (1.0 + (self.busy / self.patience).powi(3).min(1.0))
+    }
+
+    pub(super) fn refill(&mut self, now: f64, history: &History) {
+        if self.busy > self.patience && !self.is_told {
+            // Twice the rate was not refused: it is believed.
+            self.estimate.raise(2.0 * self.estimate.rate(), history);
+            self.busy = 0.0;
+            if !self.is_recovering {
+                let least = if self.estimate.is_calibrated() {
+                    1.0
+                } else {
+                    0.5
+                };
+                self.patience = (self.patience / 2.0).max(least);
+            }
+        }
+        let most = self.estimate.burst().max(1.0);
+        self.level = (self.level + (now - self.at).max(0.0) * self.rate()).min(most);
+        self.at = now;
+    }
+
+    pub(super) fn send(&mut self, now: f64, others_wait: bool) {
+        self.level -= 1.0;
+        if others_wait {
+            self.busy += (now - self.last_send).clamp(0.0, 2.0 / self.estimate.rate());
+        }
+        self.last_send = now;
+    }
+
+    /// Whether there is one for the next call, or when to ask again.
+    pub(super) fn admit(&self, now: f64) -> Result<(), f64> {
+        match self.level >= 1.0 - NOTHING {
+            true => Ok(()),
+            false => Err(now + (1.0 - self.level) / self.rate()),
+        }
+    }
+
+    /// About how many seconds it takes until a call may go that so many others are before; as long as
+    /// the rate is a guess, the least that it can be.
+    pub(super) fn wait(&self, now: f64, before: usize) -> f64 {
+        let before = match self.estimate.is_calibrated() {
+            true => before as f64,
+            false => 0.0,
+        };
+        let missing = 1.0 + before - self.level;
+        (missing / self.rate() - (now - self.at)).max(0.0)
+    }
+
+    /// A call that was to be sent was not.
+    pub(super) fn give_back(&mut self, now: f64, history: &History) {
+        self.refill(now, history);
+        self.level = (self.level + 1.0).min(self.estimate.burst().max(1.0));
+    }
+
+    /// Learns from a throttle that is news.
+    pub(super) fn throttled(&mut self, refused: Refused, history: &History) -> Finding {
+        if self.is_told {
+            // What it says is not the limit that it refuses by, or not the only one.
+            self.is_told = false;
+            self.doubted = refused.now;
+            self.estimate = Estimate::first(history, refused.at, refused.id);
+            return Finding::Rate;
+        }
+        self.estimate.refused(history, refused.at, refused.id)
+    }
+
+    /// Learns from an overload that is news.
+    pub(super) fn overloaded(&mut self, refused: Refused, history: &History) -> Finding {
+        if self.overload.is_some() {
+            return Finding::StillEmpty;
+        }
+        self.overload = Some(Overload { since: refused.now });
+        let proven = history.proven_rate(refused.at, refused.id);
+        self.estimate
+            .raise(self.estimate.rate().max(proven), history);
+        Finding::Rate
+    }
+
+    /// Learns that the call which went alone was accepted. Says whether that ends an overload: then
+    /// calls go at the rate from before it.
+    pub(super) fn recovers(&mut self, history: &History) -> bool {
+        if self.overload.take().is_none() {
+            return false;
+        }
+        self.estimate.raise(self.estimate.rate(), history);
+        self.level = 0.0;
+        self.busy = 0.0;
+        self.patience = RECOVERY;
+        self.is_recovering = true;
+        true
+    }
+
+    /// Takes from the level what a refused call has used up: if refusals do, and as long as nobody
+    /// knows.
+    pub(super) fn charge(&mut self, refusals_in_a_row: u32) {
+        let is_charged = match refusals_in_a_row {
+            0 => self.estimate.may_charge_refusals(),
+            _ => self.estimate.charges_refusals(),
+        };
+        if is_charged {
+            // Nobody's bucket owes more than it can hold.
+            self.level = (self.level - 1.0).max(self.level.min(-self.estimate.burst()));
+        }
+    }
+
+    /// Prepares for a gate that opens for all after so many seconds: not everything that has come by
+    /// then goes at once. Returns within how many seconds behind it the gates of several pacers open.
+    pub(super) fn close_for(&mut self, hint: f64) -> f64 {
+        let rate = self.rate();
+        let together = self.estimate.burst().min(rate * hint);
+        self.level = self.level.min(0.0) - CUSHION * together;
+        (0.5 * hint).min(1.0 / rate)
+    }
+
+    /// Takes what the provider said: its rate, if it did, what may go at once, and what is left.
+    pub(super) fn told(
+        &mut self,
+        now: f64,
+        (rate, burst, left): (Option<f64>, f64, f64),
+        history: &History,
+    ) {
+        if now < self.doubted + DOUBT {
+            return;
+        }
+        // Times that are rounded up have the rate look slower than it is.
+        let is_same = self.is_told && self.estimate.burst() == burst;
+        let known = is_same.then(|| self.estimate.rate());
+        let Some(rate) = rate.into_iter().chain(known).reduce(f64::max) else {
+            return;
+        };
+        self.refill(now, history);
+        self.estimate.set(rate, burst);
+        self.level = left;
+        self.is_told = true;
+    }
+
+    /// Sets the level so that the next call goes when the limit can have let one more go.
+    pub(super) fn hold(
+        &mut self,
+        refused: Refused,
+        refusals_in_a_row: u32,
+        history: &History,
+        rng: &mut Rng,
+    ) {
+        let rate = self.estimate.rate();
+        let doubled = 2_f64.powi(i32::try_from(refusals_in_a_row.min(10)).unwrap_or(10));
+        // Several pacers that nobody coordinates do not come back together.
+        let hold = (1.0 + rng.f64()) / rate;
+        let spread = 0.75 + 0.5 * rng.f64();
+        let hold = match refused.refusal {
+            Refusal::Overloaded => {
+                let lasts = self
+                    .overload
+                    .map_or(0.0, |overload| refused.now - overload.since);
+                let longest = OVERLOAD_HOLD.max(OVERLOAD_SHARE * lasts);
+                (hold.max(0.1) * doubled).min(longest) * spread
+            }
+            Refusal::Throttled if self.estimate.is_single_file() => {
+                // A bucket of one loses what comes while we wait, so a little longer is tried each time.
+                let last = history.last_accepted(refused.id).unwrap_or(refused.at);
+                let longer = if refusals_in_a_row == 0 { 1.25 } else { 1.6 };
+                let hold = longer * (refused.at - last) - (refused.now - last);
+                hold.clamp(0.25 / rate, LONGEST_HOLD.max(1.0 / rate))
+            }
+            Refusal::Throttled if refusals_in_a_row == 0 => hold,
+            Refusal::Throttled => (hold * doubled).min(LONGEST_HOLD.max(hold)) * spread,
+        };
+        self.level = 1.0 - hold * rate;
+        self.at = refused.now;
+        self.busy = 0.0;
+        self.patience = self.estimate.patience(refused.was_hinted);
+        self.is_recovering = false;
+    }
+}

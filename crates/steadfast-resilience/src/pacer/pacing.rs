@@ -1,0 +1,353 @@
+//! When the next call may be sent: arithmetic on what was sent and answered so far. It does not wait,
+//! knows no queue and reads no clock.
+
+use std::mem;
+
+use fastrand::Rng;
+
+use super::{
+    estimate::{Estimate, Finding},
+    history::{History, SendId},
+    paced::Paced,
+    places::Places,
+    slow_start::SlowStart,
+};
+
+/// How long a refusal is waited for before a call counts as accepted, until one was seen; in seconds.
+const FIRST_REFUSAL: f64 = 0.2;
+
+/// Less than this is nothing: sums of floats may be this much off.
+pub(super) const NOTHING: f64 = 1e-9;
+
+/// What is known of one provider's limit, and what follows from it. Times are seconds since the
+/// pacer's clock began.
+#[derive(Debug)]
+pub(super) struct Pacing {
+    history: History,
+    mode: Mode,
+    /// Nobody goes before this.
+    gate: f64,
+    /// After a refusal one call tries alone.
+    trial: Trial,
+    /// What is known only from what was sent before this is known already.
+    corrected: f64,
+    /// How many refusals there were since a call was accepted.
+    refusals_in_a_row: u32,
+    /// How long refusals take.
+    refusal_time: Option<f64>,
+    rng: Rng,
+}
+
+#[derive(Debug)]
+enum Mode {
+    /// Nothing is known: so many unanswered calls, and those of them whose fate is unknown.
+    Starting {
+        slow_start: SlowStart,
+        unanswered: Vec<SendId>,
+    },
+    Paced(Paced),
+    Places(Places),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Trial {
+    None,
+    Due,
+    /// The server said when: the call goes when the gate opens.
+    DueAtGate,
+    UnderWay {
+        id: SendId,
+        since: f64,
+    },
+}
+
+/// A call that was refused.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Refused {
+    pub(super) id: SendId,
+    /// When it was sent.
+    pub(super) at: f64,
+    /// When the refusal came.
+    pub(super) now: f64,
+    pub(super) refusal: Refusal,
+    /// The server said when to come back.
+    pub(super) was_hinted: bool,
+}
+
+/// Why a call was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    Throttled,
+    Overloaded,
+}
+
+impl Pacing {
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            history: History::default(),
+            mode: Mode::starting(),
+            gate: 0.0,
+            trial: Trial::None,
+            corrected: f64::NEG_INFINITY,
+            refusals_in_a_row: 0,
+            refusal_time: None,
+            rng: Rng::with_seed(seed),
+        }
+    }
+
+    /// Whether a call may be sent now, or when to ask again.
+    pub(super) fn admit(&mut self, now: f64) -> Result<(), f64> {
+        if now < self.gate - NOTHING {
+            return Err(self.gate);
+        }
+        let patience = self.patience_for_refusals();
+        match &mut self.mode {
+            Mode::Places(places) => places.admit(self.history.under_way(), now),
+            Mode::Starting {
+                slow_start,
+                unanswered,
+            } => {
+                // A model that says nothing before its whole answer has accepted what it did not refuse.
+                while let Some((index, _)) = oldest(unanswered, &self.history)
+                    .filter(|(_, at)| at + patience <= now + NOTHING)
+                {
+                    slow_start.accepted(unanswered.len());
+                    unanswered.remove(index);
+                }
+                match oldest(unanswered, &self.history) {
+                    Some((_, at)) if !slow_start.has_room(unanswered.len()) => Err(at + patience),
+                    _ => Ok(()),
+                }
+            }
+            Mode::Paced(paced) => {
+                paced.refill(now, &self.history);
+                match self.trial {
+                    Trial::DueAtGate => return Ok(()),
+                    Trial::UnderWay { since, .. } if now < since + patience - NOTHING => {
+                        return Err(since + patience);
+                    }
+                    Trial::UnderWay { .. } => self.trial = Trial::None,
+                    Trial::None | Trial::Due => {}
+                }
+                paced.admit(now)
+            }
+        }
+    }
+
+    /// Notes that a call is sent; whether others wait behind it says whether the limit is what holds
+    /// calls back.
+    pub(super) fn send(&mut self, now: f64, others_wait: bool) -> SendId {
+        let id = self.history.send(now);
+        match &mut self.mode {
+            Mode::Starting { unanswered, .. } => unanswered.push(id),
+            Mode::Paced(paced) => {
+                paced.send(now, others_wait);
+                if matches!(self.trial, Trial::Due | Trial::DueAtGate) {
+                    self.trial = Trial::UnderWay { id, since: now };
+                }
+            }
+            Mode::Places(_) => {}
+        }
+        id
+    }
+
+    /// Learns that a call was accepted; its answer may still be coming.
+    pub(super) fn accept(&mut self, now: f64, id: SendId) {
+        if !self.history.accept(id) {
+            return;
+        }
+        match &mut self.mode {
+            Mode::Starting {
+                slow_start,
+                unanswered,
+            } => {
+                if let Some(index) = unanswered.iter().position(|other| *other == id) {
+                    slow_start.accepted(unanswered.len());
+                    unanswered.remove(index);
+                }
+            }
+            Mode::Paced(paced) => {
+                if matches!(self.trial, Trial::UnderWay { id: trial, .. } if trial == id) {
+                    self.trial = Trial::None;
+                    if paced.recovers(&self.history) {
+                        self.corrected = now;
+                        self.refusals_in_a_row = 0;
+                    }
+                }
+            }
+            Mode::Places(_) => {}
+        }
+    }
+
+    /// Learns that a call has ended. If nobody said that it was accepted, nothing else is learned.
+    pub(super) fn end(&mut self, id: SendId) {
+        self.history.end();
+        if matches!(self.trial, Trial::UnderWay { id: trial, .. } if trial == id) {
+            self.trial = Trial::Due;
+        }
+    }
+
+    /// Learns that a call that was to be sent was not.
+    pub(super) fn give_back(&mut self, now: f64, id: SendId) {
+        self.history.void(id);
+        self.history.end();
+        match &mut self.mode {
+            Mode::Starting { unanswered, .. } => unanswered.retain(|other| *other != id),
+            Mode::Paced(paced) => {
+                paced.give_back(now, &self.history);
+                if matches!(self.trial, Trial::UnderWay { id: trial, .. } if trial == id) {
+                    self.trial = Trial::Due;
+                }
+            }
+            Mode::Places(_) => {}
+        }
+    }
+
+    /// Learns that a call was refused, and for how many seconds the server asks all to stay away.
+    pub(super) fn refuse(&mut self, now: f64, id: SendId, refusal: Refusal, hint: Option<f64>) {
+        self.history.end();
+        let Some(at) = self.history.refuse(id, now) else {
+            return;
+        };
+        // The slowest of late: it fades, so that one hiccup does not last.
+        let slowest = self.refusal_time.map_or(0.0, |time| 0.9 * time);
+        self.refusal_time = Some(slowest.max(now - at));
+        if let (Mode::Places(places), Refusal::Throttled) = (&mut self.mode, refusal) {
+            if !places.refused(self.history.under_way_at(id), at, now) {
+                self.mode = Mode::Paced(Paced::new(Estimate::first(&self.history, at, id), now));
+                self.trial = Trial::Due;
+                self.corrected = now;
+            }
+            return;
+        }
+        // What was sent before the last correction is an echo of what led to it.
+        let is_news = at > self.corrected;
+        if is_news {
+            self.correct(Refused {
+                id,
+                at,
+                now,
+                refusal,
+                was_hinted: hint.is_some(),
+            });
+        }
+        let Mode::Paced(paced) = &mut self.mode else {
+            return;
+        };
+        if refusal == Refusal::Throttled {
+            paced.charge(self.refusals_in_a_row);
+        }
+        if let Some(hint) = hint.filter(|hint| now + hint > self.gate) {
+            let spread = paced.close_for(hint);
+            self.gate = self.gate.max(now + hint + self.rng.f64() * spread);
+            self.trial = Trial::DueAtGate;
+        }
+    }
+
+    /// Takes what the provider said of its limit: the rate, if it is known, what may go at once, and
+    /// what is left of it.
+    pub(super) fn tell(&mut self, now: f64, rate: Option<f64>, burst: f64, left: f64) {
+        let unknown = self.history.unknown();
+        match &mut self.mode {
+            Mode::Starting { .. } => {
+                let Some(rate) = rate else {
+                    return;
+                };
+                let mut paced = Paced::new(Estimate::of_proven_rate(rate, &self.history), now);
+                paced.told(now, (Some(rate), burst, left - unknown), &self.history);
+                self.mode = Mode::Paced(paced);
+            }
+            Mode::Paced(paced) => {
+                paced.told(now, (rate, burst, left - unknown), &self.history);
+            }
+            Mode::Places(_) => {}
+        }
+    }
+
+    /// How many calls a second are sent, if that is limited.
+    pub(super) fn rate(&self) -> Option<f64> {
+        match &self.mode {
+            Mode::Paced(paced) => Some(paced.rate()),
+            Mode::Starting { .. } | Mode::Places(_) => None,
+        }
+    }
+
+    /// About how long until a call may go that so many others are before; nothing where nothing is
+    /// known.
+    pub(super) fn wait(&self, now: f64, before: usize) -> f64 {
+        let gate = (self.gate - now).max(0.0);
+        let queue = match &self.mode {
+            Mode::Paced(_) if self.trial == Trial::DueAtGate && before == 0 => 0.0,
+            Mode::Paced(paced) => paced.wait(now, before),
+            Mode::Starting { .. } | Mode::Places(_) => 0.0,
+        };
+        gate.max(queue)
+    }
+
+    fn patience_for_refusals(&self) -> f64 {
+        match (self.refusal_time, &self.mode) {
+            (Some(time), Mode::Paced(_)) => 2.0 * time,
+            _ => FIRST_REFUSAL,
+        }
+    }
+
+    /// Draws the conclusion from a refusal that is news.
+    fn correct(&mut self, refused: Refused) {
+        let Refused { id, at, now, .. } = refused;
+        self.corrected = now;
+        let mode = mem::replace(&mut self.mode, Mode::starting());
+        let mut paced = match (mode, refused.refusal) {
+            (Mode::Paced(paced), _) => paced,
+            (_, Refusal::Overloaded) => {
+                Paced::new(Estimate::of_proven_rate(0.0, &self.history), now)
+            }
+            (_, Refusal::Throttled) => {
+                self.refusals_in_a_row = 0;
+                let paced = Paced::new(Estimate::first(&self.history, at, id), now);
+                return self.hold(paced, refused);
+            }
+        };
+        paced.refill(now, &self.history);
+        let finding = match refused.refusal {
+            Refusal::Overloaded => paced.overloaded(refused, &self.history),
+            Refusal::Throttled => paced.throttled(refused, &self.history),
+        };
+        match finding {
+            Finding::StillEmpty => self.refusals_in_a_row += 1,
+            Finding::Rate => self.refusals_in_a_row = 0,
+            Finding::Places(most) => {
+                self.mode = Mode::Places(Places::new(most, now));
+                return;
+            }
+        }
+        self.hold(paced, refused);
+    }
+
+    /// Waits until the limit can have let one more go, and then tries with one call.
+    fn hold(&mut self, mut paced: Paced, refused: Refused) {
+        paced.hold(
+            refused,
+            self.refusals_in_a_row,
+            &self.history,
+            &mut self.rng,
+        );
+        self.trial = Trial::Due;
+        self.mode = Mode::Paced(paced);
+    }
+}
+
+/// The unanswered call that was sent first: where it stands, and when.
+fn oldest(unanswered: &[SendId], history: &History) -> Option<(usize, f64)> {
+    let (index, id) = unanswered.iter().enumerate().min_by_key(|(_, id)| **id)?;
+    let at = history.get(*id).map_or(f64::NEG_INFINITY, |sent| sent.at);
+    Some((index, at))
+}
+
+impl Mode {
+    const fn starting() -> Self {
+        Self::Starting {
+            slow_start: SlowStart::new(),
+            unanswered: Vec::new(),
+        }
+    }
+}
