@@ -7,10 +7,10 @@ use std::{
 
 use serde_json::{Value, json};
 use steadfast::{
-    Agent, AgentEvent, ContentBlock, DecidedBy, DiscardReason, Fallback, FunctionTool, MediaSource,
-    Message, Model, ModelDelta, ModelError, ModelErrorKind, ModelRequest, ModelRetryStrategy,
-    ModelStream, Reasoning, StopReason, TokioRuntime, ToolError, ToolResult, ToolUse, Usage,
-    async_trait, millis, secs,
+    Agent, AgentEvent, CallRole, ContentBlock, DecidedBy, DiscardReason, Fallback, FunctionTool,
+    Hedge, HookProvider, HookRegistry, MediaSource, Message, Model, ModelDelta, ModelError,
+    ModelErrorKind, ModelRequest, ModelRetryStrategy, ModelStream, Reasoning, StopReason,
+    TokioRuntime, ToolError, ToolResult, ToolUse, Usage, async_trait, millis, secs,
     testing::{Reply, ScriptedModel},
 };
 
@@ -30,6 +30,24 @@ impl Model for Named {
 
     async fn stream(&self, request: ModelRequest) -> Result<ModelStream, ModelError> {
         self.1.stream(request).await
+    }
+}
+
+/// A model that brings its hedge along.
+struct Hedged(Named);
+
+#[async_trait]
+impl Model for Hedged {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    async fn stream(&self, request: ModelRequest) -> Result<ModelStream, ModelError> {
+        self.0.stream(request).await
+    }
+
+    fn register_hooks(&self, hooks: &mut HookRegistry) {
+        Hedge::after(secs(5)).register_hooks(hooks);
     }
 }
 
@@ -94,6 +112,8 @@ async fn every_event() -> Vec<String> {
     events.extend(stored(first([Reply::error(refused)])).await);
     events.extend(stored(first([Reply::hang()])).await);
     events.extend(stored(Fallback::new(exhausted).then(second)).await);
+    let slow = [Reply::hang(), Reply::text("Yes.").after(secs(2))];
+    events.extend(stored(Hedged(first(slow))).await);
     events
 }
 
@@ -193,6 +213,8 @@ fn reasons_and_kinds_on_the_page_are_those_of_the_code() {
     assert_eq!(named("### `attempt_discarded`", "reason"), reasons);
     let decided = known::<DecidedBy>(json!("?"));
     assert_eq!(named("### `event_loop_throttle`", "decided_by"), decided);
+    let roles = known::<CallRole>(json!("?"));
+    assert_eq!(named("### `hedge_won`", "winner"), roles);
     let mut stops = named("### `result`", "stop_reason");
     // A run never ends with these, and its messages may.
     stops.extend(["tool_use", "pause_turn"].map(str::to_owned));

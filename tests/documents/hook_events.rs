@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 
 use crate::page::{names, read, rows, section};
 
-const SOURCES: [&str; 4] = [
+const SOURCES: [&str; 6] = [
     "crates/steadfast-core/src/hook_event/invocation.rs",
-    "crates/steadfast-core/src/hook_event/model_call.rs",
+    "crates/steadfast-core/src/hook_event/before_model_call.rs",
+    "crates/steadfast-core/src/hook_event/model_call_accepted.rs",
+    "crates/steadfast-core/src/hook_event/after_model_call.rs",
     "crates/steadfast-core/src/hook_event/tool_call.rs",
     "crates/steadfast-core/src/event/payload.rs",
 ];
@@ -21,7 +23,7 @@ fn between<'a>(source: &'a str, start: &str, end: &str) -> Option<&'a str> {
 /// The name after `pub` on a line, if the line declares it for everybody.
 fn public<'a>(line: &'a str, before: &[&str], after: char) -> Option<&'a str> {
     let declared = before.iter().find_map(|start| line.strip_prefix(start))?;
-    declared.split(after).next()
+    declared.split([after, '<']).next()
 }
 
 /// What an event shows, and what may be written to it.

@@ -53,5 +53,6 @@ pub(crate) fn known<T: serde::de::DeserializeOwned>(
         panic!("`?` is a name");
     };
     let sentence = error.to_string();
-    names(sentence.split_once("expected one of ").unwrap().1)
+    // Of two it says "expected `a` or `b`", of more "expected one of `a`, …".
+    names(sentence.split_once("expected ").unwrap().1)
 }

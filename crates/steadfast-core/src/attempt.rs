@@ -1,6 +1,7 @@
 //! One attempt: hooks, one model call, hooks, verdict. It never loops and never waits for a retry.
 
-mod admission;
+mod hedge;
+mod opening;
 
 use std::{
     borrow::Cow,
@@ -13,6 +14,9 @@ use std::{
 
 use futures_core::Stream;
 
+use hedge::Hedging;
+use opening::Opening;
+
 use crate::{
     agent_loop::answer_of_hook,
     event::{
@@ -20,11 +24,12 @@ use crate::{
         EventLoopThrottleEvent, EventScope, MessageAddedEvent, ModelSwitchedEvent,
         ReasoningDeltaEvent, TextDeltaEvent,
     },
-    hook_event::{AfterModelCallEvent, AttemptFacts, Held, WaitPlan},
+    hook_event::{AfterModelCallEvent, AttemptFacts, ModelCallAcceptedEvent, Permits, WaitPlan},
     interrupt::{Interrupt, Watch},
     message::Message,
     model::{
         Assembly, CalledModel, ModelDelta, ModelError, ModelErrorKind, ModelRequest, ModelResponse,
+        RateLimits,
     },
     run::{AttemptOutcome, AttemptVerdict, RecordedWait, Run},
     run_context::{RunContext, Unanswered},
@@ -40,13 +45,14 @@ pub(crate) async fn attempt(cx: &RunContext<'_>, run: &Run) -> AttemptOutcome {
         number: run.attempts_in_turn().saturating_add(1),
         model: CalledModel(Arc::clone(&cx.agent.model)),
         called: false,
+        hedged: false,
         started: cx.runtime.now(),
         watch: cx.watch(),
         assembly: Assembly::default(),
         answer_began: false,
         output_started: false,
         waited: Duration::ZERO,
-        held: Held::default(),
+        permits: Permits::default(),
     };
     cx.tell(AgentEvent::AttemptStarted(AttemptStartedEvent {
         scope: attempt.scope(),
@@ -67,6 +73,8 @@ struct Attempt<'a> {
     model: CalledModel,
     /// Whether the model was called, and not answered for by a hook.
     called: bool,
+    /// Whether it was called a second time.
+    hedged: bool,
     started: SystemTime,
     watch: Watch,
     assembly: Assembly,
@@ -74,8 +82,8 @@ struct Attempt<'a> {
     output_started: bool,
     /// How long it waited before the call.
     waited: Duration,
-    /// What the waits before the call have given, held until the attempt has ended.
-    held: Held,
+    /// What the waits before the call and its admissions have given, held until the attempt has ended.
+    permits: Permits,
 }
 
 /// What the model said or failed with, or why it was not asked to the end.
@@ -126,8 +134,9 @@ impl Attempt<'_> {
             return Err(self.cut_off(interrupt.into(), None));
         }
         let outcome = match self.open().await {
-            Ok(Some(answer)) => Ok(Ok(self.answer_without_model(answer))),
-            Ok(None) => self.call_model().await,
+            Ok(Opening::Call(request, hedging)) => self.call_model(request, hedging).await,
+            Ok(Opening::Answered(answer)) => Ok(Ok(self.answer_without_model(answer))),
+            Ok(Opening::Refused(error)) => Ok(Err(*error)),
             Err(unanswered) => Err(unanswered),
         };
         let (outcome, cut) = match outcome {
@@ -137,7 +146,7 @@ impl Attempt<'_> {
         let mut event = self.after_model_call(outcome);
         // What was cut short still gets its `After`, so that what a hook opened it can close.
         let asked = self.cx.ask_after(&mut self.watch, &mut event).await;
-        self.held = mem::take(&mut event.held);
+        self.permits = mem::take(&mut event.permits);
         match Unanswered::first(cut, asked) {
             Ok(()) => self.conclude(event),
             Err(unanswered) => Err(self.cut_off(unanswered, event.outcome.and_then(Result::err))),
@@ -155,7 +164,11 @@ impl Attempt<'_> {
         }
     }
 
-    async fn call_model(&mut self) -> Outcome {
+    async fn call_model(
+        &mut self,
+        request: ModelRequest,
+        hedging: Option<Box<Hedging>>,
+    ) -> Outcome {
         self.called = true;
         if let Some(from) = self.cx.switch_model(&self.model) {
             self.cx.tell(AgentEvent::ModelSwitched(ModelSwitchedEvent {
@@ -166,7 +179,7 @@ impl Attempt<'_> {
         }
         let timeouts = self.cx.agent.timeouts;
         self.watch.limit_silence(timeouts.first_byte);
-        let outcome = match self.stream_deltas(timeouts.idle).await {
+        let outcome = match self.stream_deltas(request, hedging, timeouts.idle).await {
             // An answer with its end marker is complete, also if the server then forgets to hang up.
             Err(Unanswered::Interrupted(Interrupt::Silence)) => match self.assembly.is_complete() {
                 true => Ok(self.assembly.finish()),
@@ -178,19 +191,23 @@ impl Attempt<'_> {
         outcome
     }
 
-    async fn stream_deltas(&mut self, idle: Duration) -> Outcome {
-        let request = ModelRequest {
-            history: self.run.history().clone(),
-            frame: Arc::clone(&self.cx.frame),
-            run: self.cx.run,
-            attempt: self.number,
+    async fn stream_deltas(
+        &mut self,
+        request: ModelRequest,
+        hedging: Option<Box<Hedging>>,
+        idle: Duration,
+    ) -> Outcome {
+        let mut stream = match hedging {
+            None => match self.watch.race(self.model.0.stream(request)).await? {
+                Ok(mut stream) => {
+                    self.accepted(stream.take_rate_limits()).await?;
+                    stream
+                }
+                Err(error) => return Ok(Err(error)),
+            },
+            // Boxed, because most calls are not hedged.
+            Some(hedging) => Box::pin(self.call_twice(request, *hedging, idle)).await?,
         };
-        let called = self.watch.race(self.model.0.stream(request)).await?;
-        let mut stream = match called {
-            Ok(stream) => stream,
-            Err(error) => return Ok(Err(error)),
-        };
-        self.accepted(stream.take_rate_limits()).await?;
         loop {
             self.cx.queue.room().await;
             let next = poll_fn(|cx| Pin::new(&mut stream).poll_next(cx));
@@ -206,6 +223,22 @@ impl Attempt<'_> {
                 None => return Ok(self.assembly.finish()),
             }
         }
+    }
+
+    /// Asks the hooks about a call that was accepted.
+    async fn accepted(&mut self, rate_limits: Option<Box<RateLimits>>) -> Result<(), Unanswered> {
+        if !self.cx.agent.hooks.has::<ModelCallAcceptedEvent>() {
+            return Ok(());
+        }
+        let mut event = ModelCallAcceptedEvent {
+            scope: self.scope(),
+            model: self.model.clone(),
+            rate_limits,
+            permits: mem::take(&mut self.permits),
+        };
+        let asked = self.cx.ask_opening(&mut self.watch, &mut event).await;
+        self.permits = event.permits;
+        asked
     }
 
     fn take_delta(&mut self, delta: ModelDelta) -> Result<(), ModelError> {
@@ -254,13 +287,16 @@ impl Attempt<'_> {
             scope: self.scope(),
             model: self.model.clone(),
             called: self.called,
+            hedged: self.hedged,
             facts: self.facts(outcome.as_ref().is_some_and(Result::is_err)),
-            held: mem::take(&mut self.held),
             outcome,
+            usage: self.assembly.usage(),
             retry: false,
             plan: None,
             gave_up: false,
+            elsewhere: false,
             why_not: None,
+            permits: mem::take(&mut self.permits),
         }
     }
 

@@ -7,9 +7,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use payload::{
-    AttemptDiscardedEvent, AttemptStartedEvent, DecidedBy, DiscardReason, EventLoopThrottleEvent,
-    ForceStopEvent, MessageAddedEvent, ModelSwitchedEvent, ReasoningDeltaEvent, ResultEvent,
-    RunDroppedEvent, RunStartedEvent, TextDeltaEvent, ToolFinishedEvent, ToolStartedEvent,
+    AttemptDiscardedEvent, AttemptStartedEvent, CallRole, DecidedBy, DiscardReason,
+    EventLoopThrottleEvent, ForceStopEvent, HedgeStartedEvent, HedgeWonEvent, MessageAddedEvent,
+    ModelSwitchedEvent, ReasoningDeltaEvent, ResultEvent, RunDroppedEvent, RunStartedEvent,
+    TextDeltaEvent, ToolFinishedEvent, ToolStartedEvent,
 };
 
 use crate::run_id::RunId;
@@ -104,6 +105,10 @@ pub enum AgentEvent {
     AttemptStarted(AttemptStartedEvent),
     /// Another model is called than before, since a hook or a [`Fallback`](crate::Fallback) chose it.
     ModelSwitched(ModelSwitchedEvent),
+    /// The model has said nothing for a time, and is called a second time in the same attempt.
+    HedgeStarted(HedgeStartedEvent),
+    /// One of two calls of an attempt has begun to answer, and the other was dropped.
+    HedgeWon(HedgeWonEvent),
     /// The model said a piece of text; a refusal too is text.
     TextDelta(TextDeltaEvent),
     /// The model thought a piece of reasoning.
@@ -134,6 +139,8 @@ impl AgentEvent {
             Self::RunStarted(event) => &event.scope,
             Self::AttemptStarted(event) => &event.scope,
             Self::ModelSwitched(event) => &event.scope,
+            Self::HedgeStarted(event) => &event.scope,
+            Self::HedgeWon(event) => &event.scope,
             Self::TextDelta(event) => &event.scope,
             Self::ReasoningDelta(event) => &event.scope,
             Self::AttemptDiscarded(event) => &event.scope,

@@ -12,6 +12,15 @@ pub use registry::{HookHandle, HookRegistry, OrderedHooks};
 
 use crate::{AgentEvent, ConfigError};
 
+/// The place of a hook that looks at what the strategy decided, which has place 0.
+///
+/// Hooks of the user's are registered behind those of the model, and so asked before them here as well:
+/// a budget has its say before a list of models goes on to the next.
+pub(crate) const BEHIND_THE_STRATEGY: i32 = 1;
+
+/// The place of a hook that has to know which model is called: behind those that choose it, at place 0.
+pub(crate) const BEHIND_THE_CHOICE: i32 = 1;
+
 /// A named set of hooks that belong together.
 ///
 /// A retry strategy, a logger or a guard is one value that registers its hooks on every agent it is

@@ -25,6 +25,7 @@ mod limits;
 mod message;
 mod millis;
 mod model;
+mod parts;
 mod prompt;
 mod redact;
 mod retry;
@@ -43,10 +44,10 @@ pub use agent_result::{AgentResult, RunSummary};
 pub use async_trait::async_trait;
 pub use conversation::Conversation;
 pub use event::{
-    AgentEvent, AttemptDiscardedEvent, AttemptStartedEvent, DecidedBy, DiscardReason, EVENT_SCHEMA,
-    EventLoopThrottleEvent, EventScope, ForceStopEvent, MessageAddedEvent, ModelSwitchedEvent,
-    ReasoningDeltaEvent, ResultEvent, RunDroppedEvent, RunStartedEvent, TextDeltaEvent,
-    ToolFinishedEvent, ToolStartedEvent,
+    AgentEvent, AttemptDiscardedEvent, AttemptStartedEvent, CallRole, DecidedBy, DiscardReason,
+    EVENT_SCHEMA, EventLoopThrottleEvent, EventScope, ForceStopEvent, HedgeStartedEvent,
+    HedgeWonEvent, MessageAddedEvent, ModelSwitchedEvent, ReasoningDeltaEvent, ResultEvent,
+    RunDroppedEvent, RunStartedEvent, TextDeltaEvent, ToolFinishedEvent, ToolStartedEvent,
 };
 pub use history::History;
 pub use hook::{
@@ -64,6 +65,7 @@ pub use model::{
     Fallback, Model, ModelDelta, ModelError, ModelErrorKind, ModelRequest, ModelResponse,
     ModelSettings, ModelStream, RateLimit, RateLimits, ToolChoice,
 };
+pub use parts::{Hedge, ModelCircuitBreaker, ModelLimiter};
 pub use prompt::{Prompt, RunFuture, RunHandle, RunStream};
 pub use retry::{
     AwsRetryConfig, AwsRetryMode, AwsRetryRules, AwsRetrySettings, AwsRetryStrategy, FailedAttempt,
@@ -77,7 +79,12 @@ pub use run_error::{Failure, RunError, RunErrorKind};
 pub use run_id::RunId;
 pub use runtime::{Runtime, Stopped, TokioRuntime};
 pub use steadfast_resilience::{
-    AdaptiveLimiter, Backoff, ConfigError, Jitter, Pacer, Pass, RetryQuota, Wait, millis, secs,
+    AdaptiveLimiter, AfterOutput, Available, Backoff, CircuitBreaker, CircuitBreakerBuilder,
+    CircuitCall, CircuitChange, CircuitError, CircuitOpen, CircuitState, ConfigError, Cost, Jitter,
+    Limiter, LimiterBuilder, LimiterError, Pacer, Pass, Permit, RateLimitEvent, Resilient,
+    ResilientStream, Retry, RetryBudget, RetryBudgetBuilder, RetryEvent, RetryQuota, Wait, Windows,
+    hedge, hedge_if, is_connection_error, is_timeout, millis, rate_limited_stream, reads_transient,
+    resilient_stream, retry_stream, secs,
 };
 pub use tokio_util::sync::CancellationToken;
 pub use tool::{FunctionTool, Tool, ToolContext, ToolError, ToolOutput, ToolSpec};

@@ -5,6 +5,7 @@ mod error;
 mod fallback;
 mod rate_limits;
 mod settings;
+mod size;
 
 use std::{
     borrow::Cow,
@@ -67,6 +68,11 @@ impl ModelStream {
     #[must_use]
     pub fn with_rate_limits(mut self, limits: RateLimits) -> Self {
         self.rate_limits = (!limits.is_empty()).then(|| Box::new(limits));
+        self
+    }
+
+    pub(crate) fn with_told_limits(mut self, limits: Option<Box<RateLimits>>) -> Self {
+        self.rate_limits = limits;
         self
     }
 

@@ -388,7 +388,7 @@ impl<'a> FailedAttempt<'a> {
 
     /// Whether a wait would not end before the run's deadline, so that no retry can follow.
     pub(crate) fn is_too_late(&self, delay: Duration) -> bool {
-        self.facts.time_left.is_some_and(|left| delay >= left)
+        self.facts.is_too_late(delay)
     }
 
     /// Returns the latest delay of this turn, if there was one.

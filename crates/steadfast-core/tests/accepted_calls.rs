@@ -142,13 +142,13 @@ async fn permit_of_a_wait_is_found_by_later_hooks_and_dropped_with_the_attempt()
             });
         })
         .on(|event: &mut ModelCallAcceptedEvent| {
-            event.held::<Permit>().unwrap().used += 1;
-            assert!(event.held::<String>().is_none());
+            event.permit::<Permit>().unwrap().used += 1;
+            assert!(event.permit::<String>().is_none());
         })
         .on(move |event: &mut AfterModelCallEvent| {
-            let used = event.held::<Permit>().map(|permit| permit.used);
-            *noted.lock().unwrap() = used;
             assert!(!at_the_end.load(Ordering::Relaxed));
+            let permit = event.take_permit(|_: &Permit| true);
+            *noted.lock().unwrap() = permit.map(|permit| permit.used);
         })
         .build()
         .unwrap();

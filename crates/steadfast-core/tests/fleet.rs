@@ -11,9 +11,9 @@ use std::{
 };
 
 use steadfast_core::{
-    Agent, CancellationToken, DecidedBy, EventLoopThrottleEvent, FleetRetryStrategy, Model,
-    ModelDelta, ModelError, ModelErrorKind, ModelRequest, ModelStream, RateLimit, RateLimits,
-    RunErrorKind, StopReason, async_trait, millis, secs,
+    Agent, AgentEvent, CancellationToken, DecidedBy, EventLoopThrottleEvent, FleetRetryStrategy,
+    Hedge, Model, ModelDelta, ModelError, ModelErrorKind, ModelRequest, ModelStream, RateLimit,
+    RateLimits, RunErrorKind, StopReason, async_trait, millis, secs,
     testing::{Reply, ScriptedModel},
 };
 use tokio::{
@@ -273,4 +273,32 @@ async fn run_that_is_cancelled_in_the_line_leaves_it() {
 
     assert_eq!(result.stop_reason(), StopReason::Cancelled);
     assert_eq!(fleet.pacer("scripted").waiting(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_call_is_hedged_while_calls_wait_for_the_limit() {
+    let provider = Provider::new("busy", 2.0);
+    let fleet = FleetRetryStrategy::new().seed(1);
+    let hedges = Arc::new(Mutex::new(0));
+    let mut runs = JoinSet::new();
+    for _ in 0..10 {
+        let seen = Arc::clone(&hedges);
+        let agent = Agent::builder()
+            .model(provider.clone())
+            .retry_strategy(fleet.clone())
+            .hooks(Hedge::after(millis(500)))
+            .observe(move |event: &AgentEvent| {
+                if matches!(event, AgentEvent::HedgeStarted(hedge) if hedge.at() > secs(2)) {
+                    *seen.lock().unwrap() += 1;
+                }
+            })
+            .build()
+            .unwrap();
+        runs.spawn(async move { agent.prompt("Umbrella?").await });
+    }
+    while let Some(run) = runs.join_next().await {
+        run.unwrap().unwrap();
+    }
+
+    assert_eq!(*hedges.lock().unwrap(), 0);
 }

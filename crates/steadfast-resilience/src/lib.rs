@@ -2,8 +2,8 @@
 //!
 //! What an error means, its caller says: nothing is classified here unless it is asked for.
 //! [`Retry`] calls, waits on tokio's clock and calls again. [`Backoff`] is arithmetic: the same input
-//! gives the same answer, in a test and in a replay. [`RetryQuota`] and [`AdaptiveLimiter`] are
-//! handles whose clones share what they know.
+//! gives the same answer, in a test and in a replay. [`RetryBudget`], [`RetryQuota`],
+//! [`CircuitBreaker`], [`Limiter`] and [`AdaptiveLimiter`] are handles whose clones share what they know.
 //!
 //! ```
 //! use steadfast_resilience::{Backoff, Retry, secs};
@@ -33,26 +33,41 @@
 
 mod adaptive_limiter;
 mod backoff;
+mod circuit_breaker;
 mod config_error;
 mod duration;
+mod hedge;
 mod jitter;
 mod limiter;
+mod operation;
 mod pacer;
+mod rate_limit_event;
+mod resilient;
+mod resilient_stream;
 mod retry;
+mod retry_budget;
 mod retry_event;
 mod retry_quota;
-mod retry_stream;
+mod sliding_counts;
 mod transient;
 
 pub use adaptive_limiter::AdaptiveLimiter;
 pub use backoff::{Backoff, Wait};
+pub use circuit_breaker::{
+    CircuitBreaker, CircuitBreakerBuilder, CircuitCall, CircuitChange, CircuitError, CircuitOpen,
+    CircuitState,
+};
 pub use config_error::ConfigError;
 pub use duration::{millis, secs};
+pub use hedge::{hedge, hedge_if};
 pub use jitter::Jitter;
 pub use limiter::{Available, Cost, Limiter, LimiterBuilder, LimiterError, Permit, Windows};
 pub use pacer::{Pacer, Pass};
+pub use rate_limit_event::RateLimitEvent;
+pub use resilient::{AfterOutput, Resilient};
+pub use resilient_stream::{ResilientStream, rate_limited_stream, resilient_stream, retry_stream};
 pub use retry::Retry;
+pub use retry_budget::{RetryBudget, RetryBudgetBuilder};
 pub use retry_event::RetryEvent;
 pub use retry_quota::RetryQuota;
-pub use retry_stream::{AfterOutput, Resilient, RetryStream, retry_stream};
 pub use transient::{is_connection_error, is_timeout, reads_transient};

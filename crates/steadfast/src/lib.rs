@@ -43,6 +43,7 @@
 //! | build an agent | [`Agent::builder`], [`FunctionTool`], [`Conversation`] |
 //! | steer what happens next | [`HookProvider`], [`HookRegistry`], [`AfterModelCallEvent`] |
 //! | decide about retries | [`ModelRetryStrategy`], [`AwsRetryStrategy`], [`FleetRetryStrategy`], [`NoopRetryStrategy`], [`RetryStrategy`] |
+//! | protect a provider and yourself | [`Limiter`], [`CircuitBreaker`], [`RetryBudget`], [`Hedge`], [`Fallback`] |
 //! | see all that happens | [`Prompt::stream`], [`AgentEvent`], [`EventLoopThrottleEvent`] |
 //! | talk to a provider | `OpenAiChat`, `OpenAiResponses`, `Anthropic`, `Bedrock`, `Gemini`, `Ollama`, or your own [`Model`] |
 //! | stop in good order | [`Prompt::cancel_on`], [`AgentBuilder::deadline`] |
@@ -50,13 +51,14 @@
 //! | test without a network | [`testing`] |
 //!
 //! Pages that explain instead of listing: [your first agent], [the agent loop], [hooks], [retry],
-//! [cancellation], [events], [your own strategy], [your own provider], [testing your agent], and
+//! [protection], [cancellation], [events], [your own strategy], [your own provider], [testing your agent], and
 //! [coming from Strands] or [from AG2].
 //!
 //! [your first agent]: https://github.com/steadfast-rs/steadfast/blob/main/docs/guides/first-agent.md
 //! [the agent loop]: https://github.com/steadfast-rs/steadfast/blob/main/docs/concepts/loop.md
 //! [hooks]: https://github.com/steadfast-rs/steadfast/blob/main/docs/concepts/hooks.md
 //! [retry]: https://github.com/steadfast-rs/steadfast/blob/main/docs/concepts/retry.md
+//! [protection]: https://github.com/steadfast-rs/steadfast/blob/main/docs/concepts/protection.md
 //! [cancellation]: https://github.com/steadfast-rs/steadfast/blob/main/docs/concepts/cancellation.md
 //! [events]: https://github.com/steadfast-rs/steadfast/blob/main/docs/events.md
 //! [your own strategy]: https://github.com/steadfast-rs/steadfast/blob/main/docs/guides/own-strategy.md
@@ -126,6 +128,7 @@ mod pages {
         Loop: "docs/concepts/loop.md",
         Hooks: "docs/concepts/hooks.md",
         Retry: "docs/concepts/retry.md",
+        Protection: "docs/concepts/protection.md",
         Cancellation: "docs/concepts/cancellation.md",
         ComingFromAg2: "docs/coming-from-ag2.md",
         ComingFromStrands: "docs/coming-from-strands.md",

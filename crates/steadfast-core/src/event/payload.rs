@@ -22,6 +22,8 @@ scoped!(
     ReasoningDeltaEvent,
     AttemptDiscardedEvent,
     EventLoopThrottleEvent,
+    HedgeStartedEvent,
+    HedgeWonEvent,
     MessageAddedEvent,
     ToolStartedEvent,
     ToolFinishedEvent,
@@ -81,6 +83,50 @@ impl ModelSwitchedEvent {
     pub fn to(&self) -> &str {
         &self.to
     }
+}
+
+/// The model has said nothing for a time, and is called a second time in the same attempt.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HedgeStartedEvent {
+    #[serde(flatten)]
+    pub(crate) scope: EventScope,
+    #[serde(rename = "delay_ms", with = "millis")]
+    pub(crate) delay: Duration,
+}
+
+impl HedgeStartedEvent {
+    /// Returns how long the first call was waited for.
+    #[must_use]
+    pub const fn delay(&self) -> Duration {
+        self.delay
+    }
+}
+
+/// One of two calls of an attempt has begun to answer, and the other was dropped.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HedgeWonEvent {
+    #[serde(flatten)]
+    pub(crate) scope: EventScope,
+    pub(crate) winner: CallRole,
+}
+
+impl HedgeWonEvent {
+    /// Returns which of the two calls answers.
+    #[must_use]
+    pub const fn winner(&self) -> CallRole {
+        self.winner
+    }
+}
+
+/// Which call of an attempt it is: there is one, and a second where it is hedged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum CallRole {
+    /// The first, and mostly the only one.
+    First,
+    /// The second, made since the first said nothing for a time.
+    Hedge,
 }
 
 /// The model said a piece of text; a refusal too is text.

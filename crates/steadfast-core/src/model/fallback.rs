@@ -14,15 +14,12 @@ use tokio::time::Instant;
 use super::{CalledModel, Model, ModelError, ModelErrorKind, ModelRequest, ModelStream};
 use crate::{
     event::DecidedBy,
-    hook::HookRegistry,
+    hook::{BEHIND_THE_STRATEGY, HookRegistry},
     hook_event::{AfterModelCallEvent, BeforeModelCallEvent, WaitPlan},
 };
 
 /// How long a model that failed is left out, unless it asks for more.
 const SET_ASIDE: Duration = secs(60);
-
-/// The place of a hook that looks at what the strategy decided, which has place 0.
-const BEHIND_THE_STRATEGY: i32 = 1;
 
 /// The longest that a server's hint has a model left out.
 const LONGEST_ASIDE: Duration = secs(24 * 60 * 60);
@@ -142,7 +139,7 @@ impl Fallback {
             Some(Err(error)) if is_of_one_model(error) => {
                 self.set_aside(entry, error);
                 if !event.is_claimed() && self.may_move_on(entry, event) {
-                    event.retry = true;
+                    event.move_on();
                 }
             }
             _ => {}
@@ -168,15 +165,15 @@ impl Fallback {
         }
         self.set_aside(entry, error);
         if self.may_move_on(entry, event) {
-            event.retry = true;
-            event.plan = None;
+            event.move_on();
         }
     }
 
-    /// The model of this list that was called, if one was.
+    /// The model of this list that was called, or whose call a hook refused.
     fn called_in(&self, event: &AfterModelCallEvent) -> Option<&Arc<Entry>> {
+        let is_known = event.called || event.error().is_some();
         self.entries()
-            .find(|entry| event.called && event.model.is(&entry.model))
+            .find(|entry| is_known && event.model.is(&entry.model))
     }
 
     /// Leaves a model out for a time; for a longer one if another call has learnt of it.

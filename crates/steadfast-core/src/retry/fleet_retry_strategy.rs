@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::{FailedAttempt, RetryDecision};
 use crate::{
-    event::DecidedBy,
+    event::{CallRole, DecidedBy},
     hook::{HookProvider, HookRegistry},
     hook_event::{AfterModelCallEvent, BeforeModelCallEvent, ModelCallAcceptedEvent},
     model::{ModelError, ModelErrorKind, RateLimits},
@@ -43,7 +43,8 @@ const OTHER_RETRIES: u32 = 3;
 /// an error that says when to come back, as does a wait beyond the deadline.
 ///
 /// The wait before a call is told as a throttle event of a pacer. Where nothing is throttled, there is
-/// none: only the first calls of a burst wait for the first answers, since nothing is known then.
+/// none: only the first calls of a burst wait for the first answers, since nothing is known then. While
+/// calls wait for a limit, no call is hedged.
 ///
 /// ```
 /// use steadfast_core::{Agent, FleetRetryStrategy, testing::{Reply, ScriptedModel}};
@@ -71,7 +72,7 @@ pub struct FleetRetryStrategy {
 }
 
 /// What an attempt holds, under a name that is nobody else's.
-struct FleetPass(Option<Pass>);
+struct FleetPass(Pass);
 
 impl FleetRetryStrategy {
     /// Makes a strategy that knows nothing of any limit.
@@ -154,16 +155,20 @@ impl FleetRetryStrategy {
         let now = Instant::now();
         let born = now.checked_sub(event.elapsed()).unwrap_or(now);
         let expected = pacer.expected_wait(born).unwrap_or_default();
-        event.wait_for(
-            expected,
-            async move { FleetPass(Some(pacer.admit(born).await)) },
-        );
+        if event.hedge.is_some() {
+            let lane = pacer.clone();
+            event.admit_if(move |role| match role {
+                CallRole::Hedge if lane.rate().is_some() => Err(no_hedge()),
+                CallRole::First | CallRole::Hedge => Ok(()),
+            });
+        }
+        event.wait_for(expected, async move { FleetPass(pacer.admit(born).await) });
     }
 
     /// Learns from a call that was accepted, long before its answer is complete.
     fn learn_early(event: &mut ModelCallAcceptedEvent) {
         let limits = event.rate_limits().copied();
-        if let Some(FleetPass(Some(pass))) = event.held() {
+        if let Some(FleetPass(pass)) = event.permit() {
             tell(pass, limits);
             pass.accepted();
         }
@@ -171,14 +176,12 @@ impl FleetRetryStrategy {
 
     /// Learns from every answer, whoever decides about it.
     fn learn(&self, event: &mut AfterModelCallEvent) {
-        let error = event.error().cloned();
-        let was_called = event.called;
-        let Some(pass) = event.held().and_then(|FleetPass(pass)| pass.take()) else {
+        let Some(FleetPass(pass)) = event.take_permit(|_| true) else {
             return;
         };
-        match error {
-            _ if !was_called => pass.give_back(),
-            Some(error) => self.learn_from(pass, &error),
+        match event.error() {
+            _ if !event.called => pass.give_back(),
+            Some(error) => self.learn_from(pass, error),
             // Dropping the pass ends the call.
             None => {}
         }
@@ -195,6 +198,12 @@ impl FleetRetryStrategy {
             _ => {}
         }
     }
+}
+
+/// Where calls wait for a limit, a second call of one takes the place of another's first.
+fn no_hedge() -> ModelError {
+    let why = "calls wait for the provider's limit, so none is made twice";
+    ModelError::new(ModelErrorKind::Throttled, why)
 }
 
 /// Hands on what a provider said of its limit of requests.

@@ -138,6 +138,12 @@ pub(crate) enum Say {
     Fail,
     /// Has the call wait.
     WaitFor(PacedWait),
+    /// Has the model called a second time, if it says nothing for so long.
+    Hedge(Duration),
+    /// Has the attempt fail without a call.
+    Refuse(Fault),
+    /// The same, once all waits are over; or has the call made, and no hedge of it.
+    RefuseLate(Fault, bool),
 }
 
 /// A wait that a pacer declares: what it expects, and what comes.
@@ -385,6 +391,9 @@ fn say() -> impl Strategy<Value = Say> {
         2 => Just(Say::Resume),
         1 => Just(Say::Fail),
         4 => paced_wait().prop_map(Say::WaitFor),
+        3 => pause().prop_map(Say::Hedge),
+        1 => fault().prop_map(Say::Refuse),
+        1 => (fault(), any::<bool>()).prop_map(|(fault, hedge)| Say::RefuseLate(fault, hedge)),
     ]
 }
 

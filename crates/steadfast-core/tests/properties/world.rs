@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use steadfast_core::{
     AfterInvocationEvent, AfterModelCallEvent, AfterToolCallEvent, AfterToolsEvent, Agent,
     AgentBuilder, AgentEvent, AgentResult, AsyncHookEvent, AttemptDiscardedEvent,
-    BeforeInvocationEvent, BeforeModelCallEvent, BeforeToolCallEvent, BeforeToolsEvent,
+    BeforeInvocationEvent, BeforeModelCallEvent, BeforeToolCallEvent, BeforeToolsEvent, CallRole,
     ConfigError, EventLoopThrottleEvent, ForceStopEvent, FunctionTool, HookError, HookRegistry,
     Message, MessageAddedEvent, Model, ModelDelta, ModelError, ModelRequest, ModelRetryStrategy,
     ModelStream, NoopRetryStrategy, Prompt, Role, RunError, StopReason, ToolError, Usage,
@@ -388,6 +388,15 @@ hears! {
     BeforeModelCallEvent: |event| event.attempt(), |event, say, log| match say {
         Say::Instead(text) => event.cancel = Some((*text).into()),
         Say::WaitFor(wait) => paced::declare(event, *wait, log),
+        Say::Hedge(delay) => event.hedge_after(*delay),
+        Say::Refuse(fault) => event.fail_with(error(fault)),
+        Say::RefuseLate(fault, hedge_only) => {
+            let (refusal, hedge_only) = (error(fault), *hedge_only);
+            event.admit_if(move |role| match role {
+                CallRole::First if hedge_only => Ok(()),
+                _ => Err(refusal.clone()),
+            });
+        }
         _ => {}
     };
     AfterModelCallEvent: |event| event.attempt(), |event, say, _| match say {

@@ -66,6 +66,15 @@ fn check_ends(events: &[AgentEvent]) {
     assert_eq!(events.iter().filter(is_end).count(), 1, "{events:#?}");
 }
 
+/// What is told of an attempt's second call.
+#[derive(Debug, Default, PartialEq)]
+enum Hedge {
+    #[default]
+    None,
+    Started,
+    Won,
+}
+
 /// What is open while a run is told.
 #[derive(Default)]
 struct Ledger {
@@ -80,6 +89,9 @@ struct Ledger {
     /// Why the latest attempt was taken back, and whether a wait before another was told since.
     discarded: Option<Option<ModelError>>,
     throttle: bool,
+    /// Whether the open attempt has said something, and how many calls of it are told.
+    said: bool,
+    hedge: Hedge,
     /// Whether the latest answer was paused by its provider.
     paused: bool,
     /// The calls of the turn's message that have no result in the history yet.
@@ -122,6 +134,24 @@ impl Ledger {
                     !self.open || place(scope) == (self.turn, self.attempts),
                     "{event:?}"
                 );
+                let decided = self.hedge != Hedge::Started;
+                assert!(!self.open || decided, "one of two calls answers: {event:?}");
+                self.said = true;
+            }
+            AgentEvent::HedgeStarted(_) => {
+                assert!(
+                    self.open && !self.said,
+                    "a hedge comes before output: {event:?}"
+                );
+                assert_eq!(place(scope), (self.turn, self.attempts), "{event:?}");
+                assert_eq!(self.hedge, Hedge::None, "one hedge: {event:?}");
+                self.hedge = Hedge::Started;
+            }
+            AgentEvent::HedgeWon(_) => {
+                assert!(self.open && !self.said, "{event:?}");
+                assert_eq!(place(scope), (self.turn, self.attempts), "{event:?}");
+                assert_eq!(self.hedge, Hedge::Started, "{event:?}");
+                self.hedge = Hedge::Won;
             }
             AgentEvent::AttemptDiscarded(discarded) => {
                 assert!(self.open, "an attempt ends once: {event:?}");
@@ -195,6 +225,8 @@ impl Ledger {
         (self.turn, self.attempts) = place(scope);
         self.attempts_of_run += 1;
         self.open = true;
+        self.said = false;
+        self.hedge = Hedge::None;
         self.fresh = true;
         self.discarded = None;
         self.throttle = false;

@@ -141,6 +141,8 @@ fn line(event: &AgentEvent) -> String {
         AgentEvent::ModelSwitched(event) => {
             format!("{place} from {} to {}", event.from(), event.to())
         }
+        AgentEvent::HedgeStarted(event) => format!("{place} hedges after {:?}", event.delay()),
+        AgentEvent::HedgeWon(event) => format!("{place} won by {:?}", event.winner()),
         AgentEvent::TextDelta(delta) => format!("{place} says {}", delta.text()),
         AgentEvent::ReasoningDelta(delta) => format!("{place} thinks {}", delta.text()),
         AgentEvent::AttemptDiscarded(event) => format!("{place} discarded {:?}", event.reason()),

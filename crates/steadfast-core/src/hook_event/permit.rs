@@ -1,0 +1,127 @@
+//! What hooks declare for the time before a call, and what comes of it: waits, admissions, permits. The
+//! loop makes the waits and asks the admissions.
+
+use std::{
+    any::Any,
+    fmt,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures_core::future::BoxFuture;
+
+use crate::{event::CallRole, model::ModelError};
+
+/// What is held until an attempt has ended.
+pub(crate) type Held = Box<dyn Any + Send>;
+
+/// A wait before the call, as a hook declared it.
+pub(crate) struct DeclaredWait {
+    expected: Duration,
+    /// Behind a lock that is never taken: events are shared with observers, and a future is not.
+    until: Mutex<BoxFuture<'static, Held>>,
+}
+
+impl DeclaredWait {
+    pub(crate) fn new(
+        expected: Duration,
+        until: impl Future<Output: Send + 'static> + Send + 'static,
+    ) -> Self {
+        let until = async move {
+            let permit: Held = Box::new(until.await);
+            permit
+        };
+        Self {
+            expected,
+            until: Mutex::new(Box::pin(until)),
+        }
+    }
+
+    pub(crate) const fn expected(&self) -> Duration {
+        self.expected
+    }
+
+    /// Waits, and gives what is to be held during the attempt.
+    pub(crate) async fn pass(self) -> Held {
+        self.until
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner)
+            .await
+    }
+}
+
+impl fmt::Debug for DeclaredWait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeclaredWait")
+            .field("expected", &self.expected)
+            .finish_non_exhaustive()
+    }
+}
+
+type Ask = dyn FnMut(CallRole) -> Result<Held, ModelError> + Send;
+
+/// A question right before a call: what is held during the attempt, or why it is not made.
+pub(crate) struct Admission(
+    // Behind a lock that is never taken, as above.
+    Mutex<Box<Ask>>,
+);
+
+impl Admission {
+    pub(crate) fn new<T: Send + 'static>(
+        mut admit: impl FnMut(CallRole) -> Result<T, ModelError> + Send + 'static,
+    ) -> Self {
+        let ask = move |role| {
+            let held: Held = Box::new(admit(role)?);
+            Ok(held)
+        };
+        Self(Mutex::new(Box::new(ask)))
+    }
+
+    pub(crate) fn ask(&mut self, role: CallRole) -> Result<Held, ModelError> {
+        let ask = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        ask(role)
+    }
+}
+
+impl fmt::Debug for Admission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Admission")
+    }
+}
+
+/// What the waits before a call and its admissions have given.
+#[derive(Default)]
+pub(crate) struct Permits(
+    // Behind a lock that is never taken, as above.
+    Mutex<Vec<Held>>,
+);
+
+impl Permits {
+    pub(crate) fn add(&mut self, held: impl IntoIterator<Item = Held>) {
+        self.all().extend(held);
+    }
+
+    /// Takes the latest of a type that is accepted.
+    pub(crate) fn take<T: 'static>(&mut self, is_mine: impl Fn(&T) -> bool) -> Option<T> {
+        let permits = self.all();
+        let is_mine = |held: &Held| held.downcast_ref().is_some_and(&is_mine);
+        let place = permits.iter().rposition(is_mine)?;
+        permits.remove(place).downcast().ok().map(|permit| *permit)
+    }
+
+    /// Finds the latest of a type.
+    pub(crate) fn find<T: 'static>(&mut self) -> Option<&mut T> {
+        let mut permits = self.all().iter_mut().rev();
+        permits.find_map(|permit| permit.downcast_mut())
+    }
+
+    fn all(&mut self) -> &mut Vec<Held> {
+        self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Permits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Permits")
+    }
+}
