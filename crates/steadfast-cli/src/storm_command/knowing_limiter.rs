@@ -67,7 +67,7 @@ impl KnowingLimiter {
                 let cost = Cost::request().tokens(tokens_of(event));
                 let expected = limiter.expected_wait(cost).unwrap_or_default();
                 let limiter = limiter.clone();
-                event.wait_for(expected, async move { limiter.acquire(cost).await });
+                event.wait_for(expected, async move { limiter.acquire_owned(cost).await });
             }
             Self::Books(books) => {
                 let at = books.next();
