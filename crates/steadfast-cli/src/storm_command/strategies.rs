@@ -85,7 +85,7 @@ pub(super) const STRATEGIES: [Strategy; 33] = [
     ),
     ours(
         FLEET,
-        "FleetRetryStrategy: a pacer that agents share and that learns",
+        "FleetRetryStrategy: the agents of a process share a pacer",
         |_, seed| Ok(Arc::new(FleetRetryStrategy::new().seed(seed))),
     )
     .shared(),
