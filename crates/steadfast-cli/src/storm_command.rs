@@ -249,7 +249,7 @@ fn seeds(options: &StormOptions, usual: u32) -> Result<Vec<u64>, Refusal> {
 }
 
 fn listed_scenarios() -> String {
-    let line = |scenario: &Scenario| format!("{:14}{}\n", scenario.name, scenario.what);
+    let line = |scenario: &Scenario| format!("{:16}{}\n", scenario.name, scenario.what);
     SCENARIOS.iter().map(line).collect()
 }
 
