@@ -7,10 +7,9 @@ use std::{
 };
 
 use steadfast::{
-    AfterModelCallEvent, BeforeModelCallEvent, ConfigError, HookProvider, HookRegistry, ModelError,
-    millis,
+    AfterModelCallEvent, BeforeModelCallEvent, ConfigError, Cost, HookProvider, HookRegistry,
+    Limiter, ModelError, millis,
 };
-use steadfast_resilience::{Cost, Limiter};
 use tokio::time::{Instant, sleep_until};
 
 use super::{

@@ -57,10 +57,13 @@ type Built = Result<Arc<dyn HookProvider>, ConfigError>;
 /// The name of the limiter that knows the limit.
 pub(super) const MEASURE: &str = "perfect";
 
+/// The name of the fleet strategy.
+pub(super) const FLEET: &str = "fleet";
+
 /// What is compared if nothing else is said.
 const USUAL: [&str; 12] = [
+    FLEET,
     MEASURE,
-    "fleet",
     "default",
     "aws-adaptive-shared",
     "strands-python",
@@ -81,7 +84,7 @@ pub(super) const STRATEGIES: [Strategy; 33] = [
         |world, seed| Ok(Arc::new(KnowingLimiter::of(world, seed)?)),
     ),
     ours(
-        "fleet",
+        FLEET,
         "FleetRetryStrategy: the agents of a process share a pacer",
         |_, seed| Ok(Arc::new(FleetRetryStrategy::new().seed(seed))),
     )
