@@ -51,7 +51,7 @@ async fn check(
 
     assert_eq!(began.elapsed(), ends, "{:#?}", told.trace());
     assert_eq!(place.model.calls(), calls, "{:#?}", told.trace());
-    let error = told.outcome.unwrap_err();
+    let error = told.outcome.err().ok_or("it does not end well")?;
     assert_eq!(error.kind(), RunErrorKind::Deadline);
     assert_eq!(error.retry_after(), come_back);
     let hint = error.hint().ok_or("it says what to do")?;

@@ -12,9 +12,9 @@ use std::{
 
 use steadfast_core::{
     AfterModelCallEvent, Agent, AgentBuilder, BeforeModelCallEvent, CallRole, CancellationToken,
-    CircuitBreaker, CircuitState, FunctionTool, Hedge, Limiter, ModelDelta, ModelError,
-    ModelErrorKind as Kind, ModelRequest, ModelRetryStrategy, NoopRetryStrategy, RetryBudget,
-    RunErrorKind, StopReason, ToolError, Usage, millis, secs,
+    CircuitBreaker, CircuitState, FunctionTool, Hedge, Limiter, ModelCallAcceptedEvent, ModelDelta,
+    ModelError, ModelErrorKind as Kind, ModelRequest, ModelRetryStrategy, NoopRetryStrategy,
+    RetryBudget, RunErrorKind, StopReason, ToolError, Usage, millis, secs,
     testing::{Journal, JournalRuntime, Reply, ScriptedModel},
 };
 use support::{Told, told};
@@ -457,6 +457,40 @@ async fn refused_hedge_is_no_error() -> TestResult {
 
     assert_eq!(agent.prompt("?").await?.duration(), secs(7));
     assert_eq!(model.calls(), 1);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn hooks_learn_of_an_accepted_call_at_once_and_once() -> TestResult {
+    for replies in [
+        [Reply::hang(), Reply::text("yes").after(secs(2))],
+        [Reply::deltas([]).after(secs(9)), Reply::fail(Kind::Server)],
+    ] {
+        let accepted = Arc::new(Mutex::new(Vec::new()));
+        let noted = Arc::clone(&accepted);
+        let agent = hedged(&ScriptedModel::new(replies))
+            .on(move |event: &mut ModelCallAcceptedEvent| {
+                let mut noted = noted.lock().unwrap_or_else(PoisonError::into_inner);
+                noted.push(event.at());
+            })
+            .build()?;
+
+        let _ended = agent.prompt("?").await;
+
+        let accepted = accepted.lock().unwrap_or_else(PoisonError::into_inner);
+        assert_eq!(*accepted, [secs(0)]);
+    }
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn refused_calls_are_never_accepted() -> TestResult {
+    let refused = || Reply::fail(Kind::Server).after(secs(7));
+    let agent = hedged(&ScriptedModel::new([refused(), refused()]))
+        .on(|_: &mut ModelCallAcceptedEvent| -> () { panic!("accepted") })
+        .build()?;
+
+    assert!(agent.prompt("?").await.is_err());
     Ok(())
 }
 
