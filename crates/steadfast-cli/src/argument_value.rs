@@ -44,6 +44,11 @@ pub(crate) fn count<N: FromStr + Default + PartialOrd + Display>(text: &str) -> 
 
 /// Reads a rate such as `20/s` or `60/m`.
 pub(crate) fn rate(text: &str) -> Result<RateLimit, Refusal> {
+    per_second(text).map(RateLimit::per_second)
+}
+
+/// Reads such a rate as a number a second.
+pub(crate) fn per_second(text: &str) -> Result<f64, Refusal> {
     let refuse = || {
         Refusal::new(
             "it is not a rate",
@@ -56,8 +61,8 @@ pub(crate) fn rate(text: &str) -> Result<RateLimit, Refusal> {
         return Err(refuse());
     }
     match unit.trim() {
-        "s" | "sec" | "second" => Ok(RateLimit::per_second(number)),
-        "m" | "min" | "minute" => Ok(RateLimit::per_minute(number)),
+        "s" | "sec" | "second" => Ok(number),
+        "m" | "min" | "minute" => Ok(number / 60.0),
         _ => Err(refuse()),
     }
 }

@@ -11,7 +11,9 @@ use steadfast_sim::{FaultScript, HintStyle, RateLimit};
 
 use crate::{
     argument_value as value,
-    ending::{EXIT_STATUSES, EXIT_STATUSES_OF_EXPLAIN, EXIT_STATUSES_OF_SIM},
+    ending::{
+        EXIT_STATUSES, EXIT_STATUSES_OF_EXPLAIN, EXIT_STATUSES_OF_SIM, EXIT_STATUSES_OF_STORM,
+    },
     provider::{environment, listed},
     refusal::Refusal,
 };
@@ -28,6 +30,7 @@ Examples:
   steadfast run --model openai:gpt-5 --deadline 5m -    prompt on standard input
   steadfast sim --fault '429*2, cut@text'               a provider that fails
   steadfast explain --provider anthropic --status 529   what an answer means
+  steadfast storm --agents 1000                         who survives a storm
 
 {EXIT_STATUSES}")
 )]
@@ -45,6 +48,8 @@ pub(crate) enum Command {
     Sim(SimOptions),
     /// Says how a provider's answer is classified, and whether it is retried
     Explain(ExplainOptions),
+    /// Compares retry strategies: many agents against one throttled provider
+    Storm(StormOptions),
 }
 
 /// Prompts a model, retries what fails, and shows all of it.
@@ -246,6 +251,85 @@ pub(crate) struct ExplainOptions {
     /// Reads the body as a stream of events, whatever its content type
     #[arg(long)]
     pub(crate) stream: bool,
+}
+
+/// Compares retry strategies: many agents against one throttled provider.
+#[derive(Debug, Args)]
+#[command(after_help = format!("\
+Every agent is a real one, with the strategy of its row; the provider is computed,
+and so is time: an hour passes in a moment. The same seed gives the same table.
+
+The rates, service times and delays are those of a storm that is common: a
+provider with a token bucket, an answer after about one second, a refusal after
+50 ms, and no hint when to come back.
+
+Examples:
+  steadfast storm
+  steadfast storm --agents 1000 --limit 20/s --burst 20 --svg storm.svg
+  steadfast storm --scenario outage --strategy all --seeds 5
+  steadfast storm --scenario list
+  steadfast storm --real
+
+{EXIT_STATUSES_OF_STORM}"))]
+pub(crate) struct StormOptions {
+    /// What happens: the name of a scenario, or `list` to see them [default: burst]
+    #[arg(long, value_name = "NAME", help_heading = "Storm")]
+    pub(crate) scenario: Option<String>,
+
+    /// How many agents there are [default: 200, or as the scenario has it]
+    #[arg(long, value_name = "N", value_parser = value::count::<u32>, allow_negative_numbers = true, help_heading = "Storm")]
+    pub(crate) agents: Option<u32>,
+
+    /// How many calls each agent makes, one after the other [default: 1, or as the scenario has it]
+    #[arg(long, value_name = "N", value_parser = value::count::<u32>, allow_negative_numbers = true, help_heading = "Storm")]
+    pub(crate) calls: Option<u32>,
+
+    /// In how many processes they are, which share nothing
+    #[arg(long, value_name = "N", default_value = "1", value_parser = value::count::<u32>, allow_negative_numbers = true, help_heading = "Storm")]
+    pub(crate) processes: u32,
+
+    /// What the provider admits, such as `20/s` or `60/m` [default: 20/s, or as the scenario has it]
+    #[arg(long, value_name = "RATE", allow_hyphen_values = true, value_parser = value::per_second, help_heading = "Storm")]
+    pub(crate) limit: Option<f64>,
+
+    /// How many requests are admitted at once after a pause [default: one second's worth]
+    #[arg(long, value_name = "N", value_parser = value::count::<u32>, allow_negative_numbers = true, help_heading = "Storm")]
+    pub(crate) burst: Option<u32>,
+
+    /// How refused requests are told when to come back: `none`, `int` (seconds) or `exact`
+    #[arg(long, value_name = "HOW", default_value = "none", value_parser = value::hint_style, help_heading = "Storm")]
+    pub(crate) hint: HintStyle,
+
+    /// Which strategies: names with commas between them, `all`, or `list` to see them [default: the
+    /// best known]
+    #[arg(long, value_name = "NAMES", help_heading = "Comparison")]
+    pub(crate) strategy: Option<String>,
+
+    /// The first seed
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1,
+        help_heading = "Comparison"
+    )]
+    pub(crate) seed: u64,
+
+    /// How many seeds, one after the other; each figure is then their median
+    #[arg(long, value_name = "N", default_value = "1", value_parser = value::count::<u32>, allow_negative_numbers = true, help_heading = "Comparison")]
+    pub(crate) seeds: u32,
+
+    /// The same agents over real HTTP and in real time, against the simulator, beside the computed
+    /// ones [default: 60 agents and fewer strategies]
+    #[arg(long, help_heading = "Comparison")]
+    pub(crate) real: bool,
+
+    /// Draws the comparison into this file too: requests over time, strategy by strategy
+    #[arg(long, value_name = "FILE")]
+    pub(crate) svg: Option<PathBuf>,
+
+    /// Prints an array of objects instead of the table
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// What came of reading the command line.

@@ -22,6 +22,14 @@ Exit status:
   0    explained, whatever the answer was
   2    bad usage or configuration";
 
+/// The exit statuses of a storm, in which strategies lose and nobody else.
+pub(crate) const EXIT_STATUSES_OF_STORM: &str = "\
+Exit status:
+  0    compared, whoever lost
+  1    a real storm differs from the computed one
+  2    bad usage or configuration
+  130  cancelled with Ctrl-C";
+
 /// How the program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {

@@ -1,5 +1,5 @@
-//! The program `steadfast`: runs an agent and shows all that happens, serves a simulated provider, or
-//! explains an answer. It adds no behaviour of its own: what it does, the libraries can do.
+//! The program `steadfast`: runs an agent and shows all that happens, serves a simulated provider,
+//! explains an answer, or lets strategies compete in a storm. It adds no behaviour of its own: what it does, the libraries can do.
 
 mod argument_value;
 mod command_line;
@@ -15,6 +15,7 @@ mod retry_choice;
 mod run_command;
 mod sim_command;
 mod stop_signal;
+mod storm_command;
 mod styled_line;
 mod text_view;
 
@@ -57,5 +58,6 @@ async fn carry_out(command: Command, output: &mut Output) -> Result<Ending, Refu
         Command::Run(options) => run_command::run(*options, output).await,
         Command::Explain(options) => explain_command::explain(options, output).await,
         Command::Sim(options) => sim_command::serve(options, output).await,
+        Command::Storm(options) => storm_command::storm(options, output).await,
     }
 }

@@ -81,9 +81,10 @@ pub use runtime::{Runtime, Stopped, TokioRuntime};
 pub use steadfast_resilience::{
     AdaptiveLimiter, AfterOutput, Available, Backoff, CircuitBreaker, CircuitBreakerBuilder,
     CircuitCall, CircuitChange, CircuitError, CircuitOpen, CircuitState, ConfigError, Cost, Jitter,
-    Limiter, LimiterBuilder, LimiterError, Pacer, Pass, Permit, Resilient, Retry, RetryBudget,
-    RetryBudgetBuilder, RetryEvent, RetryQuota, RetryStream, Wait, Windows, hedge, hedge_if,
-    is_connection_error, is_timeout, millis, reads_transient, retry_stream, secs,
+    Limiter, LimiterBuilder, LimiterError, Pacer, Pass, Permit, RateLimitEvent, Resilient,
+    ResilientStream, Retry, RetryBudget, RetryBudgetBuilder, RetryEvent, RetryQuota, Wait, Windows,
+    hedge, hedge_if, is_connection_error, is_timeout, millis, rate_limited_stream, reads_transient,
+    resilient_stream, retry_stream, secs,
 };
 pub use tokio_util::sync::CancellationToken;
 pub use tool::{FunctionTool, Tool, ToolContext, ToolError, ToolOutput, ToolSpec};

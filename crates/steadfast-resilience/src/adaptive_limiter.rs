@@ -132,11 +132,16 @@ impl AdaptiveLimiter {
         let _counted = Waiting::new(&self.0.waiting);
         // The queue is never closed, so this is always a turn.
         let _turn = self.0.queue.acquire().await;
+        let mut is_told = false;
         loop {
             let now = self.now();
             let Err(wait) = self.rates().bucket.take(now) else {
                 return;
             };
+            if !is_told {
+                tracing::debug!(expected_wait = ?wait, "waiting for an adaptive limiter");
+                is_told = true;
+            }
             // Either way the bucket is looked at again.
             let _ = timeout(wait, self.0.rate_changed.notified()).await;
         }

@@ -15,7 +15,11 @@ use std::{error, fmt};
 /// assert_eq!(error.field(), "max_attempts");
 /// ```
 #[derive(Clone, PartialEq, Eq)]
-pub struct ConfigError {
+pub struct ConfigError(Box<Refused>);
+
+/// Behind a pointer, so that results which are hardly ever errors stay small.
+#[derive(Clone, PartialEq, Eq)]
+struct Refused {
     field: String,
     problem: String,
     hint: Option<String>,
@@ -24,36 +28,36 @@ pub struct ConfigError {
 impl ConfigError {
     /// Names a field and what is wrong with it, as a clause that follows the name.
     pub fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Refused {
             field: field.into(),
             problem: problem.into(),
             hint: None,
-        }
+        }))
     }
 
     /// Adds what to do about it.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.0.hint = Some(hint.into());
         self
     }
 
     /// Returns the field whose value was refused.
     #[must_use]
     pub fn field(&self) -> &str {
-        &self.field
+        &self.0.field
     }
 
     /// Returns what to do about it, where there is something to say.
     #[must_use]
     pub fn hint(&self) -> Option<&str> {
-        self.hint.as_deref()
+        self.0.hint.as_deref()
     }
 }
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` {}", self.field, self.problem)
+        write!(f, "`{}` {}", self.0.field, self.0.problem)
     }
 }
 
@@ -61,7 +65,7 @@ impl fmt::Display for ConfigError {
 impl fmt::Debug for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)?;
-        match &self.hint {
+        match &self.0.hint {
             Some(hint) => write!(f, " (hint: {hint})"),
             None => Ok(()),
         }

@@ -14,6 +14,7 @@ mod turn;
 mod window;
 
 use std::{
+    borrow::Cow,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::Waker,
@@ -25,7 +26,8 @@ use tokio::time::Instant;
 use crate::ConfigError;
 use allowance::{Allowance, Taken};
 use queue::{Found, Queue};
-use turn::Turn;
+
+pub(crate) use turn::Turn;
 
 pub use builder::{LimiterBuilder, Windows};
 pub use cost::Cost;
@@ -41,8 +43,9 @@ pub use permit::Permit;
 ///
 /// Clones share the limits and the queue: it is one limiter for all that call one provider, across
 /// agents, tasks and threads. Its clock never goes back, and it has no task: who waits first waits for
-/// the clock, and what nobody waits for costs nothing. Timers of tokio have a resolution of a
-/// millisecond, so with a burst of one there are at most a thousand a second.
+/// the clock, and what nobody waits for costs nothing. Timers of tokio are late by up to a
+/// millisecond. A burst of a few makes up for that; a burst of one cannot, since it keeps what comes
+/// behind it at its distance, so it suits rates of up to some tens a second.
 ///
 /// ```
 /// use steadfast_resilience::{Cost, Limiter, secs};
@@ -89,7 +92,7 @@ struct Shared {
     /// When the limiter's clock began.
     epoch: Instant,
     /// The most requests and tokens that one operation may take.
-    most: (f64, f64),
+    most: Cost,
     /// Whether the end of an operation frees a place.
     has_places: bool,
     queue: Mutex<Queue>,
@@ -138,20 +141,51 @@ impl Limiter {
     /// # Cancel safety
     ///
     /// A future that is dropped gives its place in the queue back, and takes nothing.
-    pub async fn acquire(&self, cost: Cost) -> Result<Permit, LimiterError> {
+    pub async fn acquire(&self, cost: Cost) -> Result<Permit<'_>, LimiterError> {
         self.check(cost)?;
-        let ticket = {
-            let mut queue = self.queue();
-            match queue.take(cost, self.now()) {
-                Some(taken) => return Ok(Permit::new(self.clone(), taken)),
-                None => queue.join(cost),
+        let limiter = Cow::Borrowed(self);
+        match self.take_or_join(cost) {
+            Ok(taken) => Ok(Permit::new(limiter, taken)),
+            Err(ticket) => Ok(Turn::begin(limiter, ticket, cost).await),
+        }
+    }
+
+    /// As [`acquire`](Self::acquire), with a future and a permit that borrow nothing.
+    ///
+    /// It is for what outlives the borrow: a task that is spawned, a hook, a permit in a value.
+    ///
+    /// ```
+    /// use steadfast_resilience::{Cost, Limiter};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let limiter = Limiter::builder().concurrency(16).build()?;
+    /// let permit = tokio::spawn(limiter.acquire_owned(Cost::request())).await??;
+    /// assert_eq!(limiter.available().places, Some(15));
+    /// # drop(permit);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire`](Self::acquire).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`acquire`](Self::acquire).
+    pub fn acquire_owned(
+        &self,
+        cost: Cost,
+    ) -> impl Future<Output = Result<Permit<'static>, LimiterError>> + Send + Sync + use<> {
+        let limiter = self.clone();
+        async move {
+            limiter.check(cost)?;
+            match limiter.enter(cost) {
+                Ok(permit) => Ok(permit),
+                Err(turn) => Ok(turn.await),
             }
-        };
-        let turn = Turn::new(self, ticket);
-        // Who waits first may be free to go, and its future be left alone.
-        self.advance();
-        let taken = turn.await;
-        Ok(Permit::new(self.clone(), taken))
+        }
     }
 
     /// Takes a permit if that needs no wait. It never waits, and never overtakes who does.
@@ -160,7 +194,7 @@ impl Limiter {
     ///
     /// [`LimiterError::WouldWait`] if it would have to wait, and [`LimiterError::NeverFits`] as
     /// [`acquire`](Self::acquire).
-    pub fn try_acquire(&self, cost: Cost) -> Result<Permit, LimiterError> {
+    pub fn try_acquire(&self, cost: Cost) -> Result<Permit<'_>, LimiterError> {
         self.check(cost)?;
         let mut queue = self.queue();
         if queue.waiting() > 0 {
@@ -171,7 +205,7 @@ impl Limiter {
         }
         let now = self.now();
         if let Some(taken) = queue.take(cost, now) {
-            return Ok(Permit::new(self.clone(), taken));
+            return Ok(Permit::new(Cow::Borrowed(self), taken));
         }
         let wait = queue.wait(cost, now).unwrap_or_default();
         Err(LimiterError::WouldWait(Duration::from_nanos(wait)))
@@ -203,6 +237,13 @@ impl Limiter {
         queue.wait(cost, self.now()).map(Duration::from_nanos)
     }
 
+    /// Guesses how long the last of those who wait will.
+    fn wait_of_all(&self) -> Duration {
+        let mut queue = self.queue();
+        let now = self.now();
+        Duration::from_nanos(queue.wait_of_all(now))
+    }
+
     /// Returns what is left now. Where others take as well, the next moment may be another.
     #[must_use]
     pub fn available(&self) -> Available {
@@ -218,6 +259,31 @@ impl Limiter {
         }
     }
 
+    /// Takes a permit, or a place in the queue. The cost was checked.
+    pub(crate) fn enter(self, cost: Cost) -> Result<Permit<'static>, Turn<'static>> {
+        match self.take_or_join(cost) {
+            Ok(taken) => Ok(Permit::new(Cow::Owned(self), taken)),
+            Err(ticket) => Err(Turn::begin(Cow::Owned(self), ticket, cost)),
+        }
+    }
+
+    // What a free acquire goes through is inlined: what was taken is then written once, where it is
+    // read, instead of from place to place, which took as long as the rest of the arithmetic.
+    #[inline]
+    fn take_or_join(&self, cost: Cost) -> Result<Taken, u64> {
+        // Where the lock is free the clock is read before it, so that neither waits for the other. A time
+        // that is a little old by then fills nothing, and lets nothing go that a later one would not.
+        let before = self.now();
+        let (mut queue, now) = match self.0.queue.try_lock() {
+            Ok(queue) => (queue, before),
+            Err(_) => {
+                let queue = self.queue();
+                (queue, self.now())
+            }
+        };
+        queue.take(cost, now).ok_or_else(|| queue.join(cost))
+    }
+
     fn settle(&self, taken: Taken, used_tokens: u64) {
         let mut queue = self.queue();
         queue.allowance.settle(taken, used_tokens, self.now());
@@ -230,6 +296,7 @@ impl Limiter {
         self.ended(queue);
     }
 
+    #[inline]
     fn release(&self) {
         if self.0.has_places {
             self.ended(self.queue());
@@ -279,30 +346,27 @@ impl Limiter {
         queue.advance(self.now())
     }
 
-    fn check(&self, cost: Cost) -> Result<(), LimiterError> {
-        let refused = |field, problem| LimiterError::NeverFits(ConfigError::new(field, problem));
-        if cost.request_count() == 0 {
-            return Err(refused("requests", "must be at least 1, got `0`".into()));
-        }
-        let (requests, tokens) = self.0.most;
-        let count = cost.request_count();
-        if f64::from(count) > requests {
-            let problem = format!("must be at most {}, got `{count}`", requests.floor());
-            return Err(refused("requests", problem));
-        }
-        let count = cost.token_count();
-        if count as f64 > tokens {
-            let problem = format!("must be at most {}, got `{count}`", tokens.floor());
-            return Err(refused("tokens", problem));
+    /// Refuses what can never go.
+    #[inline]
+    pub(crate) fn check(&self, cost: Cost) -> Result<(), LimiterError> {
+        let most = self.0.most;
+        let requests = cost.request_count();
+        if requests == 0
+            || requests > most.request_count()
+            || cost.token_count() > most.token_count()
+        {
+            return Err(LimiterError::NeverFits(never_fits(cost, most)));
         }
         Ok(())
     }
 
+    #[inline]
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.0.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Nanoseconds since the clock began. Asked while the lock is held, so that it never goes back.
+    /// Nanoseconds since the clock began.
+    #[inline]
     fn now(&self) -> u64 {
         let passed = self.0.epoch.elapsed();
         let nanos = u64::from(passed.subsec_nanos());
@@ -311,6 +375,20 @@ impl Limiter {
             .saturating_mul(1_000_000_000)
             .saturating_add(nanos)
     }
+}
+
+/// Names what is too much, or too little.
+#[cold]
+fn never_fits(cost: Cost, most: Cost) -> ConfigError {
+    let (requests, tokens) = (cost.request_count(), cost.token_count());
+    if requests == 0 {
+        return ConfigError::new("requests", "must be at least 1, got `0`");
+    }
+    let (field, most, got) = match most.request_count() {
+        most if requests > most => ("requests", most.into(), requests.into()),
+        _ => ("tokens", most.token_count(), tokens),
+    };
+    ConfigError::new(field, format!("must be at most {most}, got `{got}`"))
 }
 
 impl fmt::Debug for Limiter {

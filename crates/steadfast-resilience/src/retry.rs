@@ -8,7 +8,7 @@ use tokio::time::sleep;
 
 use crate::{
     Backoff, ConfigError, Jitter, RetryEvent, RetryQuota, is_connection_error, is_timeout,
-    retry_event::Operation, secs,
+    operation::Operation, secs,
 };
 
 pub(crate) use attempts::Attempts;
@@ -189,13 +189,13 @@ impl<E> Retry<E> {
 
     /// Names the operation in events.
     pub fn operation_name(mut self, name: impl Into<Cow<'static, str>>) -> Self {
-        Arc::make_mut(&mut self.operation).name = name.into();
+        Arc::make_mut(&mut self.operation).name = Some(name.into());
         self
     }
 
     /// Says in events what kind of operation it is, such as `llm` or `tool`.
     pub fn operation_type(mut self, kind: impl Into<Cow<'static, str>>) -> Self {
-        Arc::make_mut(&mut self.operation).kind = kind.into();
+        Arc::make_mut(&mut self.operation).kind = Some(kind.into());
         self
     }
 
@@ -218,6 +218,32 @@ impl<E> Retry<E> {
     }
 
     /// Calls the operation until it succeeds or an error stands.
+    ///
+    /// A limiter stands where its permit is held: around this, it lets the operation go once; within the
+    /// operation, every attempt.
+    ///
+    /// ```
+    /// use steadfast_resilience::{Backoff, Cost, Limiter, Retry, secs};
+    /// # type Error = Box<dyn std::error::Error>;
+    /// # async fn fetch(_: &str) -> Result<&'static str, Error> {
+    /// #     Ok("a page")
+    /// # }
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Error> {
+    /// let limiter = Limiter::builder().per_second(10.0).build()?;
+    /// let retry: Retry<Error> = Retry::new(Backoff::exponential(secs(1)));
+    ///
+    /// let page = retry
+    ///     .run(async || {
+    ///         let _permit = limiter.acquire(Cost::request()).await?;
+    ///         fetch("http://localhost").await
+    ///     })
+    ///     .await?;
+    /// assert_eq!(page, "a page");
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -318,7 +344,7 @@ impl<E> Clone for Retry<E> {
 impl<E> fmt::Debug for Retry<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Retry")
-            .field("operation", &self.operation.name)
+            .field("operation", &self.operation.name())
             .field("backoff", &self.backoff)
             .field("max_attempts", &self.max_attempts)
             .field("deadline", &self.deadline)

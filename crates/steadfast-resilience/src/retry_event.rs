@@ -7,6 +7,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use crate::operation::Operation;
+
 /// A failed attempt of an operation that will be made again, told before the wait.
 ///
 /// ```
@@ -49,35 +51,17 @@ pub struct RetryEvent {
     pub(crate) timestamp: SystemTime,
 }
 
-/// What an operation is called in events.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Operation {
-    pub(crate) kind: Cow<'static, str>,
-    pub(crate) name: Cow<'static, str>,
-    pub(crate) step_id: Option<String>,
-}
-
-impl Default for Operation {
-    fn default() -> Self {
-        Self {
-            kind: Cow::Borrowed("custom"),
-            name: Cow::Borrowed("operation"),
-            step_id: None,
-        }
-    }
-}
-
 impl RetryEvent {
     /// Returns what kind of operation it is, such as `llm` or `tool`; `custom` if nobody said.
     #[must_use]
     pub fn operation_type(&self) -> &str {
-        &self.operation.kind
+        self.operation.kind()
     }
 
     /// Returns the operation's name; `operation` if nobody said.
     #[must_use]
     pub fn operation_name(&self) -> &str {
-        &self.operation.name
+        self.operation.name()
     }
 
     /// Returns the number of the attempt that failed: 1 for the first call.
@@ -140,7 +124,11 @@ impl fmt::Display for RetryEvent {
         write!(
             f,
             "attempt {} of {} of `{}` failed, the next comes in {:?}: {}",
-            self.attempt, self.max_attempts, self.operation.name, self.delay, self.error
+            self.attempt,
+            self.max_attempts,
+            self.operation.name(),
+            self.delay,
+            self.error
         )
     }
 }

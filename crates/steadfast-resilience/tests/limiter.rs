@@ -37,14 +37,14 @@ fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
 
 /// Lets a name arrive in a queue and write it down once it is let go; it keeps its permit.
 fn spawn_in_order(
-    tasks: &mut JoinSet<Result<Permit, LimiterError>>,
+    tasks: &mut JoinSet<Result<Permit<'static>, LimiterError>>,
     limiter: &Limiter,
     went: &Arc<Mutex<Vec<&'static str>>>,
     (name, cost): (&'static str, Cost),
 ) {
     let (limiter, went) = (limiter.clone(), Arc::clone(went));
     tasks.spawn(async move {
-        let permit = limiter.acquire(cost).await?;
+        let permit = limiter.acquire_owned(cost).await?;
         went.lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(name);

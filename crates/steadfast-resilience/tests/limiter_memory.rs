@@ -10,7 +10,7 @@ use std::{
 use steadfast_resilience::{Cost, Limiter, LimiterError, Permit};
 
 type TestResult = Result<(), Box<dyn Error>>;
-type Waiting<'a> = Pin<Box<dyn Future<Output = Result<Permit, LimiterError>> + 'a>>;
+type Waiting<'a> = Pin<Box<dyn Future<Output = Result<Permit<'a>, LimiterError>> + 'a>>;
 
 const WAITERS: usize = 100_000;
 
@@ -21,7 +21,7 @@ fn wait(limiter: &Limiter) -> Waiting<'_> {
     waiting
 }
 
-fn poll(waiting: &mut Waiting<'_>) -> Poll<Result<Permit, LimiterError>> {
+fn poll<'a>(waiting: &mut Waiting<'a>) -> Poll<Result<Permit<'a>, LimiterError>> {
     waiting
         .as_mut()
         .poll(&mut Context::from_waker(Waker::noop()))

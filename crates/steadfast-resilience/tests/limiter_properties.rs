@@ -91,7 +91,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 1..120)
 }
 
-type Waiting<'a> = Pin<Box<dyn Future<Output = Result<Permit, LimiterError>> + 'a>>;
+type Waiting<'a> = Pin<Box<dyn Future<Output = Result<Permit<'a>, LimiterError>> + 'a>>;
 
 /// What really went, once all was settled and given back.
 #[derive(Debug, Clone, Copy)]
@@ -108,11 +108,11 @@ struct World<'a> {
     began: Instant,
     arrived: usize,
     waiting: Vec<(usize, Cost, Waiting<'a>)>,
-    held: Vec<(usize, Permit)>,
+    held: Vec<(usize, Permit<'a>)>,
     went: Vec<Went>,
 }
 
-impl World<'_> {
+impl<'a> World<'a> {
     /// Polls all who wait until all who were let go were seen, so that their times are right.
     fn poll_all(&mut self) -> Result<(), TestCaseError> {
         self.poll_from_behind()?;
@@ -146,7 +146,7 @@ impl World<'_> {
         Ok(())
     }
 
-    fn hold(&mut self, cost: Cost, permit: Permit) {
+    fn hold(&mut self, cost: Cost, permit: Permit<'a>) {
         self.held.push((self.went.len(), permit));
         self.went.push(Went {
             at: self.began.elapsed(),
@@ -159,7 +159,7 @@ impl World<'_> {
         match step {
             Step::Arrive { requests, tokens } => {
                 let cost = Cost::requests(requests).tokens(tokens);
-                let mut future: Waiting<'_> = Box::pin(self.limiter.acquire(cost));
+                let mut future: Waiting<'a> = Box::pin(self.limiter.acquire(cost));
                 let number = self.arrived;
                 self.arrived += 1;
                 match future

@@ -19,7 +19,7 @@ use proptest::{
     prop_assert_eq, proptest,
 };
 use steadfast_resilience::{
-    AfterOutput, Backoff, Resilient, Retry, RetryQuota, RetryStream, millis, retry_stream, secs,
+    AfterOutput, Backoff, Resilient, ResilientStream, Retry, RetryQuota, millis, retry_stream, secs,
 };
 use tokio::time::{Instant, timeout};
 
@@ -42,7 +42,7 @@ fn script(attempts: impl Into<Vec<Attempt>>) -> impl FnMut() -> Inner {
 }
 
 /// Reads to the end. What was met is shown as words: `2s` is a retry that waits so long.
-async fn read<F: FnMut(u64) -> Inner>(mut stream: RetryStream<&'static str, Inner, F>) -> String {
+async fn read<F: FnMut(u64) -> Inner>(mut stream: ResilientStream<Inner, F>) -> String {
     let mut met = Vec::new();
     while let Some(next) = stream.next().await {
         met.push(match next {

@@ -14,6 +14,7 @@ mod ollama;
 mod openai_responses;
 mod process;
 mod sim;
+mod storm;
 #[cfg(unix)]
 mod terminal;
 #[cfg(unix)]

@@ -138,11 +138,11 @@ impl ModelLimiter {
         let cost = Cost::request().tokens(tokens);
         let reserved = Arc::new(Reserved::default());
         match self.limiter.try_acquire(cost) {
-            Ok(permit) => reserved.put(permit),
+            Ok(permit) => reserved.put(permit.into_owned()),
             Err(LimiterError::WouldWait(expected)) => {
                 let (limiter, reserved) = (self.limiter.clone(), Arc::clone(&reserved));
                 event.wait_for(whole_millis(expected), async move {
-                    if let Ok(permit) = limiter.acquire(cost).await {
+                    if let Ok(permit) = limiter.acquire_owned(cost).await {
                         reserved.put(permit);
                     }
                     reserved
@@ -158,7 +158,12 @@ impl ModelLimiter {
             let permit = match role {
                 CallRole::First => reserved.take(),
                 // A hedge that had to wait would come too late to be of use.
-                CallRole::Hedge => Some(limiter.try_acquire(cost).map_err(|_| no_hedge())?),
+                CallRole::Hedge => Some(
+                    limiter
+                        .try_acquire(cost)
+                        .map_err(|_| no_hedge())?
+                        .into_owned(),
+                ),
             };
             let by = Arc::clone(&id);
             Ok(Called { permit, by })
@@ -197,18 +202,18 @@ impl fmt::Debug for ModelLimiter {
 
 /// What was taken for a call that is not made yet. Dropped, it gives everything back.
 #[derive(Default)]
-struct Reserved(Mutex<Option<Permit>>);
+struct Reserved(Mutex<Option<Permit<'static>>>);
 
 impl Reserved {
-    fn put(&self, permit: Permit) {
+    fn put(&self, permit: Permit<'static>) {
         *self.permit() = Some(permit);
     }
 
-    fn take(&self) -> Option<Permit> {
+    fn take(&self) -> Option<Permit<'static>> {
         self.permit().take()
     }
 
-    fn permit(&self) -> MutexGuard<'_, Option<Permit>> {
+    fn permit(&self) -> MutexGuard<'_, Option<Permit<'static>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -223,7 +228,7 @@ impl Drop for Reserved {
 
 /// What was taken for a call that is made. Dropped, the estimate stands.
 struct Called {
-    permit: Option<Permit>,
+    permit: Option<Permit<'static>>,
     by: Arc<()>,
 }
 

@@ -38,16 +38,16 @@ pub(super) struct Taken {
 }
 
 impl Allowance {
-    /// The most requests and tokens that one operation may ever take.
-    pub(super) fn most(&self) -> (f64, f64) {
+    /// The most that one operation may ever take.
+    pub(super) fn most(&self) -> Cost {
         let least = |bucket: Option<&Bucket>, windows: &[Window]| {
             let bucket = bucket.map_or(f64::INFINITY, Bucket::capacity);
             windows.iter().map(Window::most).fold(bucket, f64::min)
         };
-        (
-            least(self.requests.as_ref(), &self.request_windows),
-            least(self.tokens.as_ref(), &self.token_windows),
-        )
+        let requests = least(self.requests.as_ref(), &self.request_windows);
+        let tokens = least(self.tokens.as_ref(), &self.token_windows);
+        // Whole ones, and what is beyond the range is the greatest number.
+        Cost::requests(requests as u32).tokens(tokens as u64)
     }
 
     /// What is left of the requests and of the tokens; infinite where they have no limit.
@@ -64,6 +64,7 @@ impl Allowance {
     }
 
     /// How many nanoseconds the rates hold so many requests and tokens back.
+    #[inline]
     pub(super) fn wait(&mut self, requests: f64, tokens: f64, at: u64) -> u64 {
         let mut wait = 0;
         if let Some(bucket) = &mut self.requests {
@@ -85,6 +86,7 @@ impl Allowance {
     }
 
     /// Takes the cost from every limit, or says what holds it back.
+    #[inline]
     pub(super) fn take(&mut self, cost: Cost, at: u64) -> Result<Taken, Hold> {
         if self
             .places

@@ -60,6 +60,7 @@ impl Bucket {
     }
 
     /// Says how many nanoseconds it takes until there are so many tokens; none if there are.
+    #[inline]
     pub(super) fn wait(&mut self, tokens: f64, at: u64) -> u64 {
         self.refill(at);
         // Without what does not count, rounding would make a wait one nanosecond too long, which a
@@ -73,6 +74,7 @@ impl Bucket {
     }
 
     /// Takes tokens, whether they are there or not. `number` counts the takes.
+    #[inline]
     pub(super) fn take(&mut self, tokens: f64, number: u64, at: u64) {
         self.refill(at);
         self.remember(number);
@@ -105,11 +107,13 @@ impl Bucket {
         self.lows.drain(kept..since);
     }
 
+    #[inline]
     fn missing(&self) -> f64 {
         (self.capacity - self.level).max(0.0)
     }
 
     /// Keeps the lows in order: a later one stays only if more was missing.
+    #[inline]
     fn remember(&mut self, before: u64) {
         let missing = self.missing();
         while self.lows.pop_if(|low| low.missing >= missing).is_some() {}
@@ -119,12 +123,24 @@ impl Bucket {
         }
     }
 
+    #[inline]
     fn refill(&mut self, at: u64) {
         // A clock that goes back fills nothing.
         if at > self.filled_at {
-            let passed = (at - self.filled_at) as f64;
-            self.level = (self.level + passed * self.rate).min(self.capacity);
+            let level = self.level + nanos(at - self.filled_at) * self.rate;
+            // `min` would look for what is no number, which is not there.
+            self.level = if level < self.capacity {
+                level
+            } else {
+                self.capacity
+            };
             self.filled_at = at;
         }
     }
+}
+
+/// As a signed number it becomes a float in a third of the time. It ends at 292 years.
+#[inline]
+fn nanos(passed: u64) -> f64 {
+    passed.min(i64::MAX as u64) as i64 as f64
 }

@@ -1,6 +1,6 @@
 //! The right to begin one operation; what it costs was decided before.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use super::{Limiter, allowance::Taken};
 
@@ -9,18 +9,57 @@ use super::{Limiter, allowance::Taken};
 /// Keep it for as long as the operation runs: with a concurrency limit, dropping it lets the next one
 /// begin. What was taken of the rates stays taken, and the estimate of the tokens stands, unless
 /// [`settle`](Self::settle) or [`give_back`](Self::give_back) says otherwise.
+///
+/// It borrows its limiter, which costs nothing. Where it has to outlive the borrow, such as in a value
+/// or a task, it is [made its own](Self::into_owned).
 #[must_use = "with a concurrency limit, dropping the permit lets the next operation begin"]
-pub struct Permit {
-    limiter: Limiter,
+pub struct Permit<'a> {
+    limiter: Cow<'a, Limiter>,
     taken: Option<Taken>,
 }
 
-impl Permit {
-    pub(super) const fn new(limiter: Limiter, taken: Taken) -> Self {
+impl<'a> Permit<'a> {
+    pub(super) const fn new(limiter: Cow<'a, Limiter>, taken: Taken) -> Self {
         Self {
             limiter,
             taken: Some(taken),
         }
+    }
+
+    /// Makes it a permit that borrows nothing.
+    ///
+    /// ```
+    /// use steadfast_resilience::{Cost, Limiter, LimiterError, Permit};
+    ///
+    /// /// A connection that counts as open for as long as it lives.
+    /// struct Connection {
+    ///     _permit: Permit<'static>,
+    /// }
+    ///
+    /// fn connect(limiter: &Limiter) -> Result<Connection, LimiterError> {
+    ///     let permit = limiter.try_acquire(Cost::request())?;
+    ///     Ok(Connection { _permit: permit.into_owned() })
+    /// }
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let limiter = Limiter::builder().concurrency(1).build()?;
+    /// let connection = connect(&limiter)?;
+    /// assert!(connect(&limiter).is_err());
+    ///
+    /// drop(connection);
+    /// assert!(connect(&limiter).is_ok());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn into_owned(mut self) -> Permit<'static> {
+        Permit {
+            limiter: Cow::Owned(self.limiter.as_ref().clone()),
+            taken: self.taken.take(),
+        }
+    }
+
+    pub(crate) fn limiter(&self) -> &Limiter {
+        &self.limiter
     }
 
     /// Ends the operation, with the tokens that it really used.
@@ -59,7 +98,8 @@ impl Permit {
     }
 }
 
-impl Drop for Permit {
+impl Drop for Permit<'_> {
+    #[inline]
     fn drop(&mut self) {
         if self.taken.is_some() {
             self.limiter.release();
@@ -67,7 +107,7 @@ impl Drop for Permit {
     }
 }
 
-impl fmt::Debug for Permit {
+impl fmt::Debug for Permit<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Permit")
             .field("cost", &self.taken.map(|taken| taken.cost))

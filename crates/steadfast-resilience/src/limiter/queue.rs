@@ -54,6 +54,7 @@ impl Queue {
     }
 
     /// Takes the cost at once, if nobody waits and nothing holds it back.
+    #[inline]
     pub(super) fn take(&mut self, cost: Cost, at: u64) -> Option<Taken> {
         if !self.waiting.is_empty() {
             return None;
@@ -152,6 +153,11 @@ impl Queue {
         let places = self.allowance.places;
         let full = places.is_some_and(|places| places.taken >= places.most);
         (wait > 0 || full || !self.waiting.is_empty()).then_some(wait)
+    }
+
+    /// How many nanoseconds the rates hold back the last of those who wait.
+    pub(super) fn wait_of_all(&mut self, at: u64) -> u64 {
+        self.allowance.wait(self.requests, self.tokens, at)
     }
 
     pub(super) fn waiting(&self) -> usize {

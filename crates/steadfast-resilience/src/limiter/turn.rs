@@ -1,6 +1,7 @@
 //! Waiting for one's turn; the queue knows whose it is.
 
 use std::{
+    borrow::Cow,
     future::Future,
     pin::Pin,
     task::{Context, Poll, ready},
@@ -9,15 +10,11 @@ use std::{
 
 use tokio::time::{Sleep, sleep};
 
-use super::{
-    Limiter,
-    allowance::{Hold, Taken},
-    queue::Found,
-};
+use super::{Cost, Limiter, Permit, allowance::Hold, queue::Found};
 
 /// A place in the queue. Dropping it gives the place back, and what it was let go with.
-pub(super) struct Turn<'a> {
-    limiter: &'a Limiter,
+pub(crate) struct Turn<'a> {
+    limiter: Cow<'a, Limiter>,
     /// None once its turn came.
     ticket: Option<u64>,
     /// Only who is first waits for the clock.
@@ -25,19 +22,33 @@ pub(super) struct Turn<'a> {
 }
 
 impl<'a> Turn<'a> {
-    pub(super) const fn new(limiter: &'a Limiter, ticket: u64) -> Self {
-        Self {
+    pub(super) fn begin(limiter: Cow<'a, Limiter>, ticket: u64, cost: Cost) -> Self {
+        let turn = Self {
             limiter,
             ticket: Some(ticket),
             timer: None,
-        }
+        };
+        // Who waits first may be free to go, and its future be left alone.
+        turn.limiter.advance();
+        tracing::debug!(
+            requests = cost.request_count(),
+            tokens = cost.token_count(),
+            expected_wait = ?turn.expected_wait(),
+            "waiting for a limiter"
+        );
+        turn
+    }
+
+    /// Guesses how long it waits, behind those who wait now.
+    pub(crate) fn expected_wait(&self) -> Duration {
+        self.limiter.wait_of_all()
     }
 }
 
-impl Future for Turn<'_> {
-    type Output = Taken;
+impl<'a> Future for Turn<'a> {
+    type Output = Permit<'a>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Taken> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Permit<'a>> {
         let this = &mut *self;
         let Some(ticket) = this.ticket else {
             // Asked again after its turn.
@@ -48,9 +59,10 @@ impl Future for Turn<'_> {
                 Found::LetGo(taken) => {
                     this.ticket = None;
                     this.timer = None;
+                    let permit = Permit::new(this.limiter.clone(), taken);
                     // Those behind may go as well, and the next one needs a timer.
                     this.limiter.advance();
-                    return Poll::Ready(taken);
+                    return Poll::Ready(permit);
                 }
                 Found::First(Hold::For(nanos)) => {
                     // A timer polls the clock of its own runtime, so it is made where it is polled.

@@ -39,21 +39,63 @@ impl Attempts {
         }
     }
 
+    /// Says that a limiter let the next call go. If it is the first, the operation begins with it.
+    pub(crate) fn admitted(&mut self) {
+        if self.failed == 0 {
+            (self.began_at, self.began) = (self.timestamp(), Instant::now());
+        }
+    }
+
+    /// Returns the number of the call that comes next.
+    pub(crate) const fn next_number(&self) -> u32 {
+        self.failed.saturating_add(1)
+    }
+
+    /// Returns the time of day, as far as the operation knows it.
+    pub(crate) fn timestamp(&self) -> SystemTime {
+        let elapsed = self.began.elapsed();
+        self.began_at.checked_add(elapsed).unwrap_or(self.began_at)
+    }
+
+    /// Returns when the last call has to have begun.
+    pub(crate) fn deadline<E>(&self, retry: &Retry<E>) -> Option<Instant> {
+        retry
+            .deadline
+            .and_then(|deadline| self.began.checked_add(deadline))
+    }
+
     /// Counts a failed call. Answers what is waited for, after telling it; none if the error stands.
     pub(crate) fn failed<E: Display>(&mut self, retry: &Retry<E>, error: &E) -> Option<RetryEvent> {
         self.failed = self.failed.saturating_add(1);
-        if self.failed >= retry.max_attempts || !retry.retries(error) {
-            return None;
+        match self.plan(retry, error) {
+            Ok(delay) => Some(self.tell_retry(retry, error, delay)),
+            Err(why) => {
+                self.tell_end(retry, error, why);
+                None
+            }
         }
-        let delay = self.delay(retry, error)?;
-        let elapsed = self.began.elapsed();
-        let passes = |deadline| elapsed.saturating_add(delay) >= deadline;
-        if retry.deadline.is_some_and(passes) {
-            return None;
-        }
-        if let Some((quota, tokens)) = &retry.quota {
-            self.drawn = Some(Drawn::take(quota, *tokens)?);
-        }
+    }
+
+    /// Says to who listens why an error stands.
+    pub(crate) fn tell_end<E: Display>(&self, retry: &Retry<E>, error: &E, why: &str) {
+        tracing::debug!(
+            operation = retry.operation.name(),
+            operation_type = retry.operation.kind(),
+            step = retry.operation.step_id,
+            attempt = self.failed,
+            max_attempts = retry.max_attempts,
+            %error,
+            why,
+            "giving up"
+        );
+    }
+
+    fn tell_retry<E: Display>(
+        &mut self,
+        retry: &Retry<E>,
+        error: &E,
+        delay: Duration,
+    ) -> RetryEvent {
         self.last_delay = Some(delay);
         let event = RetryEvent {
             operation: retry.operation.clone(),
@@ -66,12 +108,24 @@ impl Attempts {
             },
             request_id: retry.request_id.as_ref().and_then(|id| id(error)),
             delay,
-            timestamp: self.began_at.checked_add(elapsed).unwrap_or(self.began_at),
+            timestamp: self.timestamp(),
         };
+        tracing::debug!(
+            operation = event.operation_name(),
+            operation_type = event.operation_type(),
+            step = event.step_id(),
+            attempt = event.attempt,
+            max_attempts = event.max_attempts,
+            error = event.error,
+            error_kind = event.error_kind(),
+            request_id = event.request_id,
+            ?delay,
+            "waiting before a retry"
+        );
         if let Some(on_retry) = &retry.on_retry {
             on_retry(&event);
         }
-        Some(event)
+        event
     }
 
     /// Says that the wait is over: from here on the retry has cost what it drew.
@@ -90,8 +144,26 @@ impl Attempts {
         }
     }
 
-    /// None if the server asks for more than is ever waited.
-    fn delay<E>(&mut self, retry: &Retry<E>, error: &E) -> Option<Duration> {
+    /// How long to wait before the next call, or why there is none.
+    fn plan<E>(&mut self, retry: &Retry<E>, error: &E) -> Result<Duration, &'static str> {
+        if self.failed >= retry.max_attempts {
+            return Err("no attempt is left");
+        }
+        if !retry.retries(error) {
+            return Err("the error is not retried");
+        }
+        let delay = self.delay(retry, error)?;
+        let begins = self.began.elapsed().saturating_add(delay);
+        if retry.deadline.is_some_and(|deadline| begins >= deadline) {
+            return Err("the wait would pass the deadline");
+        }
+        if let Some((quota, tokens)) = &retry.quota {
+            self.drawn = Some(Drawn::take(quota, *tokens).ok_or("the quota is used up")?);
+        }
+        Ok(delay)
+    }
+
+    fn delay<E>(&mut self, retry: &Retry<E>, error: &E) -> Result<Duration, &'static str> {
         let random = match &mut self.seeded {
             Some(seeded) => seeded.u64(..),
             None => fastrand::u64(..),
@@ -100,9 +172,11 @@ impl Attempts {
             .last_delay(self.last_delay)
             .random(random);
         match retry.hint.as_ref().and_then(|hint| hint(error)) {
-            Some(hint) if hint > retry.longest_hint() => None,
-            Some(hint) => Some(retry.backoff.delay_with_hint(&wait, hint)),
-            None => Some(retry.backoff.delay(&wait)),
+            Some(hint) if hint > retry.longest_hint() => {
+                Err("the server asks for more than is ever waited")
+            }
+            Some(hint) => Ok(retry.backoff.delay_with_hint(&wait, hint)),
+            None => Ok(retry.backoff.delay(&wait)),
         }
     }
 }

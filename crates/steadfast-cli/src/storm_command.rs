@@ -1,0 +1,242 @@
+//! `steadfast storm`: many agents against one throttled provider, strategy by strategy, in virtual time.
+//!
+//! The agents are real, the provider and the clock are not, unless `--real` asks for them. What a
+//! strategy does is its own business.
+
+mod admission;
+mod chance;
+mod comparison;
+mod crowd;
+mod figures;
+mod formula;
+mod knowing_limiter;
+mod learning_bucket;
+mod ledger;
+mod picture;
+mod provider;
+mod real;
+mod scenario;
+mod strategies;
+mod table;
+mod tally;
+mod trial;
+mod world;
+
+use std::{fs::File, io::Write as _, path::Path};
+
+use self::{
+    comparison::Comparison,
+    real::Pair,
+    scenario::{SCENARIOS, Scenario},
+    strategies::{STRATEGIES, Strategy},
+    world::World,
+};
+use crate::{
+    command_line::StormOptions,
+    ending::Ending,
+    output::Output,
+    refusal::Refusal,
+    stop_signal::StopSignal,
+    styled_line::{Mark, StyledLine},
+    text_view::duration,
+};
+
+/// The most seeds of one comparison.
+const MOST_SEEDS: u32 = 1_000;
+
+/// Runs the command.
+pub(crate) async fn storm(options: StormOptions, output: &mut Output) -> Result<Ending, Refusal> {
+    if options.scenario.as_deref() == Some("list") {
+        return Ok(tell(&listed_scenarios(), output));
+    }
+    if options.strategy.as_deref() == Some("list") {
+        return Ok(tell(&listed_strategies(), output));
+    }
+    let storm = Storm::new(&options)?;
+    let picture = options
+        .svg
+        .as_deref()
+        .map(PictureFile::create)
+        .transpose()?;
+    let signal = StopSignal::listen()?;
+    let outcome = async {
+        match options.real {
+            true => storm.really(options.json, output).await,
+            false => storm.virtually(options.json).await,
+        }
+    };
+    let outcome = tokio::select! {
+        outcome = outcome => outcome?,
+        () = signal.token().cancelled() => return Ok(Ending::Cancelled),
+    };
+    if let Some(file) = picture {
+        let drawn = picture::picture(storm.scenario, &outcome.comparison);
+        if let Err(error) = file.write(&drawn) {
+            output.error(&error, Some("look at the space there"));
+            return Ok(Ending::ForceStop);
+        }
+    }
+    Ok(match tell(&outcome.written, output) {
+        Ending::Done => outcome.ending,
+        other => other,
+    })
+}
+
+/// What is to be compared.
+#[derive(Debug)]
+struct Storm {
+    scenario: &'static Scenario,
+    world: World,
+    strategies: Vec<&'static Strategy>,
+    seeds: Vec<u64>,
+}
+
+/// What came of it.
+#[derive(Debug)]
+struct Outcome {
+    comparison: Comparison,
+    /// The same for people, or for programs.
+    written: String,
+    ending: Ending,
+}
+
+impl Storm {
+    fn new(options: &StormOptions) -> Result<Self, Refusal> {
+        let scenario = Scenario::named(options.scenario.as_deref().unwrap_or("burst"))?;
+        let usual = options.real.then_some(real::USUAL);
+        let strategies = strategies::chosen(options.strategy.as_deref().or(usual))?;
+        let agents = options.real.then_some(real::USUAL_AGENTS);
+        let world = scenario.world(options, options.agents.or(agents))?;
+        let world = match options.real {
+            true => real::real_world(scenario, world)?,
+            false => world,
+        };
+        Ok(Self {
+            scenario,
+            world,
+            strategies,
+            seeds: seeds(options)?,
+        })
+    }
+
+    async fn virtually(&self, json: bool) -> Result<Outcome, Refusal> {
+        let (strategies, world) = (self.strategies.clone(), self.world.clone());
+        let seeds = self.seeds.clone();
+        let comparison = computed(move || Comparison::of(&strategies, world, seeds)).await?;
+        let written = match json {
+            true => table::json(self.scenario, &comparison),
+            false => table::table(self.scenario, &comparison),
+        };
+        Ok(Outcome {
+            comparison,
+            written,
+            ending: Ending::Done,
+        })
+    }
+
+    async fn really(&self, json: bool, output: &mut Output) -> Result<Outcome, Refusal> {
+        let takes = duration(real::expected(&self.world, self.strategies.len()));
+        let line = StyledLine::marked(Mark::Noted)
+            .dim("this is done in real time and takes ")
+            .plain(&takes)
+            .dim(" or more");
+        output.status.line(&line);
+        let seed = self.seeds.first().copied().unwrap_or_default();
+        let real = real::compared(&self.strategies, &self.world, seed).await?;
+        let (real, pairs) = computed(move || {
+            let pairs = Pair::all(&real)?;
+            Ok((real, pairs))
+        })
+        .await?;
+        let written = match json {
+            true => table::json_of_pairs(self.scenario, &real.comparison, &pairs),
+            false => table::table_of_pairs(self.scenario, &real, &pairs),
+        };
+        let agree = pairs.iter().all(|pair| pair.differences().is_empty());
+        let ending = match agree {
+            true => Ending::Done,
+            false => Ending::ForceStop,
+        };
+        Ok(Outcome {
+            comparison: real.comparison,
+            written,
+            ending,
+        })
+    }
+}
+
+/// Computes something on all cores, off the threads that listen to signals.
+async fn computed<T: Send + 'static>(
+    compute: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Refusal> {
+    match tokio::task::spawn_blocking(compute).await {
+        Ok(computed) => computed,
+        // Nobody aborts it, so it panicked.
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+/// The file of a picture, opened before anything is computed for it.
+#[derive(Debug)]
+struct PictureFile<'a> {
+    path: &'a Path,
+    file: File,
+}
+
+impl<'a> PictureFile<'a> {
+    fn create(path: &'a Path) -> Result<Self, Refusal> {
+        let file = File::create(path).map_err(|error| {
+            Refusal::new(
+                format!("`--svg` cannot be written to `{}`: {error}", path.display()),
+                "give a file in a folder that exists, such as `storm.svg`",
+            )
+        })?;
+        Ok(Self { path, file })
+    }
+
+    /// Writes the picture, or says why not.
+    fn write(mut self, picture: &str) -> Result<(), String> {
+        let written = self.file.write_all(picture.as_bytes());
+        written.map_err(|error| format!("cannot write `{}`: {error}", self.path.display()))
+    }
+}
+
+/// Reads the seeds: so many from the first on.
+fn seeds(options: &StormOptions) -> Result<Vec<u64>, Refusal> {
+    if options.seeds > MOST_SEEDS {
+        return Err(Refusal::new(
+            format!(
+                "`--seeds` cannot be `{}`: there are at most {MOST_SEEDS}",
+                options.seeds
+            ),
+            "five say enough",
+        ));
+    }
+    if options.real && options.seeds > 1 {
+        return Err(Refusal::new(
+            "`--seeds` has no meaning with `--real`",
+            "a real storm has one seed, and luck besides: choose it with `--seed`",
+        ));
+    }
+    let first = options.seed;
+    Ok((0..options.seeds)
+        .map(|next| first.wrapping_add(next.into()))
+        .collect())
+}
+
+fn listed_scenarios() -> String {
+    let line = |scenario: &Scenario| format!("{:14}{}\n", scenario.name, scenario.what);
+    SCENARIOS.iter().map(line).collect()
+}
+
+fn listed_strategies() -> String {
+    let line = |strategy: &Strategy| format!("{:26}{}\n", strategy.name, strategy.what);
+    STRATEGIES.iter().map(line).collect()
+}
+
+fn tell(text: &str, output: &mut Output) -> Ending {
+    match output.data.write(text) {
+        Ok(()) => Ending::Done,
+        Err(error) => output.unwritten(&error),
+    }
+}

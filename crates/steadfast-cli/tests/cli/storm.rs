@@ -1,0 +1,233 @@
+//! `steadfast storm`: strategies side by side, the same figures for the same seed, and what is refused.
+
+use serde_json::Value;
+
+use crate::{
+    bad_input::check_refusal,
+    process::{Finished, TestResult, finish, steadfast},
+};
+
+fn storm(arguments: &[&str]) -> TestResult<Finished> {
+    finish(&mut steadfast(&[&["storm"], arguments].concat()))
+}
+
+/// Compares and reads the figures.
+fn figures(arguments: &[&str]) -> TestResult<Vec<Value>> {
+    let finished = storm(&[arguments, &["--json"]].concat())?;
+    assert_eq!(finished.status, Some(0), "{}", finished.stderr);
+    Ok(serde_json::from_str(&finished.stdout)?)
+}
+
+#[test]
+fn json_has_the_fields_of_the_contract() -> TestResult {
+    let rows = figures(&[
+        "--agents",
+        "40",
+        "--strategy",
+        "perfect,strands-python,none",
+    ])?;
+
+    let names: Vec<_> = rows.iter().map(|row| row["strategy"].as_str()).collect();
+    assert_eq!(
+        names,
+        [Some("perfect"), Some("strands-python"), Some("none")]
+    );
+    for row in &rows {
+        for share in ["success", "wasted"] {
+            let share = row[share].as_f64().ok_or("no share")?;
+            assert!((0.0..=1.0).contains(&share), "{row}");
+        }
+        for figure in ["makespan_over_ideal", "p50_s", "p99_s", "peak_per_s"] {
+            assert!(
+                row[figure].as_f64().is_some_and(|figure| figure > 0.0),
+                "{row}"
+            );
+        }
+    }
+    let wasted = |row: usize| rows[row]["wasted"].as_f64();
+    // 40 agents, of whom 20 find a token: the others are refused once, or come back after 4 s.
+    assert_eq!(
+        (wasted(0), wasted(1), wasted(2)),
+        (Some(0.0), Some(0.333333), Some(0.5))
+    );
+    Ok(())
+}
+
+#[test]
+fn same_seed_gives_the_same_bytes_and_another_does_not() -> TestResult {
+    for scenario in ["loops", "noisy", "outage", "tokens", "neighbour"] {
+        let compared = |seed| {
+            storm(&[
+                "--scenario",
+                scenario,
+                "--agents",
+                "60",
+                "--strategy",
+                "all",
+                "--seed",
+                seed,
+                "--json",
+            ])
+        };
+
+        let (first, second, other) = (compared("7")?, compared("7")?, compared("8")?);
+
+        assert_eq!(first.status, Some(0), "{}", first.stderr);
+        assert_eq!(first.stdout, second.stdout, "{scenario}");
+        assert_ne!(first.stdout, other.stdout, "{scenario}");
+    }
+    Ok(())
+}
+
+#[test]
+fn table_names_the_storm_the_seeds_and_every_strategy() -> TestResult {
+    let table = storm(&["--agents", "40", "--seeds", "3", "--limit", "1200/m"])?;
+
+    assert_eq!(table.status, Some(0), "{}", table.stderr);
+    let lines: Vec<_> = table.stdout.lines().collect();
+    assert!(lines[0].starts_with("storm `burst`: all agents call at once"));
+    assert_eq!(
+        lines[1],
+        "40 agents, 1 call each, limit 20/s, burst 20, no hints"
+    );
+    assert!(lines[2].starts_with("medians of the seeds 1, 2, 3; ideal "));
+    assert!(lines[4].starts_with("strategy"));
+    for strategy in ["perfect", "default", "strands-python", "vercel"] {
+        assert!(
+            lines.iter().any(|line| line.starts_with(strategy)),
+            "{}",
+            table.stdout
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn lists_say_what_there_is() -> TestResult {
+    let lists = [
+        ("--scenario", ["burst", "charged", "outage"]),
+        ("--strategy", ["perfect", "default", "atb"]),
+    ];
+    for (flag, expected) in lists {
+        let list = storm(&[flag, "list"])?;
+
+        assert_eq!(list.status, Some(0), "{}", list.stderr);
+        for name in expected {
+            let listed = |line: &str| line.split_whitespace().next() == Some(name);
+            assert!(list.stdout.lines().any(listed), "{}", list.stdout);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn picture_is_written_beside_the_table() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("storm.svg");
+    let path = file.to_str().ok_or("no text")?;
+
+    let table = storm(&[
+        "--agents",
+        "30",
+        "--strategy",
+        "perfect,none",
+        "--svg",
+        path,
+    ])?;
+
+    let picture = std::fs::read_to_string(&file)?;
+    assert_eq!(table.status, Some(0), "{}", table.stderr);
+    assert!(table.stdout.contains("perfect"), "{}", table.stdout);
+    assert!(picture.starts_with("<svg ") && picture.ends_with("</svg>\n"));
+    Ok(())
+}
+
+#[test]
+fn picture_that_cannot_be_written_is_refused_at_once() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("nowhere/storm.svg");
+    let path = file.to_str().ok_or("no text")?;
+
+    let refused = storm(&["--svg", path])?;
+
+    check_refusal(&refused, "--svg", "`--svg` cannot be written to `");
+    Ok(())
+}
+
+#[test]
+fn impossible_storms_are_refused_by_the_name_of_the_flag() -> TestResult {
+    let cases = [
+        (["--strategy", "nosuch"], "`--strategy` names `nosuch`"),
+        (["--strategy", "perfect,,none"], "`--strategy` names ``"),
+        (["--scenario", "nosuch"], "`--scenario` cannot be `nosuch`"),
+        (["--agents", "0"], "`--agents` cannot be `0`"),
+        (["--agents", "20001"], "`--agents` cannot be `20001`"),
+        (["--calls", "5001"], "`--calls` cannot be `5001`"),
+        (["--limit", "0/s"], "`--limit` cannot be `0/s`"),
+        (["--limit", "-1/s"], "`--limit` cannot be `-1/s`"),
+        (["--limit", "NaN/s"], "`--limit` cannot be `NaN/s`"),
+        (["--limit", "1e9/s"], "`--limit` cannot be `1000000000/s`"),
+        (["--limit", "0.001/s"], "`--limit` cannot be `0.001/s`"),
+        (["--burst", "0"], "`--burst` cannot be `0`"),
+        (["--burst", "1000001"], "`--burst` cannot be `1000001`"),
+        (["--processes", "201"], "`--processes` cannot be `201`"),
+        (["--hint", "maybe"], "`--hint` cannot be `maybe`"),
+        (["--seeds", "0"], "`--seeds` cannot be `0`"),
+        (["--seeds", "1001"], "`--seeds` cannot be `1001`"),
+    ];
+    for (arguments, expected) in cases {
+        let refused = storm(&arguments)?;
+
+        check_refusal(&refused, &arguments.join(" "), expected);
+    }
+    Ok(())
+}
+
+#[test]
+fn real_storm_stands_beside_the_virtual_one() -> TestResult {
+    let rows = figures(&[
+        "--real",
+        "--agents",
+        "12",
+        "--burst",
+        "10",
+        "--strategy",
+        "perfect",
+    ])?;
+
+    assert_eq!(rows[0]["differs_in"], serde_json::json!([]), "{rows:?}");
+    for row in [&rows[0], &rows[0]["virtual"]] {
+        assert_eq!(row["success"], 1.0, "{row}");
+        assert_eq!(row["wasted"], 0.0, "{row}");
+    }
+    Ok(())
+}
+
+#[test]
+fn real_storms_that_cannot_be_are_refused() -> TestResult {
+    let cases = [
+        (
+            ["--scenario", "charged"],
+            "`--real` has no scenario `charged`",
+        ),
+        (
+            ["--scenario", "windows"],
+            "`--real` has no scenario `windows`",
+        ),
+        (
+            ["--scenario", "outage"],
+            "`--real` has no scenario `outage`",
+        ),
+        (
+            ["--agents", "401"],
+            "`--real` has at most 400 agents, not 401",
+        ),
+        (["--seeds", "2"], "`--seeds` has no meaning with `--real`"),
+    ];
+    for (arguments, expected) in cases {
+        let refused = storm(&[&["--real"], &arguments[..]].concat())?;
+
+        check_refusal(&refused, &arguments.join(" "), expected);
+    }
+    Ok(())
+}
