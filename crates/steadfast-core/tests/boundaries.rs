@@ -160,6 +160,43 @@ async fn tool_has_a_retry_policy_of_its_own() -> TestResult {
 }
 
 #[tokio::test(start_paused = true)]
+async fn layers_that_share_a_budget_do_not_multiply() -> TestResult {
+    // AT-14: three tries of an operation that prompts twice, each of up to four calls, would be 24.
+    let calls_with = async |budget: Option<RetryBudget>| -> Result<_, Box<dyn std::error::Error>> {
+        let model = ScriptedModel::always(Reply::fail(Kind::Server));
+        let agent = Agent::builder().model(model.clone()).retry_strategy(
+            ModelRetryStrategy::new()
+                .max_attempts(4)
+                .initial_delay(secs(1)),
+        );
+        let around: Retry<RunError> = three_times()?;
+        let (agent, around) = match budget {
+            Some(budget) => (agent.hooks(budget.clone()), around.budget(budget)),
+            None => (agent, around),
+        };
+        let agent = agent.build()?;
+        let attempts = AtomicU32::new(0);
+        let failed = around
+            .run(async || {
+                let first = agent.prompt("?").await.unwrap_err();
+                let second = agent.prompt("?").await.unwrap_err();
+                attempts.fetch_add(first.attempts() + second.attempts(), Ordering::Relaxed);
+                Err::<(), _>(second)
+            })
+            .await;
+        assert!(failed.is_err());
+        assert_eq!(attempts.into_inner() as usize, model.calls());
+        Ok(model.calls())
+    };
+    let three = RetryBudget::builder().share(0.0).floor_per_minute(3);
+
+    assert_eq!(calls_with(None).await?, 3 * 2 * 4);
+    // The two prompts, and three retries among all layers.
+    assert_eq!(calls_with(Some(three.build()?)).await?, 2 + 3);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
 async fn everything_is_tested_offline_in_virtual_time() -> TestResult {
     // AT-20: a replay client, all parts, and a day that passes at once.
     let down = || Reply::fail(Kind::Server);
