@@ -71,11 +71,6 @@ impl ModelStream {
         self
     }
 
-    pub(crate) fn with_told_limits(mut self, limits: Option<Box<RateLimits>>) -> Self {
-        self.rate_limits = limits;
-        self
-    }
-
     pub(crate) const fn take_rate_limits(&mut self) -> Option<Box<RateLimits>> {
         self.rate_limits.take()
     }

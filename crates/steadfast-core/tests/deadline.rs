@@ -25,7 +25,7 @@ struct Place {
     builder: AgentBuilder,
     model: ScriptedModel,
     /// What is held meanwhile by somebody else.
-    _held: Option<Permit>,
+    _held: Option<Permit<'static>>,
 }
 
 fn place(replies: impl IntoIterator<Item = Reply>) -> Place {
@@ -51,7 +51,7 @@ async fn check(
 
     assert_eq!(began.elapsed(), ends, "{:#?}", told.trace());
     assert_eq!(place.model.calls(), calls, "{:#?}", told.trace());
-    let error = told.outcome.unwrap_err();
+    let error = told.outcome.err().ok_or("it does not end well")?;
     assert_eq!(error.kind(), RunErrorKind::Deadline);
     assert_eq!(error.retry_after(), come_back);
     let hint = error.hint().ok_or("it says what to do")?;
@@ -81,7 +81,7 @@ async fn check_cancelled(place: Place, calls: usize) -> TestResult {
 /// A queue whose length nobody knows.
 async fn queue_without_end() -> Result<Place, Box<dyn std::error::Error>> {
     let limiter = Limiter::builder().concurrency(1).build()?;
-    let held = limiter.acquire(Cost::request()).await?;
+    let held = limiter.acquire_owned(Cost::request()).await?;
     let place = place([]);
     Ok(Place {
         builder: place.builder.hooks(limiter),

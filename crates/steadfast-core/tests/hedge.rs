@@ -1,4 +1,4 @@
-//! Hedged attempts: when the model is called a second time, who answers, what is told, who is asked.
+//! Hedged attempts: when the model is called a second time, who answers, what is told.
 
 mod support;
 
@@ -11,10 +11,10 @@ use std::{
 };
 
 use steadfast_core::{
-    AfterModelCallEvent, Agent, AgentBuilder, BeforeModelCallEvent, CallRole, CancellationToken,
-    CircuitBreaker, CircuitState, FunctionTool, Hedge, Limiter, ModelDelta, ModelError,
-    ModelErrorKind as Kind, ModelRequest, ModelRetryStrategy, NoopRetryStrategy, RetryBudget,
-    RunErrorKind, StopReason, ToolError, Usage, millis, secs,
+    AfterModelCallEvent, Agent, AgentBuilder, BeforeModelCallEvent, CancellationToken,
+    FunctionTool, Hedge, ModelCallAcceptedEvent, ModelDelta, ModelErrorKind as Kind, ModelRequest,
+    ModelRetryStrategy, NoopRetryStrategy, RunErrorKind, StopReason, ToolError, Usage, millis,
+    secs,
     testing::{Journal, JournalRuntime, Reply, ScriptedModel},
 };
 use support::{Told, told};
@@ -316,147 +316,36 @@ async fn hook_hedges_some_attempts_and_the_last_word_counts() -> TestResult {
 }
 
 #[tokio::test(start_paused = true)]
-async fn budget_draws_for_a_hedge_and_may_refuse_it() -> TestResult {
-    let budget = RetryBudget::builder()
-        .share(0.0)
-        .floor_per_minute(1)
+async fn hooks_learn_of_an_accepted_call_at_once_and_once() -> TestResult {
+    for replies in [
+        [Reply::hang(), Reply::text("yes").after(secs(2))],
+        [Reply::deltas([]).after(secs(9)), Reply::fail(Kind::Server)],
+    ] {
+        let accepted = Arc::new(Mutex::new(Vec::new()));
+        let noted = Arc::clone(&accepted);
+        let agent = hedged(&ScriptedModel::new(replies))
+            .on(move |event: &mut ModelCallAcceptedEvent| {
+                let mut noted = noted.lock().unwrap_or_else(PoisonError::into_inner);
+                noted.push(event.at());
+            })
+            .build()?;
+
+        let _ended = agent.prompt("?").await;
+
+        let accepted = accepted.lock().unwrap_or_else(PoisonError::into_inner);
+        assert_eq!(*accepted, [secs(0)]);
+    }
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn refused_calls_are_never_accepted() -> TestResult {
+    let refused = || Reply::fail(Kind::Server).after(secs(7));
+    let agent = hedged(&ScriptedModel::new([refused(), refused()]))
+        .on(|_: &mut ModelCallAcceptedEvent| -> () { panic!("accepted") })
         .build()?;
-    let slow = Reply::text("yes").after(secs(7));
-    let model = ScriptedModel::always(slow);
-    let agent = hedged(&model).hooks(budget.clone()).build()?;
-
-    agent.prompt("?").await?;
-    assert_eq!((model.calls(), budget.left()), (2, 0));
-    let answer = agent.prompt("?").await?;
-
-    assert_eq!((model.calls(), answer.duration()), (3, secs(7)));
-    Ok(())
-}
-
-#[tokio::test(start_paused = true)]
-async fn limiter_lets_a_hedge_go_at_once_or_not_at_all() -> TestResult {
-    let limiter = Limiter::builder().concurrency(2).build()?;
-    let model = ScriptedModel::always(Reply::text("yes").after(secs(7)));
-    let agent = hedged(&model).hooks(limiter.clone()).build()?;
-
-    let alone = agent.prompt("?").spawn();
-    sleep(secs(6)).await;
-    assert_eq!((model.calls(), limiter.available().places), (2, Some(0)));
-    alone.await?;
-    assert_eq!(limiter.available().places, Some(2));
-
-    let (one, two) = tokio::join!(agent.prompt("?"), agent.prompt("?"));
-    assert_eq!((one?.duration(), two?.duration()), (secs(7), secs(7)));
-    assert_eq!((model.calls(), limiter.available().places), (4, Some(2)));
-    Ok(())
-}
-
-#[tokio::test(start_paused = true)]
-async fn hedge_takes_its_tokens_and_gives_them_back_if_it_is_not_made() -> TestResult {
-    let limiter = || {
-        Limiter::builder()
-            .tokens_per_minute(0.01)
-            .token_burst(10_000)
-            .build()
-    };
-    let answer = || {
-        Reply::text("yes")
-            .after(secs(7))
-            .with_usage(Usage::new(40, 2))
-    };
-
-    let (shared, model) = (limiter()?, ScriptedModel::always(answer()));
-    hedged(&model)
-        .hooks(shared.clone())
-        .build()?
-        .prompt("?")
-        .await?;
-    // One has told what it used; the other took the estimate.
-    assert_eq!(shared.available().tokens as u64, 10_000 - 42 - 1_029);
-
-    let (shared, model) = (limiter()?, ScriptedModel::always(answer()));
-    let spent = RetryBudget::builder()
-        .share(0.0)
-        .floor_per_minute(0)
-        .build()?;
-    let agent = hedged(&model).hooks(spent).hooks(shared.clone()).build()?;
-    agent.prompt("?").await?;
-    assert_eq!(shared.available().tokens as u64, 10_000 - 42);
-    assert_eq!(model.calls(), 1);
-    Ok(())
-}
-
-#[tokio::test(start_paused = true)]
-async fn trial_of_a_circuit_is_not_hedged() -> TestResult {
-    let breaker = CircuitBreaker::builder().consecutive_failures(1).build()?;
-    breaker.begin("scripted")?.failed();
-    sleep(secs(30)).await;
-    let model = ScriptedModel::always(Reply::text("yes").after(secs(7)));
-    let agent = hedged(&model).hooks(breaker.clone()).build()?;
-
-    agent.prompt("?").await?;
-    assert_eq!(model.calls(), 1);
-    assert_eq!(breaker.state("scripted"), CircuitState::Closed);
-
-    agent.prompt("?").await?;
-    assert_eq!(model.calls(), 3);
-    Ok(())
-}
-
-#[tokio::test(start_paused = true)]
-async fn failure_of_both_calls_counts_once() -> TestResult {
-    let breaker = CircuitBreaker::builder().consecutive_failures(2).build()?;
-    let model = ScriptedModel::always(Reply::fail(Kind::Server).after(secs(7)));
-    let agent = hedged(&model).hooks(breaker.clone()).build()?;
 
     assert!(agent.prompt("?").await.is_err());
-
-    assert_eq!(model.calls(), 2);
-    assert_eq!(breaker.state("scripted"), CircuitState::Closed);
-    Ok(())
-}
-
-#[tokio::test(start_paused = true)]
-async fn hooks_are_asked_for_each_call_and_what_they_give_is_held() -> TestResult {
-    let asked = Arc::new(Mutex::new(Vec::new()));
-    let noted = Arc::clone(&asked);
-    let agent = hedged(&ScriptedModel::new([Reply::hang(), Reply::text("yes")]))
-        .on(move |event: &mut BeforeModelCallEvent| {
-            let noted = Arc::clone(&noted);
-            event.admit_if(move |role| {
-                let mut noted = noted.lock().unwrap_or_else(PoisonError::into_inner);
-                noted.push(role);
-                Ok(role)
-            });
-        })
-        .on(|event: &mut AfterModelCallEvent| {
-            let mut take = || event.take_permit(|_: &CallRole| true);
-            assert_eq!(take(), Some(CallRole::Hedge));
-            assert_eq!(take(), Some(CallRole::First));
-        })
-        .build()?;
-
-    agent.prompt("?").await?;
-
-    let asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
-    assert_eq!(*asked, [CallRole::First, CallRole::Hedge]);
-    Ok(())
-}
-
-#[tokio::test(start_paused = true)]
-async fn refused_hedge_is_no_error() -> TestResult {
-    let model = ScriptedModel::always(Reply::text("yes").after(secs(7)));
-    let agent = hedged(&model)
-        .on(|event: &mut BeforeModelCallEvent| {
-            event.admit_if(|role| match role {
-                CallRole::First => Ok(()),
-                _ => Err(ModelError::new(Kind::Overloaded, "no")),
-            });
-        })
-        .build()?;
-
-    assert_eq!(agent.prompt("?").await?.duration(), secs(7));
-    assert_eq!(model.calls(), 1);
     Ok(())
 }
 

@@ -7,8 +7,8 @@ use std::{borrow::Cow, error::Error, fmt, sync::Arc, time::Duration};
 use tokio::time::sleep;
 
 use crate::{
-    Backoff, ConfigError, Jitter, RetryEvent, RetryQuota, is_connection_error, is_timeout,
-    operation::Operation, secs,
+    Backoff, ConfigError, Jitter, RetryBudget, RetryEvent, RetryQuota, is_connection_error,
+    is_timeout, operation::Operation, secs,
 };
 
 pub(crate) use attempts::Attempts;
@@ -66,6 +66,7 @@ pub struct Retry<E> {
     pub(crate) max_attempts: u32,
     pub(crate) deadline: Option<Duration>,
     pub(crate) quota: Option<(RetryQuota, u32)>,
+    pub(crate) budget: Option<RetryBudget>,
     pub(crate) operation: Arc<Operation>,
     pub(crate) hint: Option<Ask<E, Option<Duration>>>,
     pub(crate) error_kind: Option<Ask<E, String>>,
@@ -84,6 +85,7 @@ impl<E> Retry<E> {
             max_attempts: 3,
             deadline: None,
             quota: None,
+            budget: None,
             operation: Arc::default(),
             hint: None,
             error_kind: None,
@@ -172,6 +174,39 @@ impl<E> Retry<E> {
     /// ```
     pub fn quota(mut self, quota: RetryQuota, tokens: u32) -> Self {
         self.quota = Some((quota, tokens));
+        self
+    }
+
+    /// Lets retries draw on a budget that operations share: at most so many for all their calls.
+    ///
+    /// While nothing is left, an error comes back at once. The first call of each operation earns; a
+    /// retry whose wait is cut short is given back. Layers of retries that share one do not multiply:
+    /// give the same budget to an agent within the operation, or to operations within it.
+    ///
+    /// ```
+    /// use steadfast_resilience::{Backoff, Retry, RetryBudget, secs};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let budget = RetryBudget::builder().share(0.1).floor_per_minute(4).build()?;
+    /// let retry = Retry::new(Backoff::constant(secs(1))).max_attempts(3)?.budget(budget);
+    ///
+    /// let mut calls = 0;
+    /// for _ in 0..20 {
+    ///     let failed = retry
+    ///         .run(|| {
+    ///             calls += 1;
+    ///             async { Err::<(), _>("down") }
+    ///         })
+    ///         .await;
+    ///     assert_eq!(failed, Err("down"));
+    /// }
+    /// assert_eq!(calls, 20 + 4 + 2); // and not 60
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn budget(mut self, budget: RetryBudget) -> Self {
+        self.budget = Some(budget);
         self
     }
 
@@ -329,6 +364,7 @@ impl<E> Clone for Retry<E> {
             max_attempts: self.max_attempts,
             deadline: self.deadline,
             quota: self.quota.clone(),
+            budget: self.budget.clone(),
             operation: self.operation.clone(),
             hint: self.hint.clone(),
             error_kind: self.error_kind.clone(),
@@ -350,6 +386,7 @@ impl<E> fmt::Debug for Retry<E> {
             .field("deadline", &self.deadline)
             .field("max_hint", &self.max_hint)
             .field("quota", &self.quota)
+            .field("budget", &self.budget)
             .finish_non_exhaustive()
     }
 }

@@ -9,7 +9,9 @@ use std::{
     time::Duration,
 };
 
-use steadfast_resilience::{Backoff, Jitter, Retry, RetryEvent, RetryQuota, Wait, millis, secs};
+use steadfast_resilience::{
+    Backoff, Jitter, Retry, RetryBudget, RetryEvent, RetryQuota, Wait, millis, secs,
+};
 use tokio::time::{Instant, timeout};
 
 /// An error of the kinds that the tests tell apart.
@@ -334,6 +336,39 @@ async fn empty_quota_has_errors_back_at_once() {
     check(&retry, &[]).await;
 
     assert_eq!(quota.left(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn budget_bounds_the_retries_of_all_operations() {
+    // AT-14.
+    let budget = RetryBudget::builder().share(0.2).floor_per_minute(1);
+    let budget = budget.build().unwrap();
+    let retry = doubling().budget(budget.clone());
+
+    check(&retry, &[1].map(secs)).await;
+    check(&retry, &[]).await;
+    for _ in 0..3 {
+        retry.run(|| ready(Ok::<_, Failure>(()))).await.unwrap();
+    }
+
+    assert_eq!(budget.left(), 1);
+    check(&retry, &[1].map(secs)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_a_retry_that_was_made_draws_on_the_budget() {
+    let budget = RetryBudget::builder().share(0.0).floor_per_minute(3);
+    let budget = budget.build().unwrap();
+    let quota = RetryQuota::new(4);
+    let retry = doubling().budget(budget.clone()).quota(quota, 4);
+    let run = || retry.run(|| ready(Err::<(), _>(Failure::Busy)));
+
+    timeout(millis(500), run()).await.unwrap_err();
+    assert_eq!(budget.left(), 3);
+
+    // One retry; for the second the quota is empty.
+    run().await.unwrap_err();
+    assert_eq!(budget.left(), 2);
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,7 +5,7 @@ use std::{
     future::poll_fn,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll},
@@ -20,7 +20,7 @@ use super::Attempt;
 use crate::{
     event::{AgentEvent, CallRole, HedgeStartedEvent, HedgeWonEvent},
     hook_event::Admission,
-    model::{Model, ModelDelta, ModelRequest, ModelStream},
+    model::{Model, ModelDelta, ModelRequest, ModelStream, RateLimits},
     run_context::Unanswered,
 };
 
@@ -43,7 +43,12 @@ impl Attempt<'_> {
         let mut race = Race::begin(&self.model.0, request.clone(), hedging.delay);
         loop {
             let next = poll_fn(|cx| race.poll_next(cx));
-            match self.watch.race(next).await? {
+            let next = self.watch.race(next).await?;
+            if let Some(accepted) = race.first_accepted() {
+                self.accepted(accepted.rate_limits).await?;
+            }
+            match next {
+                Next::Accepted => {}
                 Next::Heard => {
                     self.answer_began = true;
                     self.watch.limit_silence(idle);
@@ -54,11 +59,10 @@ impl Attempt<'_> {
                         race.hedge = Some(race.call(&self.model.0, request.clone()));
                     }
                 }
-                Next::Answers(winner, mut stream) => {
+                Next::Answers(winner, stream) => {
                     if self.hedged {
                         self.tell_winner(winner);
                     }
-                    self.accepted(stream.take_rate_limits()).await?;
                     return Ok(stream);
                 }
                 Next::Failed(stream) => return Ok(stream),
@@ -102,12 +106,34 @@ struct Race {
     hedge: Option<Call>,
     /// None once a hedge was thought of.
     timer: Option<Pin<Box<Sleep>>>,
-    /// Whether a server has begun to answer since this was looked at.
-    heard: Arc<AtomicBool>,
+    heard: Arc<Heard>,
+    /// Whether it is known that a call was accepted.
+    is_accepted: bool,
+}
+
+/// What was heard of the calls since it was looked at.
+#[derive(Default)]
+struct Heard {
+    /// A server has begun to answer.
+    begun: AtomicBool,
+    accepted: Mutex<Option<Accepted>>,
+}
+
+/// A call that the provider accepted.
+struct Accepted {
+    rate_limits: Option<Box<RateLimits>>,
+}
+
+impl Heard {
+    fn accepted(&self) -> MutexGuard<'_, Option<Accepted>> {
+        self.accepted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What happens next.
 enum Next {
+    /// A call was accepted.
+    Accepted,
     /// A server has begun, and says nothing yet.
     Heard,
     /// It is time for a hedge.
@@ -125,6 +151,7 @@ impl Race {
             hedge: None,
             timer: Some(Box::pin(sleep(delay))),
             heard: Arc::default(),
+            is_accepted: false,
         };
         race.first = Some(race.call(model, request));
         race
@@ -133,6 +160,14 @@ impl Race {
     fn call(&self, model: &Arc<dyn Model>, request: ModelRequest) -> Call {
         let (model, heard) = (Arc::clone(model), Arc::clone(&self.heard));
         Box::pin(listen(model, request, heard))
+    }
+
+    /// The call that was accepted first, told once.
+    fn first_accepted(&mut self) -> Option<Accepted> {
+        let accepted = self.heard.accepted().take();
+        let is_first = !self.is_accepted;
+        self.is_accepted |= accepted.is_some();
+        accepted.filter(|_| is_first)
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
@@ -154,8 +189,11 @@ impl Race {
                 return Poll::Ready(Next::Failed(stream));
             }
         }
-        if self.heard.swap(false, Ordering::Relaxed) {
+        if self.heard.begun.swap(false, Ordering::Relaxed) {
             return Poll::Ready(Next::Heard);
+        }
+        if self.heard.accepted().is_some() {
+            return Poll::Ready(Next::Accepted);
         }
         let late = self
             .timer
@@ -176,17 +214,19 @@ impl Race {
 async fn listen(
     model: Arc<dyn Model>,
     request: ModelRequest,
-    heard: Arc<AtomicBool>,
+    heard: Arc<Heard>,
 ) -> (ModelStream, bool) {
     let mut answer = match model.stream(request).await {
         Ok(answer) => answer,
         Err(error) => return (ModelStream::new(stream::iter([Err(error)])), false),
     };
-    let limits = answer.take_rate_limits();
+    *heard.accepted() = Some(Accepted {
+        rate_limits: answer.take_rate_limits(),
+    });
     let (mut started, mut usage) = (None, None);
     loop {
         let item = poll_fn(|cx| Pin::new(&mut answer).poll_next(cx)).await;
-        heard.store(true, Ordering::Relaxed);
+        heard.begun.store(true, Ordering::Relaxed);
         match item {
             Some(Ok(delta @ ModelDelta::Started { .. })) => started = Some(delta),
             // A later one replaces an earlier one.
@@ -201,7 +241,7 @@ async fn listen(
                 } else {
                     ModelStream::new(begun.chain(answer))
                 };
-                return (whole.with_told_limits(limits), answers);
+                return (whole, answers);
             }
         }
     }

@@ -11,7 +11,7 @@ use fastrand::Rng;
 use tokio::time::Instant;
 
 use super::Retry;
-use crate::{RetryEvent, RetryQuota, Wait};
+use crate::{RetryBudget, RetryEvent, RetryQuota, Wait};
 
 /// What one operation has come to.
 #[derive(Debug)]
@@ -24,6 +24,7 @@ pub(crate) struct Attempts {
     /// None where the bits come from the thread's own generator.
     seeded: Option<Rng>,
     drawn: Option<Drawn>,
+    drawn_retry: Option<DrawnRetry>,
 }
 
 impl Attempts {
@@ -36,6 +37,7 @@ impl Attempts {
             last_delay: None,
             seeded: seed.map(Rng::with_seed),
             drawn: None,
+            drawn_retry: None,
         }
     }
 
@@ -66,6 +68,7 @@ impl Attempts {
 
     /// Counts a failed call. Answers what is waited for, after telling it; none if the error stands.
     pub(crate) fn failed<E: Display>(&mut self, retry: &Retry<E>, error: &E) -> Option<RetryEvent> {
+        self.earn(retry);
         self.failed = self.failed.saturating_add(1);
         match self.plan(retry, error) {
             Ok(delay) => Some(self.tell_retry(retry, error, delay)),
@@ -133,10 +136,23 @@ impl Attempts {
         if let Some(drawn) = &mut self.drawn {
             drawn.is_spent = true;
         }
+        if let Some(drawn) = &mut self.drawn_retry {
+            drawn.is_spent = true;
+        }
+    }
+
+    /// Counts the operation's first call, once it has ended.
+    fn earn<E>(&self, retry: &Retry<E>) {
+        if let Some(budget) = &retry.budget
+            && self.failed == 0
+        {
+            budget.count_call();
+        }
     }
 
     /// Says that the operation succeeded.
     pub(crate) fn succeeded<E>(self, retry: &Retry<E>) {
+        self.earn(retry);
         match (self.drawn, &retry.quota) {
             (Some(mut drawn), _) => drawn.is_spent = false,
             (None, Some((quota, _))) => quota.give_back(1),
@@ -156,6 +172,10 @@ impl Attempts {
         let begins = self.began.elapsed().saturating_add(delay);
         if retry.deadline.is_some_and(|deadline| begins >= deadline) {
             return Err("the wait would pass the deadline");
+        }
+        if let Some(budget) = &retry.budget {
+            let drawn = DrawnRetry::take(budget).ok_or("the retry budget is used up")?;
+            self.drawn_retry = Some(drawn);
         }
         if let Some((quota, tokens)) = &retry.quota {
             self.drawn = Some(Drawn::take(quota, *tokens).ok_or("the quota is used up")?);
@@ -203,6 +223,30 @@ impl Drop for Drawn {
     fn drop(&mut self) {
         if !self.is_spent {
             self.quota.give_back(self.tokens);
+        }
+    }
+}
+
+/// A retry of a budget, which it gets back unless it was made.
+#[derive(Debug)]
+struct DrawnRetry {
+    budget: RetryBudget,
+    is_spent: bool,
+}
+
+impl DrawnRetry {
+    fn take(budget: &RetryBudget) -> Option<Self> {
+        budget.take().then(|| Self {
+            budget: budget.clone(),
+            is_spent: false,
+        })
+    }
+}
+
+impl Drop for DrawnRetry {
+    fn drop(&mut self) {
+        if !self.is_spent {
+            self.budget.give_back();
         }
     }
 }
