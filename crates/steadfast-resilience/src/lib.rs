@@ -44,6 +44,7 @@ mod resilient_stream;
 mod retry;
 mod retry_event;
 mod retry_quota;
+mod sync;
 mod transient;
 
 pub use adaptive_limiter::AdaptiveLimiter;

@@ -346,6 +346,22 @@ async fn settling_for_less_wakes_the_next_at_once() -> TestResult {
 }
 
 #[tokio::test(start_paused = true)]
+async fn settling_for_less_shortens_the_wait_of_the_first() -> TestResult {
+    let limiter = Limiter::builder().tokens_per_minute(1_000.0).build()?;
+    let permit = limiter.try_acquire(Cost::request().tokens(1_000))?;
+    let waiting = tokio::spawn(limiter.acquire_owned(Cost::request().tokens(900)));
+    let began = Instant::now();
+    sleep(secs(6)).await; // a hundred are there again, so that 48 seconds are missing
+
+    permit.settle(400);
+
+    // Six hundred of them came back: twelve seconds are left.
+    drop(waiting.await??);
+    assert_eq!(began.elapsed(), secs(18));
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
 async fn settling_for_more_is_a_debt_that_the_next_waits_for() -> TestResult {
     let limiter = Limiter::builder().tokens_per_minute(60_000.0).build()?;
     let permit = limiter.try_acquire(Cost::request().tokens(60_000))?;
