@@ -10,6 +10,7 @@ mod pass;
 mod places;
 mod replay;
 mod slow_start;
+mod told;
 mod turn;
 
 use std::{
@@ -44,8 +45,8 @@ pub use pass::Pass;
 ///   and whether others take from the same limit, is found by replaying what was sent against each.
 /// - A provider that is overloaded gets one call every few seconds, until one is accepted; then calls go
 ///   at the rate that had worked before, and faster from there.
-/// - What the server says counts: a hint closes the gate for all until then, and headers that tell the
-///   limit are believed until they are contradicted.
+/// - What the server says counts: a hint closes the gate for all until then, and a rate on which its
+///   answers agree is taken as it is, until calls are refused at it.
 ///
 /// Clones are the same pacer. It has no task of its own and needs a runtime of tokio with its timer.
 ///

@@ -203,7 +203,7 @@ async fn provider_that_tells_its_limit_refuses_nothing() {
                 let mut pass = pacer.admit(born).await;
                 let accepts = provider.accepts().await;
                 let left = provider.0.lock().unwrap().level;
-                pass.told_limit(10, left as u64, Some(5.0));
+                pass.told_limit(left as u64, Some(5.0));
                 if accepts {
                     return pass.accepted();
                 }
@@ -229,7 +229,7 @@ async fn provider_that_breaks_its_word_is_not_believed() {
             loop {
                 let mut pass = pacer.admit(born).await;
                 let accepts = provider.accepts().await;
-                pass.told_limit(10_000, 9_999, Some(1_000.0));
+                pass.told_limit(9_999, Some(1_000.0));
                 if accepts {
                     return pass.accepted();
                 }

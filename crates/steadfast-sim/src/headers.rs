@@ -29,7 +29,8 @@ pub(crate) struct LimitHeaders {
 impl LimitHeaders {
     pub(crate) fn of(&self, bucket: &Bucket, reset: ResetTime) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        let limit = bucket.limit().requests_per_minute().to_string();
+        // Of the same bucket as what is left of it: a client works out the rate from the three.
+        let limit = bucket.limit().at_once().to_string();
         insert(&mut headers, self.limit, &limit);
         insert(
             &mut headers,

@@ -72,6 +72,11 @@ impl RateLimit {
         Ok(self)
     }
 
+    /// Returns how many requests go at once.
+    pub(crate) fn at_once(self) -> u32 {
+        self.burst
+    }
+
     /// Returns the limit in the unit that the vendor prints.
     pub(crate) fn requests_per_minute(self) -> u64 {
         (self.per_second * 60.0).round() as u64

@@ -187,7 +187,7 @@ pub(super) fn real_world(scenario: &Scenario, world: World) -> Result<World, Ref
         reaction: REACTION,
         kept_back: 1,
         // It always writes them.
-        headers: Headers::OfMinute,
+        headers: Headers::OfBucket,
         ..world
     })
 }

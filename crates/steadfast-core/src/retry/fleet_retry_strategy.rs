@@ -209,7 +209,7 @@ fn no_hedge() -> ModelError {
 /// Hands on what a provider said of its limit of requests.
 fn tell(pass: &Pass, limits: Option<RateLimits>) {
     if let Some(requests) = limits.and_then(|limits| limits.requests) {
-        pass.told_limit(requests.limit, requests.remaining, requests.per_second());
+        pass.told_limit(requests.remaining, requests.per_second());
     }
 }
 

@@ -126,9 +126,8 @@ impl Estimate {
     }
 
     /// Takes what the provider itself said.
-    pub(super) const fn set(&mut self, rate: f64, burst: f64) {
-        self.bucket.rate = rate;
-        self.bucket.burst = burst;
+    pub(super) fn set_rate(&mut self, rate: f64) {
+        self.bucket.rate = rate.clamp(SLOWEST, FASTEST);
         self.is_calibrated = true;
     }
 

@@ -54,8 +54,6 @@ pub(super) struct History {
     first: SendId,
     /// How many calls are under way.
     under_way: u32,
-    /// Of how many sends nobody knows what becomes of them.
-    unknown: u32,
 }
 
 impl History {
@@ -74,7 +72,6 @@ impl History {
             refused_at: f64::INFINITY,
         });
         self.under_way += 1;
-        self.unknown += 1;
         self.next() - 1
     }
 
@@ -83,7 +80,6 @@ impl History {
         match self.get_mut(id) {
             Some(sent) if sent.fate == Fate::Unknown => {
                 sent.fate = Fate::Accepted;
-                self.unknown = self.unknown.saturating_sub(1);
                 true
             }
             _ => false,
@@ -93,20 +89,15 @@ impl History {
     /// Notes that a call was refused, and returns when it was sent.
     pub(super) fn refuse(&mut self, id: SendId, now: f64) -> Option<f64> {
         let sent = self.get_mut(id)?;
-        let (at, before) = (sent.at, sent.fate);
         sent.fate = Fate::Refused;
         sent.refused_at = now;
-        if before == Fate::Unknown {
-            self.unknown = self.unknown.saturating_sub(1);
-        }
-        Some(at)
+        Some(sent.at)
     }
 
     /// Notes that a call was never sent.
     pub(super) fn void(&mut self, id: SendId) {
         if let Some(sent) = self.get_mut(id).filter(|sent| sent.fate == Fate::Unknown) {
             sent.fate = Fate::Void;
-            self.unknown = self.unknown.saturating_sub(1);
         }
     }
 
@@ -117,10 +108,6 @@ impl History {
 
     pub(super) const fn under_way(&self) -> u32 {
         self.under_way
-    }
-
-    pub(super) const fn unknown(&self) -> f64 {
-        self.unknown as f64
     }
 
     /// The number of the next send.

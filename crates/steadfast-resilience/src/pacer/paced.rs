@@ -5,7 +5,7 @@ use fastrand::Rng;
 
 use super::{
     estimate::{Estimate, Finding},
-    history::History,
+    history::{History, SendId},
     pacing::{NOTHING, Refusal, Refused},
 };
 
@@ -14,7 +14,7 @@ const LONGEST_HOLD: f64 = 10.0;
 
 /// The same for a provider that is overloaded: the longer it lasts the more seldom, but for this share
 /// of it at most.
-const OVERLOAD_HOLD: f64 = 2.5;
+const OVERLOAD_HOLD: f64 = 2.25;
 const OVERLOAD_SHARE: f64 = 0.05;
 
 /// In how many seconds the rate from before an overload may be doubled after it.
@@ -23,8 +23,8 @@ const RECOVERY: f64 = 8.0;
 /// Which share of the burst is kept back when a gate opens for all at the same moment.
 const CUSHION: f64 = 0.15;
 
-/// For so many seconds a provider's own word is not heeded once it has refused against it.
-const DOUBT: f64 = 60.0;
+/// So many calls between two refusals, and a told rate stands: the burst was less than it seemed.
+const CALM: f64 = 8.0;
 
 /// A rate is known: the provider's bucket as it is believed to be.
 #[derive(Debug)]
@@ -43,8 +43,8 @@ pub(super) struct Paced {
     is_recovering: bool,
     /// The provider itself says what its limit is.
     is_told: bool,
-    /// When it refused what it had said it would let go; long ago, if it never did.
-    doubted: f64,
+    /// The latest call that was refused at the rate that the provider said.
+    refused_against_word: Option<SendId>,
 }
 
 /// A provider that has said that it has no capacity, and has accepted nothing since.
@@ -65,7 +65,7 @@ impl Paced {
             overload: None,
             is_recovering: false,
             is_told: false,
-            doubted: f64::NEG_INFINITY,
+            refused_against_word: None,
         }
     }
 
@@ -133,13 +133,24 @@ impl Paced {
     /// Learns from a throttle that is news.
     pub(super) fn throttled(&mut self, refused: Refused, history: &History) -> Finding {
         if self.is_told {
-            // What it says is not the limit that it refuses by, or not the only one.
-            self.is_told = false;
-            self.doubted = refused.now;
-            self.estimate = Estimate::first(history, refused.at, refused.id);
             return Finding::Rate;
         }
         self.estimate.refused(history, refused.at, refused.id)
+    }
+
+    /// Whether a call that was refused shows that the rate is not what the provider says. Once may be
+    /// since less goes at once than seemed to be left.
+    pub(super) fn breaks_its_word(&mut self, refused: Refused, history: &History) -> bool {
+        if !self.is_told {
+            return false;
+        }
+        let before = self.refused_against_word.replace(refused.id);
+        let is_broken = before.is_some_and(|before| history.accepted(before, refused.id) < CALM);
+        if is_broken {
+            self.is_told = false;
+            self.estimate = Estimate::first(history, refused.at, refused.id);
+        }
+        is_broken
     }
 
     /// Learns from an overload that is news.
@@ -190,25 +201,19 @@ impl Paced {
         (0.5 * hint).min(1.0 / rate)
     }
 
-    /// Takes what the provider said: its rate, if it did, what may go at once, and what is left.
-    pub(super) fn told(
-        &mut self,
-        now: f64,
-        (rate, burst, left): (Option<f64>, f64, f64),
-        history: &History,
-    ) {
-        if now < self.doubted + DOUBT {
+    /// Takes what the provider said: its rate, and what is left beyond the calls under way.
+    pub(super) fn told(&mut self, now: f64, rate: f64, left: f64, history: &History) {
+        // What was measured here is better than what somebody says.
+        let is_near = (0.5..2.0).contains(&(rate / self.estimate.rate()));
+        if self.estimate.is_calibrated() && !is_near {
             return;
         }
-        // Times that are rounded up have the rate look slower than it is.
-        let is_same = self.is_told && self.estimate.burst() == burst;
-        let known = is_same.then(|| self.estimate.rate());
-        let Some(rate) = rate.into_iter().chain(known).reduce(f64::max) else {
-            return;
-        };
         self.refill(now, history);
-        self.estimate.set(rate, burst);
-        self.level = left;
+        self.estimate.set_rate(rate);
+        // More than goes at once is another budget, such as that of a minute.
+        if left <= self.estimate.burst() {
+            self.level = left;
+        }
         self.is_told = true;
     }
 

@@ -11,6 +11,7 @@ use super::{
     paced::Paced,
     places::Places,
     slow_start::SlowStart,
+    told::Told,
 };
 
 /// How long a refusal is waited for before a call counts as accepted, until one was seen; in seconds.
@@ -35,6 +36,7 @@ pub(super) struct Pacing {
     refusals_in_a_row: u32,
     /// How long refusals take.
     refusal_time: Option<f64>,
+    told: Told,
     rng: Rng,
 }
 
@@ -91,6 +93,7 @@ impl Pacing {
             corrected: f64::NEG_INFINITY,
             refusals_in_a_row: 0,
             refusal_time: None,
+            told: Told::new(),
             rng: Rng::with_seed(seed),
         }
     }
@@ -138,6 +141,7 @@ impl Pacing {
     /// calls back.
     pub(super) fn send(&mut self, now: f64, others_wait: bool) -> SendId {
         let id = self.history.send(now);
+        self.told.send();
         match &mut self.mode {
             Mode::Starting { unanswered, .. } => unanswered.push(id),
             Mode::Paced(paced) => {
@@ -148,6 +152,7 @@ impl Pacing {
             }
             Mode::Places(_) => {}
         }
+        self.stop_at_the_told_limit(now);
         id
     }
 
@@ -244,23 +249,27 @@ impl Pacing {
         }
     }
 
-    /// Takes what the provider said of its limit: the rate, if it is known, what may go at once, and
-    /// what is left of it.
-    pub(super) fn tell(&mut self, now: f64, rate: Option<f64>, burst: f64, left: f64) {
-        let unknown = self.history.unknown();
+    /// Takes what the answer to a call says of the limit: the rate, if it is known, and what is left.
+    pub(super) fn tell(&mut self, now: f64, id: SendId, rate: Option<f64>, left: f64) {
+        // What was sent after this call, the provider had not seen.
+        let left = left - self.history.accepted(id + 1, self.history.next());
+        let Some(rate) = self.told.hear(now, rate, left) else {
+            return;
+        };
         match &mut self.mode {
-            Mode::Starting { .. } => {
-                let Some(rate) = rate else {
-                    return;
-                };
-                let mut paced = Paced::new(Estimate::of_proven_rate(rate, &self.history), now);
-                paced.told(now, (Some(rate), burst, left - unknown), &self.history);
-                self.mode = Mode::Paced(paced);
-            }
-            Mode::Paced(paced) => {
-                paced.told(now, (rate, burst, left - unknown), &self.history);
-            }
+            Mode::Paced(paced) => paced.told(now, rate, left, &self.history),
+            Mode::Starting { .. } => self.stop_at_the_told_limit(now),
             Mode::Places(_) => {}
+        }
+    }
+
+    /// Goes at the rate that was told once nothing is left: nobody has to be refused to find that out.
+    fn stop_at_the_told_limit(&mut self, now: f64) {
+        if let (Mode::Starting { .. }, Some(rate)) = (&self.mode, self.told.used_up()) {
+            let estimate = Estimate::first(&self.history, now, self.history.next());
+            let mut paced = Paced::new(estimate, now);
+            paced.told(now, rate, 0.0, &self.history);
+            self.mode = Mode::Paced(paced);
         }
     }
 
@@ -310,7 +319,12 @@ impl Pacing {
         paced.refill(now, &self.history);
         let finding = match refused.refusal {
             Refusal::Overloaded => paced.overloaded(refused, &self.history),
-            Refusal::Throttled => paced.throttled(refused, &self.history),
+            Refusal::Throttled => {
+                if paced.breaks_its_word(refused, &self.history) {
+                    self.told.doubt(now);
+                }
+                paced.throttled(refused, &self.history)
+            }
         };
         match finding {
             Finding::StillEmpty => self.refusals_in_a_row += 1,

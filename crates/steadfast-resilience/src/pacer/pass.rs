@@ -46,15 +46,15 @@ impl Pass {
         self.refused(Refusal::Overloaded, retry_after);
     }
 
-    /// Says what the provider told of its limit: how many calls may go at once, how many of them are
-    /// left, and how many come back in a second.
+    /// Says what the provider told of its limit: how many calls are left, and how many come back in a
+    /// second.
     ///
-    /// A provider that refuses calls of which some should be left is not believed for long.
-    pub fn told_limit(&self, at_once: u64, left: u64, per_second: Option<f64>) {
+    /// The rate is believed once two answers agree on it, until the provider refuses calls at it.
+    pub fn told_limit(&self, left: u64, per_second: Option<f64>) {
         let rate = per_second.filter(|rate| rate.is_finite() && *rate > 0.0);
-        let (at_once, left) = (at_once.max(1) as f64, left as f64);
+        let id = self.id;
         self.pacer
-            .learn(|pacing, now| pacing.tell(now, rate, at_once, left));
+            .learn(|pacing, now| pacing.tell(now, id, rate, left as f64));
     }
 
     /// Gives the pass back: the call was not made.

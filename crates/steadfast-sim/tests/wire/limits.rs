@@ -39,7 +39,7 @@ async fn refused(wire: Wire, style: HintStyle) -> Result<Seen, steadfast_sim::Er
     let admitted = ask_on(wire, &sim, &body).await;
     assert_eq!(admitted.status, 200);
     let told = if has_headers(wire) {
-        ("3", "0")
+        ("1", "0")
     } else {
         ("", "")
     };
