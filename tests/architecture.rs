@@ -74,10 +74,7 @@ fn allowed_arrows() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("steadfast-providers", &["steadfast-core"]),
         ("steadfast-sim", &[]),
         ("steadfast", &["steadfast-core", "steadfast-providers"]),
-        (
-            "steadfast-cli",
-            &["steadfast", "steadfast-resilience", "steadfast-sim"],
-        ),
+        ("steadfast-cli", &["steadfast", "steadfast-sim"]),
         ("steadfast-examples", &["steadfast", "steadfast-sim"]),
         ("steadfast-tests", &["steadfast", "steadfast-sim"]),
         ("steadfast-benchmarks", &["steadfast", "steadfast-sim"]),

@@ -269,6 +269,7 @@ Examples:
   steadfast storm --scenario outage --strategy all --seeds 5
   steadfast storm --scenario list
   steadfast storm --real
+  steadfast storm --bars
 
 {EXIT_STATUSES_OF_STORM}"))]
 pub(crate) struct StormOptions {
@@ -284,9 +285,9 @@ pub(crate) struct StormOptions {
     #[arg(long, value_name = "N", value_parser = value::count::<u32>, allow_negative_numbers = true, help_heading = "Storm")]
     pub(crate) calls: Option<u32>,
 
-    /// In how many processes they are, which share nothing
-    #[arg(long, value_name = "N", default_value = "1", value_parser = value::count::<u32>, allow_negative_numbers = true, help_heading = "Storm")]
-    pub(crate) processes: u32,
+    /// In how many processes they are, which share nothing [default: 1]
+    #[arg(long, value_name = "N", value_parser = value::count::<u32>, allow_negative_numbers = true, help_heading = "Storm")]
+    pub(crate) processes: Option<u32>,
 
     /// What the provider admits, such as `20/s` or `60/m` [default: 20/s, or as the scenario has it]
     #[arg(long, value_name = "RATE", allow_hyphen_values = true, value_parser = value::per_second, help_heading = "Storm")]
@@ -297,8 +298,9 @@ pub(crate) struct StormOptions {
     pub(crate) burst: Option<u32>,
 
     /// How refused requests are told when to come back: `none`, `int` (seconds) or `exact`
-    #[arg(long, value_name = "HOW", default_value = "none", value_parser = value::hint_style, help_heading = "Storm")]
-    pub(crate) hint: HintStyle,
+    /// [default: none]
+    #[arg(long, value_name = "HOW", value_parser = value::hint_style, help_heading = "Storm")]
+    pub(crate) hint: Option<HintStyle>,
 
     /// Which strategies: names with commas between them, `all`, or `list` to see them [default: the
     /// best known]
@@ -314,14 +316,23 @@ pub(crate) struct StormOptions {
     )]
     pub(crate) seed: u64,
 
-    /// How many seeds, one after the other; each figure is then their median
-    #[arg(long, value_name = "N", default_value = "1", value_parser = value::count::<u32>, allow_negative_numbers = true, help_heading = "Comparison")]
-    pub(crate) seeds: u32,
+    /// How many seeds, one after the other; each figure is then their median [default: 1, or 5 with
+    /// --bars]
+    #[arg(long, value_name = "N", value_parser = value::count::<u32>, allow_negative_numbers = true, help_heading = "Comparison")]
+    pub(crate) seeds: Option<u32>,
 
     /// The same agents over real HTTP and in real time, against the simulator, beside the computed
     /// ones [default: 60 agents and fewer strategies]
     #[arg(long, help_heading = "Comparison")]
     pub(crate) real: bool,
+
+    /// Holds a strategy against the bars that the fleet strategy has to reach, storm by storm
+    #[arg(
+        long,
+        help_heading = "Comparison",
+        conflicts_with_all = ["scenario", "agents", "calls", "processes", "limit", "burst", "hint", "real", "svg"]
+    )]
+    pub(crate) bars: bool,
 
     /// Draws the comparison into this file too: requests over time, strategy by strategy
     #[arg(long, value_name = "FILE")]

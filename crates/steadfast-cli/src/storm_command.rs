@@ -4,6 +4,7 @@
 //! strategy does is its own business.
 
 mod admission;
+mod bars;
 mod chance;
 mod comparison;
 mod crowd;
@@ -27,8 +28,8 @@ use std::{fs::File, io::Write as _, path::Path};
 use self::{
     comparison::Comparison,
     real::Pair,
-    scenario::{SCENARIOS, Scenario},
-    strategies::{STRATEGIES, Strategy},
+    scenario::{Asked, SCENARIOS, Scenario},
+    strategies::{FLEET, STRATEGIES, Strategy},
     world::World,
 };
 use crate::{
@@ -51,6 +52,9 @@ pub(crate) async fn storm(options: StormOptions, output: &mut Output) -> Result<
     }
     if options.strategy.as_deref() == Some("list") {
         return Ok(tell(&listed_strategies(), output));
+    }
+    if options.bars {
+        return show_bars(&options, output).await;
     }
     let storm = Storm::new(&options)?;
     let picture = options
@@ -105,8 +109,11 @@ impl Storm {
         let scenario = Scenario::named(options.scenario.as_deref().unwrap_or("burst"))?;
         let usual = options.real.then_some(real::USUAL);
         let strategies = strategies::chosen(options.strategy.as_deref().or(usual))?;
-        let agents = options.real.then_some(real::USUAL_AGENTS);
-        let world = scenario.world(options, options.agents.or(agents))?;
+        let mut asked = Asked::from(options);
+        if options.real {
+            asked.agents.get_or_insert(real::USUAL_AGENTS);
+        }
+        let world = scenario.world(&asked)?;
         let world = match options.real {
             true => real::real_world(scenario, world)?,
             false => world,
@@ -115,7 +122,7 @@ impl Storm {
             scenario,
             world,
             strategies,
-            seeds: seeds(options)?,
+            seeds: seeds(options, 1)?,
         })
     }
 
@@ -201,31 +208,48 @@ impl<'a> PictureFile<'a> {
     }
 }
 
+/// Holds strategies against the bars.
+async fn show_bars(options: &StormOptions, output: &mut Output) -> Result<Ending, Refusal> {
+    let strategies = strategies::chosen(options.strategy.as_deref().or(Some(FLEET)))?;
+    let seeds = seeds(options, 5)?;
+    let signal = StopSignal::listen()?;
+    let (compared, those) = (strategies.clone(), seeds.clone());
+    let reached = tokio::select! {
+        reached = computed(move || bars::reached(&compared, &those)) => reached?,
+        () = signal.token().cancelled() => return Ok(Ending::Cancelled),
+    };
+    let written = match options.json {
+        true => table::array(bars::objects(&reached)),
+        false => bars::table(&strategies, &seeds, &reached),
+    };
+    let held = reached.iter().all(bars::Reached::is_held);
+    Ok(match tell(&written, output) {
+        Ending::Done if !held => Ending::ForceStop,
+        told => told,
+    })
+}
+
 /// Reads the seeds: so many from the first on.
-fn seeds(options: &StormOptions) -> Result<Vec<u64>, Refusal> {
-    if options.seeds > MOST_SEEDS {
+fn seeds(options: &StormOptions, usual: u32) -> Result<Vec<u64>, Refusal> {
+    let count = options.seeds.unwrap_or(usual);
+    if count > MOST_SEEDS {
         return Err(Refusal::new(
-            format!(
-                "`--seeds` cannot be `{}`: there are at most {MOST_SEEDS}",
-                options.seeds
-            ),
+            format!("`--seeds` cannot be `{count}`: there are at most {MOST_SEEDS}"),
             "five say enough",
         ));
     }
-    if options.real && options.seeds > 1 {
+    if options.real && count > 1 {
         return Err(Refusal::new(
             "`--seeds` has no meaning with `--real`",
             "a real storm has one seed, and luck besides: choose it with `--seed`",
         ));
     }
-    let first = options.seed;
-    Ok((0..options.seeds)
-        .map(|next| first.wrapping_add(next.into()))
-        .collect())
+    let seed = |next: u32| options.seed.wrapping_add(next.into());
+    Ok((0..count).map(seed).collect())
 }
 
 fn listed_scenarios() -> String {
-    let line = |scenario: &Scenario| format!("{:14}{}\n", scenario.name, scenario.what);
+    let line = |scenario: &Scenario| format!("{:16}{}\n", scenario.name, scenario.what);
     SCENARIOS.iter().map(line).collect()
 }
 

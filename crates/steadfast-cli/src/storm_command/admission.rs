@@ -7,8 +7,9 @@ use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
 
 use bucket::Bucket;
 use steadfast::{RateLimit, RateLimits};
+use steadfast_sim::HintStyle;
 
-use super::world::{Limit, World};
+use super::world::{Headers, Limit, World};
 
 /// What a provider has admitted so far, and what it may still admit.
 #[derive(Debug)]
@@ -120,8 +121,26 @@ impl Admission {
         })
     }
 
-    /// Says what rate-limit headers say after the latest decision. Of calls under way they say nothing.
-    pub(super) fn headers(&self, now: Duration) -> RateLimits {
+    /// Says what rate-limit headers say with a decision. Of calls under way they say nothing.
+    pub(super) fn headers(&self, world: &World, now: Duration, is_admitted: bool) -> RateLimits {
+        match world.headers {
+            Headers::None => RateLimits::new(),
+            Headers::OfBucket => self.headers_of_bucket(now),
+            Headers::OfMinute => {
+                let minute = (60.0 * world.requests_a_second()).round() as u64;
+                let mut headers = self.headers_of_bucket(now);
+                headers.requests = headers.requests.map(|requests| {
+                    // With a refusal, the time would be a hint.
+                    let is_told = is_admitted || world.hint != HintStyle::None;
+                    let reset = requests.reset.filter(|_| is_told);
+                    RateLimit::new(minute, requests.remaining).with_reset(reset)
+                });
+                headers
+            }
+        }
+    }
+
+    fn headers_of_bucket(&self, now: Duration) -> RateLimits {
         let now = nanos(now);
         match &self.kind {
             Kind::Requests(bucket) => RateLimits::new().with_requests(bucket.header()),

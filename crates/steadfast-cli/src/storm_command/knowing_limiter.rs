@@ -7,10 +7,9 @@ use std::{
 };
 
 use steadfast::{
-    AfterModelCallEvent, BeforeModelCallEvent, ConfigError, HookProvider, HookRegistry, ModelError,
-    millis,
+    AfterModelCallEvent, BeforeModelCallEvent, ConfigError, Cost, HookProvider, HookRegistry,
+    Limiter, ModelError, millis,
 };
-use steadfast_resilience::{Cost, Limiter};
 use tokio::time::{Instant, sleep_until};
 
 use super::{
@@ -67,7 +66,7 @@ impl KnowingLimiter {
                 let cost = Cost::request().tokens(tokens_of(event));
                 let expected = limiter.expected_wait(cost).unwrap_or_default();
                 let limiter = limiter.clone();
-                event.wait_for(expected, async move { limiter.acquire(cost).await });
+                event.wait_for(expected, async move { limiter.acquire_owned(cost).await });
             }
             Self::Books(books) => {
                 let at = books.next();

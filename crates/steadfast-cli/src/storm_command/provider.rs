@@ -64,10 +64,7 @@ impl Provider {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);
             let admitted = admission.ask(asked, now);
-            let limits = match self.world.headers {
-                true => admission.headers(now),
-                false => RateLimits::new(),
-            };
+            let limits = admission.headers(&self.world, now, admitted.is_ok());
             admitted
                 .map(|()| limits)
                 .map_err(|refused| too_many(refused, self.world.hint).with_rate_limits(limits))

@@ -2,10 +2,7 @@
 //! beside them the same storm in virtual time. What both have to agree in is said here.
 
 use std::{
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -25,7 +22,7 @@ use super::{
     scenario::Scenario,
     strategies::{MEASURE, Strategy, named},
     tally::Tally,
-    world::{Arrivals, Limit, World},
+    world::{Arrivals, Headers, Limit, World},
 };
 use crate::refusal::Refusal;
 
@@ -33,7 +30,7 @@ use crate::refusal::Refusal;
 pub(super) const USUAL_AGENTS: u32 = 60;
 const MOST_AGENTS: u32 = 400;
 /// What is compared if nothing is said: each takes its time.
-pub(super) const USUAL: &str = "perfect,full-jitter,openai-python,aimd-no-ceilings";
+pub(super) const USUAL: &str = "fleet,perfect,full-jitter,openai-python";
 
 /// How long one strategy may take, in real time.
 const LONGEST: Duration = secs(120);
@@ -64,16 +61,30 @@ pub(super) struct Pair {
     pub(super) virtually: Figures,
     /// The figures with each kind of luck.
     luck: Vec<Figures>,
-    /// By how much more the shares and the seconds may differ, since the machine was busy.
-    busy: (f64, f64),
+    /// By how much more shares and times may differ, since the machine was busy.
+    busy: Busy,
+}
+
+/// What a busy machine does to figures: a share, a share of a time, and seconds.
+#[derive(Debug, Clone, Copy, Default)]
+struct Busy {
+    shares: f64,
+    times: f64,
+    seconds: f64,
 }
 
 /// What came of real storms.
 #[derive(Debug)]
 pub(super) struct Real {
     pub(super) comparison: Comparison,
-    /// The latest that a timer came late: what else the machine did then, it did not do here.
-    pub(super) late: Duration,
+    pub(super) late: Late,
+}
+
+/// How late timers came: what else the machine did then, it did not do here.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Late {
+    pub(super) mean: Duration,
+    pub(super) most: Duration,
 }
 
 impl Pair {
@@ -84,9 +95,14 @@ impl Pair {
             late,
         }: &Real,
     ) -> Result<Vec<Self>, Refusal> {
-        let late = late.as_secs_f64();
-        // So many tokens may have run over while the agents stood still.
-        let lost = late * real.world.requests_a_second() / f64::from(real.world.agents);
+        let most = late.most.as_secs_f64();
+        let busy = Busy {
+            // So many tokens may have run over while the agents stood still.
+            shares: most * real.world.requests_a_second() / f64::from(real.world.agents),
+            // Every pause between two pieces of an answer ends so late.
+            times: late.mean.as_secs_f64() / PIECE.as_secs_f64(),
+            seconds: 2.0 * most,
+        };
         let strategies: Vec<_> = real.rows.iter().map(|row| row.strategy).collect();
         let computed = (0..LUCK).map(|luck| {
             let world = World {
@@ -106,7 +122,7 @@ impl Pair {
                 real: row.median,
                 virtually: Figures::median(&luck),
                 luck,
-                busy: (lost, 2.0 * late),
+                busy,
             }
         };
         Ok(real.rows.iter().enumerate().map(pair).collect())
@@ -114,9 +130,13 @@ impl Pair {
 
     /// Names the figures in which both differ by more than they may.
     pub(super) fn differences(&self) -> Vec<&'static str> {
-        let (share, seconds) = self.busy;
-        let share = |figure| self.is_within(figure, |_| SHARES + share);
-        let time = |figure| self.is_within(figure, |time| (TIMES * time).max(SECONDS) + seconds);
+        let busy = self.busy;
+        let share = |figure| self.is_within(figure, |_| SHARES + busy.shares);
+        let time = |figure| {
+            self.is_within(figure, |time| {
+                (TIMES * time).max(SECONDS) + busy.times * time + busy.seconds
+            })
+        };
         let agrees = [
             ("success", share(|figures| figures.success)),
             ("wasted", share(|figures| figures.wasted)),
@@ -166,6 +186,8 @@ pub(super) fn real_world(scenario: &Scenario, world: World) -> Result<World, Ref
     Ok(World {
         reaction: REACTION,
         kept_back: 1,
+        // It always writes them.
+        headers: Headers::OfMinute,
         ..world
     })
 }
@@ -210,33 +232,39 @@ pub(super) async fn compared(
     };
     Ok(Real {
         comparison,
-        late: lag.latest(),
+        late: lag.late(),
     })
 }
 
 /// Measures how late timers come, until it is dropped.
 struct Lag {
-    micros: Arc<AtomicU64>,
+    measured: Arc<Mutex<(u32, Duration, Duration)>>,
     ticking: JoinHandle<()>,
 }
 
 impl Lag {
     fn measure() -> Self {
-        let micros = Arc::new(AtomicU64::new(0));
-        let latest = Arc::clone(&micros);
+        let measured = Arc::<Mutex<(u32, Duration, Duration)>>::default();
+        let noted = Arc::clone(&measured);
         let ticking = tokio::spawn(async move {
             loop {
                 let due = Instant::now() + TICK;
                 sleep_until(due).await;
-                let late = u64::try_from(due.elapsed().as_micros()).unwrap_or(u64::MAX);
-                latest.fetch_max(late, Ordering::Relaxed);
+                let late = due.elapsed();
+                let mut noted = noted.lock().unwrap_or_else(PoisonError::into_inner);
+                let (ticks, sum, most) = *noted;
+                *noted = (ticks + 1, sum + late, most.max(late));
             }
         });
-        Self { micros, ticking }
+        Self { measured, ticking }
     }
 
-    fn latest(&self) -> Duration {
-        Duration::from_micros(self.micros.load(Ordering::Relaxed))
+    fn late(&self) -> Late {
+        let (ticks, sum, most) = *self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        Late {
+            mean: sum / ticks.max(1),
+            most,
+        }
     }
 }
 

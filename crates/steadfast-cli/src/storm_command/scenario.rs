@@ -3,7 +3,7 @@
 use steadfast::secs;
 use steadfast_sim::HintStyle;
 
-use super::world::{Arrivals, Limit, MEAN_TOKENS, Network, World};
+use super::world::{Arrivals, Headers, Limit, MEAN_TOKENS, Network, World};
 use crate::{command_line::StormOptions, refusal::Refusal};
 
 /// A storm with a name.
@@ -22,7 +22,7 @@ pub(super) struct Scenario {
 }
 
 /// All of them; the first is meant if none is named.
-pub(super) const SCENARIOS: [Scenario; 13] = [
+pub(super) const SCENARIOS: [Scenario; 14] = [
     Scenario {
         name: "burst",
         what: "all agents call at once, and their provider has a token bucket",
@@ -140,7 +140,16 @@ pub(super) const SCENARIOS: [Scenario; 13] = [
         name: "headers",
         what: "every answer carries the rate-limit headers of its provider",
         change: |world| World {
-            headers: true,
+            headers: Headers::OfBucket,
+            ..world
+        },
+        ..BURST
+    },
+    Scenario {
+        name: "minute-headers",
+        what: "headers tell the limit of a minute, and it holds for shorter times too",
+        change: |world| World {
+            headers: Headers::OfMinute,
             ..world
         },
         ..BURST
@@ -208,26 +217,46 @@ impl Scenario {
             })
     }
 
-    /// Makes its world, with what the flags change in it.
-    pub(super) fn world(
-        &self,
-        options: &StormOptions,
-        agents: Option<u32>,
-    ) -> Result<World, Refusal> {
-        let a_second = options.limit.unwrap_or(self.a_second);
-        let usual_burst = || self.burst.filter(|_| options.limit.is_none());
-        let burst = options
+    /// Makes its world, with what is asked for in it.
+    pub(super) fn world(&self, asked: &Asked) -> Result<World, Refusal> {
+        let a_second = asked.limit.unwrap_or(self.a_second);
+        let usual_burst = || self.burst.filter(|_| asked.limit.is_none());
+        let burst = asked
             .burst
             .or_else(usual_burst)
             .unwrap_or((a_second.ceil() as u32).max(1));
         let world = World {
-            calls: options.calls.unwrap_or(self.calls),
-            processes: options.processes,
-            hint: options.hint,
-            ..World::burst(agents.unwrap_or(self.agents), a_second, burst)
+            calls: asked.calls.unwrap_or(self.calls),
+            processes: asked.processes.unwrap_or(1),
+            hint: asked.hint.unwrap_or(HintStyle::None),
+            ..World::burst(asked.agents.unwrap_or(self.agents), a_second, burst)
         };
         check(&world, a_second, burst)?;
         Ok((self.change)(world))
+    }
+}
+
+/// What somebody wants otherwise than a scenario has it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Asked {
+    pub(super) agents: Option<u32>,
+    pub(super) calls: Option<u32>,
+    pub(super) processes: Option<u32>,
+    pub(super) limit: Option<f64>,
+    pub(super) burst: Option<u32>,
+    pub(super) hint: Option<HintStyle>,
+}
+
+impl From<&StormOptions> for Asked {
+    fn from(options: &StormOptions) -> Self {
+        Self {
+            agents: options.agents,
+            calls: options.calls,
+            processes: options.processes,
+            limit: options.limit,
+            burst: options.burst,
+            hint: options.hint,
+        }
     }
 }
 

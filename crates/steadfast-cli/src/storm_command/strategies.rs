@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use steadfast::{
-    AwsRetryStrategy, ConfigError, HookProvider, Jitter, ModelRetryStrategy, NoopRetryStrategy,
-    RetryQuota,
+    AwsRetryStrategy, ConfigError, FleetRetryStrategy, HookProvider, Jitter, ModelRetryStrategy,
+    NoopRetryStrategy, RetryQuota,
 };
 
 use super::{
@@ -57,8 +57,12 @@ type Built = Result<Arc<dyn HookProvider>, ConfigError>;
 /// The name of the limiter that knows the limit.
 pub(super) const MEASURE: &str = "perfect";
 
+/// The name of the fleet strategy.
+pub(super) const FLEET: &str = "fleet";
+
 /// What is compared if nothing else is said.
-const USUAL: [&str; 11] = [
+const USUAL: [&str; 12] = [
+    FLEET,
     MEASURE,
     "default",
     "aws-adaptive-shared",
@@ -72,13 +76,19 @@ const USUAL: [&str; 11] = [
     "aimd-no-ceilings",
 ];
 
-/// All of them. The fleet strategy joins this list at its head, and `USUAL`, as one line each.
-pub(super) const STRATEGIES: [Strategy; 32] = [
+/// All of them.
+pub(super) const STRATEGIES: [Strategy; 33] = [
     measure(
         MEASURE,
         "a limiter that knows the limit, first in, first out",
         |world, seed| Ok(Arc::new(KnowingLimiter::of(world, seed)?)),
     ),
+    ours(
+        FLEET,
+        "FleetRetryStrategy: the agents of a process share a pacer",
+        |_, seed| Ok(Arc::new(FleetRetryStrategy::new().seed(seed))),
+    )
+    .shared(),
     ours(
         "default",
         "ModelRetryStrategy: 6 attempts, 4 s x 2 up to 240 s",

@@ -27,8 +27,8 @@ pub(super) struct World {
     pub(super) arrivals: Arrivals,
     /// How long it takes to be refused, and to be told that an answer begins.
     pub(super) reaction: Duration,
-    /// Whether answers carry rate-limit headers.
-    pub(super) headers: bool,
+    /// What answers carry of rate-limit headers.
+    pub(super) headers: Headers,
     /// How much of the burst the limiter that knows the limit leaves alone: over a real network,
     /// requests do not arrive as evenly as they are sent.
     pub(super) kept_back: u32,
@@ -59,6 +59,17 @@ pub(super) enum Limit {
 pub(super) struct Network {
     pub(super) median: f64,
     pub(super) sigma: f64,
+}
+
+/// What a provider's headers say of its limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Headers {
+    None,
+    /// What may go at once, what is left of it, and when all of it is there again.
+    OfBucket,
+    /// The limit of a minute, beside what is left of far less: so the simulator writes them, and
+    /// vendors whose limit of a minute holds for shorter times too.
+    OfMinute,
 }
 
 /// When agents come.
@@ -102,7 +113,7 @@ impl World {
             neighbour: None,
             arrivals: Arrivals::AtOnce,
             reaction: millis(50),
-            headers: false,
+            headers: Headers::None,
             kept_back: 0,
             luck: 0,
         }
@@ -117,7 +128,7 @@ impl World {
             refusals_cost: false,
             network: None,
             neighbour: None,
-            headers: false,
+            headers: Headers::None,
             ..self.clone()
         }
     }

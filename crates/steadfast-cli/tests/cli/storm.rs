@@ -155,6 +155,48 @@ fn picture_that_cannot_be_written_is_refused_at_once() -> TestResult {
 }
 
 #[test]
+fn bars_name_what_is_held_and_what_is_not() -> TestResult {
+    let asked = ["--bars", "--strategy", "none", "--seeds", "1"];
+
+    let table = storm(&asked)?;
+    let json = storm(&[&asked[..], &["--json"]].concat())?;
+
+    assert_eq!(
+        (table.status, json.status),
+        (Some(1), Some(1)),
+        "{}",
+        table.stderr
+    );
+    assert!(table.stdout.starts_with("bars for `none`; medians"));
+    let bars: Vec<Value> = serde_json::from_str(&json.stdout)?;
+    let held = bars.iter().filter(|bar| bar["held"] == true).count();
+    let counted = format!("\n{held} of {} bars are held\n", bars.len());
+    assert!(table.stdout.contains(&counted), "{}", table.stdout);
+    let lost = bars
+        .iter()
+        .find(|bar| bar["figure"] == "success")
+        .ok_or("no success")?;
+    assert_eq!(
+        (&lost["held"], &lost["reached"]),
+        (&Value::Bool(false), &Value::from(0.02))
+    );
+    Ok(())
+}
+
+#[test]
+fn bars_have_storms_of_their_own() -> TestResult {
+    let refused = storm(&["--bars", "--agents", "5"])?;
+
+    assert_eq!(refused.status, Some(2), "{}", refused.stdout);
+    assert!(
+        refused
+            .stderr
+            .contains("'--bars' cannot be used with '--agents <N>'")
+    );
+    Ok(())
+}
+
+#[test]
 fn impossible_storms_are_refused_by_the_name_of_the_flag() -> TestResult {
     let cases = [
         (["--strategy", "nosuch"], "`--strategy` names `nosuch`"),

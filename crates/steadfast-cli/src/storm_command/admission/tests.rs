@@ -154,11 +154,28 @@ fn headers_tell_what_is_left_and_when_all_is_there_again() {
     let mut windows = Admission::of(&world(limit), 1);
     admitted(&mut windows, 31, secs(45));
 
-    let told = |admission: &Admission, now| {
-        let requests = admission.headers(now).requests.unwrap();
-        (requests.limit, requests.remaining, requests.reset.unwrap())
+    let told = |admission: &Admission, headers, now| {
+        let world = World {
+            headers,
+            hint: HintStyle::Exact,
+            ..requests(10.0, 20)
+        };
+        let requests = admission.headers(&world, now, true).requests?;
+        Some((requests.limit, requests.remaining, requests.reset?))
     };
 
-    assert_eq!(told(&bucket, Duration::ZERO), (20, 15, millis(500)));
-    assert_eq!(told(&windows, secs(45)), (30, 0, secs(15)));
+    let start = Duration::ZERO;
+    assert_eq!(
+        told(&bucket, Headers::OfBucket, start),
+        Some((20, 15, millis(500)))
+    );
+    assert_eq!(
+        told(&bucket, Headers::OfMinute, start),
+        Some((600, 15, millis(500)))
+    );
+    assert_eq!(told(&bucket, Headers::None, start), None);
+    assert_eq!(
+        told(&windows, Headers::OfBucket, secs(45)),
+        Some((30, 0, secs(15)))
+    );
 }

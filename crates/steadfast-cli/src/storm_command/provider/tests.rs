@@ -84,7 +84,7 @@ async fn outage_answers_503_and_takes_nothing() {
 #[tokio::test(start_paused = true)]
 async fn headers_come_with_answers_and_refusals_where_the_world_has_them() {
     let world = World {
-        headers: true,
+        headers: crate::storm_command::world::Headers::OfBucket,
         ..World::burst(1, 20.0, 1)
     };
     let with = Provider::open(&world, 1, Ledger::open()).line(0);

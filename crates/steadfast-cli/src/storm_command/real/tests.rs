@@ -27,7 +27,7 @@ fn differences_are_named_figure_by_figure() {
             real,
             virtually: computed,
             luck: vec![computed, luckier],
-            busy: (0.0, 0.0),
+            busy: Busy::default(),
         }
         .differences()
     };
