@@ -49,6 +49,7 @@ mod retry_budget;
 mod retry_event;
 mod retry_quota;
 mod sliding_counts;
+mod sync;
 mod transient;
 
 pub use adaptive_limiter::AdaptiveLimiter;

@@ -13,17 +13,12 @@ mod queue;
 mod turn;
 mod window;
 
-use std::{
-    borrow::Cow,
-    fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::Waker,
-    time::Duration,
+use std::{borrow::Cow, fmt, sync::PoisonError, task::Waker, time::Duration};
+
+use crate::{
+    ConfigError,
+    sync::{Arc, Instant, Mutex, MutexGuard},
 };
-
-use tokio::time::Instant;
-
-use crate::ConfigError;
 use allowance::{Allowance, Taken};
 use queue::{Found, Queue};
 
@@ -398,3 +393,6 @@ impl fmt::Debug for Limiter {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, loom))]
+mod interleavings;

@@ -1,9 +1,8 @@
 //! A quota of retries that many calls share; what a retry costs is its strategy's business.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, Ordering},
-};
+use std::sync::atomic::Ordering;
+
+use crate::sync::{Arc, AtomicU32};
 
 /// Tokens that retries take and successes give back.
 ///
@@ -67,6 +66,9 @@ impl RetryQuota {
         self.left.load(Ordering::Relaxed)
     }
 }
+
+#[cfg(all(test, loom))]
+mod interleavings;
 
 #[cfg(test)]
 mod tests {

@@ -202,6 +202,26 @@ async fn each_window_holds_for_itself_when_asked() -> TestResult {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_went_close_together_leaves_the_window_with_its_last() -> TestResult {
+    let limiter = Limiter::builder()
+        .per_minute(10.0)
+        .windows(Windows::Each)
+        .build()?;
+    drop(limiter.try_acquire(Cost::requests(5))?);
+    sleep(millis(50)).await;
+    drop(limiter.try_acquire(Cost::requests(5))?);
+
+    sleep(millis(59_960)).await;
+    let behind_a_minute = limiter.available().requests;
+    sleep(millis(40)).await;
+
+    // The first five are held back a little too long, and never the others too short.
+    assert_eq!(behind_a_minute, 0.0);
+    assert_eq!(limiter.available().requests, 10.0);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
 async fn slow_window_lets_one_go_in_several_of_it() -> TestResult {
     let limiter = Limiter::builder()
         .per_second(0.5)
@@ -342,6 +362,22 @@ async fn settling_for_less_wakes_the_next_at_once() -> TestResult {
 
     assert_eq!(waiting.await??, millis(600));
     assert_eq!(limiter.available().tokens, 10.0);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn settling_for_less_shortens_the_wait_of_the_first() -> TestResult {
+    let limiter = Limiter::builder().tokens_per_minute(1_000.0).build()?;
+    let permit = limiter.try_acquire(Cost::request().tokens(1_000))?;
+    let waiting = tokio::spawn(limiter.acquire_owned(Cost::request().tokens(900)));
+    let began = Instant::now();
+    sleep(secs(6)).await; // a hundred are there again, so that 48 seconds are missing
+
+    permit.settle(400);
+
+    // Six hundred of them came back: twelve seconds are left.
+    drop(waiting.await??);
+    assert_eq!(began.elapsed(), secs(18));
     Ok(())
 }
 

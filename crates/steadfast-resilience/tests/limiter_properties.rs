@@ -1,5 +1,7 @@
 //! What holds for every limiter, whatever its limits, who asks, settles and gives up, and when.
 
+#[path = "support/limits.rs"]
+mod limits;
 #[path = "support/property.rs"]
 mod property;
 
@@ -10,13 +12,14 @@ use std::{
     time::Duration,
 };
 
+use limits::{Limits, MOST_REQUESTS, MOST_TOKENS, Went, limits};
 use property::seeded;
 use proptest::{
-    prelude::{Just, Strategy, any},
+    prelude::{Strategy, any},
     prop_assert, prop_assert_eq, prop_oneof,
     test_runner::{TestCaseError, TestRunner},
 };
-use steadfast_resilience::{Cost, Limiter, LimiterError, Permit, Windows};
+use steadfast_resilience::{Cost, Limiter, LimiterError, Permit};
 use tokio::time::{Instant, advance};
 
 /// Tries a property on many values.
@@ -41,41 +44,6 @@ enum Step {
     Pass(u64),
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Limits {
-    per_second: f64,
-    per_minute: f64,
-    burst: u32,
-    tokens: f64,
-    concurrency: u32,
-    windows: Windows,
-}
-
-const MOST_REQUESTS: u32 = 4;
-const MOST_TOKENS: u64 = 500;
-
-fn limits() -> impl Strategy<Value = Limits> {
-    let windows = prop_oneof![Just(Windows::MostRestrictive), Just(Windows::Each)];
-    (
-        4..40_u32,
-        10..600_u32,
-        4..30_u32,
-        500..5_000_u32,
-        1..20_u32,
-        windows,
-    )
-        .prop_map(
-            |(second, minute, burst, tokens, concurrency, windows)| Limits {
-                per_second: f64::from(second),
-                per_minute: f64::from(minute),
-                burst,
-                tokens: f64::from(tokens),
-                concurrency,
-                windows,
-            },
-        )
-}
-
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let cost = || (1..=MOST_REQUESTS, 0..=MOST_TOKENS);
     let step = prop_oneof![
@@ -92,14 +60,6 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 type Waiting<'a> = Pin<Box<dyn Future<Output = Result<Permit<'a>, LimiterError>> + 'a>>;
-
-/// What really went, once all was settled and given back.
-#[derive(Debug, Clone, Copy)]
-struct Went {
-    at: Duration,
-    requests: f64,
-    tokens: f64,
-}
 
 /// Who uses one limiter, and what it let go.
 struct World<'a> {
@@ -148,11 +108,7 @@ impl<'a> World<'a> {
 
     fn hold(&mut self, cost: Cost, permit: Permit<'a>) {
         self.held.push((self.went.len(), permit));
-        self.went.push(Went {
-            at: self.began.elapsed(),
-            requests: f64::from(cost.request_count()),
-            tokens: cost.token_count() as f64,
-        });
+        self.went.push(Went::new(self.began.elapsed(), cost));
     }
 
     async fn step(&mut self, step: Step) -> Result<(), TestCaseError> {
@@ -215,37 +171,6 @@ impl<'a> World<'a> {
         prop_assert!(self.held.len() <= self.limits.concurrency as usize);
         Ok(())
     }
-
-    /// Looks at every interval from one that went to another.
-    fn check_intervals(&self) -> Result<(), TestCaseError> {
-        let Limits {
-            per_second,
-            per_minute,
-            tokens: token_rate,
-            ..
-        } = self.limits;
-        let slowest = per_second.min(per_minute / 60.0);
-        for (index, first) in self.went.iter().enumerate() {
-            let (mut requests, mut tokens) = (0.0, 0.0);
-            for last in self.went.iter().skip(index) {
-                requests += last.requests;
-                tokens += last.tokens;
-                let long = (last.at - first.at).as_secs_f64();
-                let (most_requests, most_tokens) = match self.limits.windows {
-                    Windows::Each if long < 1.0 => (per_second.min(per_minute), token_rate),
-                    Windows::Each if long < 60.0 => (per_minute, token_rate),
-                    Windows::Each => (f64::INFINITY, f64::INFINITY),
-                    _ => (
-                        f64::from(self.limits.burst) + slowest * long,
-                        token_rate + token_rate / 60.0 * long,
-                    ),
-                };
-                prop_assert!(requests <= most_requests + 1e-6, "{requests} in {long} s");
-                prop_assert!(tokens <= most_tokens + 1e-6, "{tokens} tokens in {long} s");
-            }
-        }
-        Ok(())
-    }
 }
 
 fn run(limits: Limits, steps: &[Step]) -> Result<(), TestCaseError> {
@@ -253,17 +178,7 @@ fn run(limits: Limits, steps: &[Step]) -> Result<(), TestCaseError> {
         .enable_time()
         .start_paused(true)
         .build()?;
-    let limiter = runtime.block_on(async {
-        Limiter::builder()
-            .per_second(limits.per_second)
-            .per_minute(limits.per_minute)
-            .burst(limits.burst)
-            .tokens_per_minute(limits.tokens)
-            .concurrency(limits.concurrency)
-            .windows(limits.windows)
-            .build()
-            .map_err(|error| TestCaseError::fail(error.to_string()))
-    })?;
+    let limiter = runtime.block_on(async { limits.build() })?;
     runtime.block_on(async {
         let mut world = World {
             limiter: &limiter,
@@ -278,7 +193,7 @@ fn run(limits: Limits, steps: &[Step]) -> Result<(), TestCaseError> {
             world.step(*step).await?;
         }
         world.poll_all()?;
-        world.check_intervals()?;
+        limits.check_intervals(&world.went)?;
         prop_assert_eq!(limiter.available().waiting, world.waiting.len());
         // Nobody is left behind: once all is released and time has passed, everyone goes and every
         // token is there again.
@@ -289,19 +204,9 @@ fn run(limits: Limits, steps: &[Step]) -> Result<(), TestCaseError> {
             world.release_all()?;
         }
         prop_assert!(world.waiting.is_empty());
-        world.check_intervals()?;
+        limits.check_intervals(&world.went)?;
         advance(Duration::from_secs(600)).await;
-        let left = limiter.available();
-        let most = match limits.windows {
-            Windows::Each => f64::from(limits.burst)
-                .min(limits.per_second)
-                .min(limits.per_minute),
-            _ => f64::from(limits.burst),
-        };
-        prop_assert_eq!(
-            (left.requests, left.tokens, left.places, left.waiting),
-            (most, limits.tokens, Some(limits.concurrency), 0)
-        );
+        limits.check_full(limiter.available())?;
         Ok(())
     })
 }

@@ -8,9 +8,8 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Sleep, sleep};
-
 use super::{Cost, Limiter, Permit, allowance::Hold, queue::Found};
+use crate::sync::{Sleep, sleep};
 
 /// A place in the queue. Dropping it gives the place back, and what it was let go with.
 pub(crate) struct Turn<'a> {
