@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use steadfast_core::{
     AfterModelCallEvent, Agent, AgentBuilder, AgentEvent, BeforeModelCallEvent, CancellationToken,
-    CircuitBreaker, CircuitState, ConfigError, Fallback, ModelCircuitBreaker,
+    CircuitBreaker, CircuitState, ConfigError, Fallback, FleetRetryStrategy, ModelCircuitBreaker,
     ModelErrorKind as Kind, NoopRetryStrategy, RetryBudget, StopReason, millis, secs,
     testing::{Reply, ScriptedModel},
 };
@@ -318,6 +318,33 @@ async fn refused_attempts_draw_on_no_retry_budget() -> TestResult {
 
     agent.prompt("?").await?;
     assert_eq!(budget.left(), 1);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn fleet_waits_for_the_trial_and_not_in_its_line() -> TestResult {
+    let breaker = breaker()?;
+    open(&breaker);
+    let agent = Agent::builder()
+        .model(ScriptedModel::always(Reply::text("yes").after(secs(1))))
+        .retry_strategy(FleetRetryStrategy::new().seed(7))
+        .hooks(breaker)
+        .build()?;
+    let began = Instant::now();
+
+    let runs: Vec<_> = (0..20).map(|_| agent.prompt("?").spawn()).collect();
+    let mut most = 0;
+    for run in runs {
+        most = most.max(run.await?.attempts());
+    }
+
+    // One tries after 30 seconds; the others come soon after its answer, and not by a thousand tries.
+    assert!(
+        (secs(31)..secs(90)).contains(&began.elapsed()),
+        "{:?}",
+        began.elapsed()
+    );
+    assert!(most <= 12, "{most} attempts");
     Ok(())
 }
 

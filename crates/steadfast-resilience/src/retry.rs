@@ -181,7 +181,8 @@ impl<E> Retry<E> {
     ///
     /// While nothing is left, an error comes back at once. The first call of each operation earns; a
     /// retry whose wait is cut short is given back. Layers of retries that share one do not multiply:
-    /// give the same budget to an agent within the operation, or to operations within it.
+    /// give the same budget to an agent within the operation, or to operations within it. Every retry
+    /// draws here, whatever the error was; an agent's retries after a throttle do not.
     ///
     /// ```
     /// use steadfast_resilience::{Backoff, Retry, RetryBudget, secs};

@@ -25,15 +25,23 @@ pub(super) enum Opening {
 impl Attempt<'_> {
     /// Asks the hooks before the call, waits if one of them declared it, and asks whether to call.
     pub(super) async fn open(&mut self) -> Result<Opening, Unanswered> {
+        let request = ModelRequest {
+            history: self.run.history().clone(),
+            frame: Arc::clone(&self.cx.frame),
+            run: self.cx.run,
+            attempt: self.number,
+        };
+        if !self.cx.agent.hooks.has::<BeforeModelCallEvent>() {
+            return Ok(Opening::Call(request, None));
+        }
+        self.ask_before_call(request).await
+    }
+
+    async fn ask_before_call(&mut self, request: ModelRequest) -> Result<Opening, Unanswered> {
         let mut event = BeforeModelCallEvent {
             scope: self.scope(),
             elapsed: self.elapsed_in_turn(),
-            request: ModelRequest {
-                history: self.run.history().clone(),
-                frame: Arc::clone(&self.cx.frame),
-                run: self.cx.run,
-                attempt: self.number,
-            },
+            request,
             model: self.model.clone(),
             waits: Vec::new(),
             admissions: Vec::new(),

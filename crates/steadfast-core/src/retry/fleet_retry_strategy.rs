@@ -123,14 +123,8 @@ impl FleetRetryStrategy {
     /// ```
     pub fn decide(&self, attempt: &FailedAttempt<'_>) -> RetryDecision {
         let error = attempt.error();
-        if !error.is_transient() {
-            return RetryDecision::give_up();
-        }
-        if let Some(hint) = error.retry_after().filter(|hint| *hint > self.max_hint) {
-            return RetryDecision::give_up_because(format!(
-                "the server asks to wait {hint:?}, longer than `max_hint`, {:?}",
-                self.max_hint
-            ));
+        if let Some(give_up) = self.stands(error) {
+            return give_up;
         }
         match error.kind() {
             // The line is where it waits.
@@ -142,11 +136,27 @@ impl FleetRetryStrategy {
             _ if attempt.waits() >= OTHER_RETRIES => RetryDecision::give_up_because(format!(
                 "gave up after {OTHER_RETRIES} retries of failures that were no throttle"
             )),
-            _ => {
-                let backoff = Backoff::exponential(millis(500));
-                attempt.retry_with(&backoff.max_delay(secs(20)).jitter(Jitter::Full))
-            }
+            _ => attempt.retry_with(&backoff()),
         }
+    }
+
+    /// Decides about a call that a hook refused, such as an open circuit: the line knows nothing of it,
+    /// so it is waited for outside.
+    fn decide_about_refusal(&self, attempt: &FailedAttempt<'_>) -> RetryDecision {
+        self.stands(attempt.error())
+            .unwrap_or_else(|| attempt.retry_with(&backoff()))
+    }
+
+    /// Why an error is not tried again, whatever came before.
+    fn stands(&self, error: &ModelError) -> Option<RetryDecision> {
+        if !error.is_transient() {
+            return Some(RetryDecision::give_up());
+        }
+        let hint = error.retry_after().filter(|hint| *hint > self.max_hint)?;
+        Some(RetryDecision::give_up_because(format!(
+            "the server asks to wait {hint:?}, longer than `max_hint`, {:?}",
+            self.max_hint
+        )))
     }
 
     /// Has the call wait its turn, with the age that it has.
@@ -200,6 +210,12 @@ impl FleetRetryStrategy {
     }
 }
 
+const fn backoff() -> Backoff {
+    Backoff::exponential(millis(500))
+        .max_delay(secs(20))
+        .jitter(Jitter::Full)
+}
+
 /// Where calls wait for a limit, a second call of one takes the place of another's first.
 fn no_hedge() -> ModelError {
     let why = "calls wait for the provider's limit, so none is made twice";
@@ -244,7 +260,11 @@ impl HookProvider for FleetRetryStrategy {
             let Some(attempt) = event.failed_attempt() else {
                 return;
             };
-            match fleet.decide(&attempt) {
+            let decision = match event.called {
+                true => fleet.decide(&attempt),
+                false => fleet.decide_about_refusal(&attempt),
+            };
+            match decision {
                 // Its wait is told when it takes its place in the line.
                 RetryDecision::Retry { delay, .. } if delay.is_zero() => event.retry = true,
                 decision => event.decide(decision, None),
