@@ -64,14 +64,73 @@ fn build_refuses_what_cannot_limit_by_its_name() {
             refused_field(new().per_second(bad)),
             refused_field(new().per_minute(bad)),
             refused_field(new().per_hour(bad)),
+            refused_field(new().per_day(bad)),
             refused_field(new().tokens_per_minute(bad)),
         ];
 
         let named = fields.map(Option::unwrap);
 
-        let expected = ["per_second", "per_minute", "per_hour", "tokens_per_minute"];
+        let expected = [
+            "per_second",
+            "per_minute",
+            "per_hour",
+            "per_day",
+            "tokens_per_minute",
+        ];
         assert_eq!(named, expected, "{bad}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn greatest_numbers_limit_nothing_and_break_nothing() -> TestResult {
+    for windows in [Windows::MostRestrictive, Windows::Each] {
+        let limiter = Limiter::builder()
+            .per_second(f64::MAX)
+            .per_day(f64::MAX)
+            .burst(u32::MAX)
+            .concurrency(u32::MAX)
+            .tokens_per_minute(f64::MAX)
+            .windows(windows)
+            .build()?;
+        let all = Cost::requests(u32::MAX).tokens(u64::MAX);
+
+        for _ in 0..3 {
+            limiter.try_acquire(all)?.settle(0);
+            advance(millis(1)).await;
+        }
+
+        let left = limiter.available();
+        assert_eq!((left.places, left.tokens), (Some(u32::MAX), f64::MAX));
+        assert_eq!(limiter.expected_wait(all), None, "{windows:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn clock_that_jumps_fills_one_burst() -> TestResult {
+    let century = secs(100 * 365 * 86_400);
+    for windows in [Windows::MostRestrictive, Windows::Each] {
+        let limiter = Limiter::builder()
+            .per_second(10.0)
+            .burst(10)
+            .tokens_per_minute(1_000.0)
+            .concurrency(20)
+            .windows(windows)
+            .build()?;
+        let _permit = limiter.try_acquire(Cost::requests(10).tokens(1_000))?;
+        let mut waiting = pin!(limiter.acquire(Cost::request()));
+        assert!(poll_once(waiting.as_mut()).is_pending());
+
+        advance(century).await;
+        let went = poll_once(waiting.as_mut());
+        let left = limiter.available();
+
+        assert!(matches!(went, Poll::Ready(Ok(_))), "{windows:?}");
+        assert_eq!((left.requests, left.tokens), (9.0, 1_000.0), "{windows:?}");
+        assert!(limiter.try_acquire(Cost::requests(10)).is_err());
+        assert!(limiter.try_acquire(Cost::requests(9)).is_ok());
+    }
+    Ok(())
 }
 
 #[test]
