@@ -1,9 +1,7 @@
-//! Retries of any future and any stream, and the parts that they are made of.
+//! Retries and rate limits for any future and any stream, and the parts that they are made of. No agent
+//! is needed.
 //!
-//! What an error means, its caller says: nothing is classified here unless it is asked for.
-//! [`Retry`] calls, waits on tokio's clock and calls again. [`Backoff`] is arithmetic: the same input
-//! gives the same answer, in a test and in a replay. [`RetryBudget`], [`RetryQuota`],
-//! [`CircuitBreaker`], [`Limiter`] and [`AdaptiveLimiter`] are handles whose clones share what they know.
+//! A future that may fail is called again:
 //!
 //! ```
 //! use steadfast_resilience::{Backoff, Retry, secs};
@@ -18,7 +16,66 @@
 //! # }
 //! ```
 //!
-//! The arithmetic alone:
+//! Many callers of one server share a limit:
+//!
+//! ```
+//! use steadfast_resilience::{Cost, Limiter};
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let limiter = Limiter::builder().per_second(10.0).concurrency(4).build()?; // clones are one limiter
+//!
+//! let permit = limiter.acquire(Cost::request()).await?;
+//! // … the call …
+//! drop(permit);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A stream does both, and its reader sees each wait before it begins:
+//!
+//! ```
+//! use futures_util::{StreamExt, stream};
+//! use steadfast_resilience::{Backoff, Limiter, Resilient, Retry, resilient_stream, secs};
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let limiter = Limiter::builder().per_second(10.0).build()?;
+//! # let mut refusals = vec![Err("refused")].into_iter();
+//! # let mut ask_model = move || stream::iter([refusals.next().unwrap_or(Ok("hello"))]);
+//! let mut answer = resilient_stream(|| ask_model())
+//!     .rate_limit(&limiter)
+//!     .retry(Retry::new(Backoff::exponential(secs(1))));
+//!
+//! while let Some(next) = answer.next().await {
+//!     match next? {
+//!         Resilient::Item(word) => println!("{word}"),
+//!         Resilient::Retry(event) => println!("{event}"),
+//!         _ => {}
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | what there is | what to take |
+//! |---|---|
+//! | a future that may fail | [`Retry::run`] |
+//! | a stream that may fail | [`retry_stream`](retry_stream()) |
+//! | a stream behind a limit | [`rate_limited_stream`](rate_limited_stream()), or both with [`resilient_stream`](resilient_stream()) |
+//! | a limit that is known: requests, a model's tokens, how much at once | [`Limiter`] |
+//! | a limit that nobody knows | [`Pacer`], or AWS's [`AdaptiveLimiter`] |
+//! | retries that must not become most of the traffic | [`RetryBudget`], or AWS's [`RetryQuota`] |
+//! | a server that is down | [`CircuitBreaker`] |
+//! | a call that takes too long now and then | [`hedge`](hedge()) |
+//! | what is waited between two calls | [`Backoff`], [`Jitter`] and [`Wait`] |
+//! | who counts and shows what happens | [`RetryEvent`], [`RateLimitEvent`], and `tracing` at level debug |
+//! | an error that says nothing of itself | [`is_timeout`], [`is_connection_error`], [`reads_transient`] |
+//!
+//! What an error means, its caller says: nothing is classified here unless it is asked for. Waits are
+//! on tokio's clock. Limiters, pacers, quotas, budgets and breakers are handles whose clones share what
+//! they know; all else keeps nothing between calls. [`Backoff`] is arithmetic: the same input gives
+//! the same answer, in a test and in a replay.
 //!
 //! ```
 //! use steadfast_resilience::{Backoff, Wait, secs};

@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use steadfast_resilience::{Cost, Limiter, LimiterError, Permit};
+use steadfast_resilience::{Cost, Limiter, LimiterError, Permit, Windows};
 
 type TestResult = Result<(), Box<dyn Error>>;
 type Waiting<'a> = Pin<Box<dyn Future<Output = Result<Permit<'a>, LimiterError>> + 'a>>;
@@ -55,6 +55,33 @@ async fn one_node_is_held_once_nobody_waits() -> TestResult {
 
     // The queue keeps a node, so that the next who waits need not allocate it.
     assert!(counted.bytes_current < 1_000, "{}", counted.bytes_current);
+    Ok(())
+}
+
+fn settle_a_million(limiter: &Limiter) -> Result<(), LimiterError> {
+    (0..1_000_000).try_for_each(|used| {
+        let permit = limiter.try_acquire(Cost::request().tokens(900))?;
+        permit.settle(used % 900);
+        Ok(())
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn million_operations_hold_no_more_than_a_bound() -> TestResult {
+    for windows in [Windows::MostRestrictive, Windows::Each] {
+        let limiter = Limiter::builder()
+            .per_day(1e9)
+            .burst(1_000_000_000)
+            .tokens_per_minute(1e9)
+            .windows(windows)
+            .build()?;
+        let mut settled = Ok(());
+
+        let counted = allocation_counter::measure(|| settled = settle_a_million(&limiter));
+
+        settled?;
+        assert!(counted.bytes_max < 256 * 1024, "{}", counted.bytes_max);
+    }
     Ok(())
 }
 

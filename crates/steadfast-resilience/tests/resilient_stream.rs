@@ -1,13 +1,12 @@
-//! Streams with a limiter and retries: what their reader meets, what they hold and when it is free.
+//! Streams with a limiter and retries: what their reader meets, and in which order.
 
 #[path = "support/property.rs"]
 mod property;
+#[path = "support/streams.rs"]
+mod streams;
 
 use std::{
-    cell::Cell,
     error::Error,
-    pin::Pin,
-    rc::Rc,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -15,73 +14,20 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use futures_util::{FutureExt, Stream, StreamExt, TryStreamExt, stream};
+use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use property::seeded;
 use proptest::{
     prelude::{Just, Strategy, any},
     prop_assert_eq, prop_oneof, proptest,
 };
 use steadfast_resilience::{
-    AfterOutput, Backoff, ConfigError, Cost, Limiter, RateLimitEvent, Resilient, ResilientStream,
-    Retry, RetryQuota, millis, rate_limited_stream, resilient_stream, retry_stream, secs,
+    AfterOutput, Backoff, Cost, Limiter, RateLimitEvent, Resilient, ResilientStream, Retry, millis,
+    rate_limited_stream, resilient_stream, retry_stream, secs,
 };
-use tokio::time::{Instant, sleep, timeout};
+use streams::{Attempt, Inner, doubling, endless, one_place, read, script, ten_a_second, word};
+use tokio::time::{Instant, sleep};
 
 type TestResult = Result<(), Box<dyn Error>>;
-type Attempt = Vec<Result<u64, &'static str>>;
-type Inner = Pin<Box<dyn Stream<Item = Result<u64, &'static str>>>>;
-
-fn doubling() -> Retry<&'static str> {
-    Retry::new(Backoff::exponential(secs(1)))
-}
-
-/// Ten a second, one at a time.
-fn ten_a_second() -> Result<Limiter, ConfigError> {
-    Limiter::builder().per_second(10.0).burst(1).build()
-}
-
-fn one_place() -> Result<Limiter, ConfigError> {
-    Limiter::builder().concurrency(1).build()
-}
-
-/// Opens the attempts in turn; behind them, a stream that fails at once.
-fn script(attempts: impl Into<Vec<Attempt>>) -> impl FnMut() -> Inner {
-    let mut attempts = attempts.into().into_iter();
-    move || {
-        let attempt = attempts
-            .next()
-            .unwrap_or_else(|| vec![Err("out of script")]);
-        Box::pin(stream::iter(attempt))
-    }
-}
-
-fn endless() -> Inner {
-    Box::pin(stream::iter([Ok(1)]).chain(stream::pending()))
-}
-
-/// To milliseconds: what is less than a billionth of a request is not waited for.
-fn rounded(wait: Duration) -> Duration {
-    Duration::from_secs_f64((wait.as_secs_f64() * 1e3).round() / 1e3)
-}
-
-fn word(next: Result<Resilient<u64>, &'static str>) -> String {
-    match next {
-        Ok(Resilient::Item(item)) => item.to_string(),
-        Ok(Resilient::Queued(wait)) => format!("queued:{:?}", rounded(wait)),
-        Ok(Resilient::RateLimit(event)) => format!("go:{:?}", event.waited()),
-        Ok(Resilient::Retry(event)) => format!("retry:{:?}", event.delay()),
-        Ok(Resilient::Reset) => "reset".to_owned(),
-        Ok(other) => format!("{other:?}"),
-        Err(error) => format!("error:{error}"),
-    }
-}
-
-/// Reads to the end. What was met is shown as words.
-async fn read<F: FnMut(u64) -> Inner>(stream: ResilientStream<Inner, F>) -> String {
-    let words: Vec<String> = stream.map(word).collect().await;
-    words.join(" ")
-}
-
 async fn events<F: FnMut(u64) -> Inner>(stream: ResilientStream<Inner, F>) -> Vec<RateLimitEvent> {
     let event = |next| async move {
         match next {
@@ -366,282 +312,6 @@ async fn monitor_counts_retries_waits_and_their_time() -> TestResult {
         total_delay: began.elapsed(),
     };
     assert_eq!(monitor, expected);
-    Ok(())
-}
-
-#[tokio::test(start_paused = true)]
-async fn nothing_is_taken_before_the_first_poll() -> TestResult {
-    let limiter = one_place()?;
-
-    let stream = rate_limited_stream(&limiter, endless);
-
-    assert_eq!(limiter.available().places, Some(1));
-    drop(stream);
-    Ok(())
-}
-
-#[tokio::test(start_paused = true)]
-async fn place_is_held_until_the_stream_has_ended() -> TestResult {
-    let limiter = one_place()?;
-    let mut stream = rate_limited_stream(&limiter, script([vec![Ok(1), Ok(2)]]));
-
-    stream.by_ref().take(3).count().await;
-    let reading = limiter.available().places;
-    let end = stream.next().await;
-
-    assert_eq!((reading, end), (Some(0), None));
-    // The stream itself is still there.
-    assert_eq!(limiter.available().places, Some(1));
-    drop(stream);
-    Ok(())
-}
-
-#[tokio::test(start_paused = true)]
-async fn place_is_held_through_the_retries_of_one_operation() -> TestResult {
-    let limiter = one_place()?;
-    let attempts = script([vec![Err("one")], vec![Err("two")]]);
-    let mut stream = rate_limited_stream(&limiter, attempts).retry(doubling().max_attempts(2)?);
-
-    stream.by_ref().take(2).count().await;
-    let waiting = limiter.available().places;
-    let last = stream.next().await;
-
-    assert_eq!((waiting, last), (Some(0), Some(Err("two"))));
-    assert_eq!(limiter.available().places, Some(1));
-    Ok(())
-}
-
-#[tokio::test(start_paused = true)]
-async fn place_of_an_attempt_is_free_while_its_retry_waits() -> TestResult {
-    let limiter = one_place()?;
-    let attempts = script([vec![Err("no")], vec![Ok(1)]]);
-    let mut stream = rate_limited_stream(&limiter, attempts)
-        .retry(doubling())
-        .per_attempt();
-
-    stream.by_ref().take(2).count().await;
-    let waiting = limiter.available().places;
-    stream.by_ref().take(1).count().await;
-
-    assert_eq!((waiting, limiter.available().places), (Some(1), Some(0)));
-    Ok(())
-}
-
-/// Notes how many places were left when it was dropped.
-struct Witness {
-    limiter: Limiter,
-    places_left: Rc<Cell<Option<u32>>>,
-}
-
-impl Drop for Witness {
-    fn drop(&mut self) {
-        self.places_left.set(self.limiter.available().places);
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn stream_is_closed_before_its_place_is_free() -> TestResult {
-    // AE-29.
-    let failing: Attempt = vec![Ok(1), Err("cut")];
-    for (attempt, reads) in [(failing, 3), (vec![Ok(1)], 3), (vec![Ok(1), Ok(2)], 2)] {
-        let (limiter, places_left) = (one_place()?, Rc::default());
-        let mut stream = rate_limited_stream(&limiter, || {
-            let witness = Witness {
-                limiter: limiter.clone(),
-                places_left: Rc::clone(&places_left),
-            };
-            stream::iter(attempt.clone()).inspect(move |_| {
-                let _ = &witness;
-            })
-        });
-
-        // It fails, ends, or is dropped with an item to come.
-        stream.by_ref().take(reads).count().await;
-        drop(stream);
-
-        assert_eq!(places_left.get(), Some(0), "{attempt:?}");
-        assert_eq!(limiter.available().places, Some(1));
-    }
-    Ok(())
-}
-
-#[tokio::test(start_paused = true)]
-async fn dropping_in_the_queue_gives_the_place_to_the_next() -> TestResult {
-    // AE-29.
-    let limiter = one_place()?;
-    let opened = Cell::new(0);
-    let open = || {
-        opened.set(opened.get() + 1);
-        endless()
-    };
-    let mut first = rate_limited_stream(&limiter, open);
-    let mut second = rate_limited_stream(&limiter, open);
-    let mut third = rate_limited_stream(&limiter, open);
-    first.by_ref().take(2).count().await;
-    assert_eq!(word_of(&mut second).await, "queued:0ns");
-    assert_eq!(word_of(&mut third).await, "queued:0ns");
-    let began = Instant::now();
-
-    drop(second);
-    drop(first);
-
-    assert_eq!(word_of(&mut third).await, "go:0ns");
-    assert_eq!(word_of(&mut third).await, "1");
-    assert_eq!((began.elapsed(), opened.get()), (Duration::ZERO, 2));
-    assert_eq!(limiter.available().waiting, 0);
-    Ok(())
-}
-
-async fn word_of<F: FnMut(u64) -> Inner>(stream: &mut ResilientStream<Inner, F>) -> String {
-    stream.next().await.map(word).unwrap_or_default()
-}
-
-#[tokio::test(start_paused = true)]
-async fn dropping_what_was_let_go_and_not_opened_frees_it() -> TestResult {
-    let limiter = one_place()?;
-    let permit = limiter.try_acquire(Cost::request())?;
-    let mut stream = rate_limited_stream(&limiter, endless);
-    stream.next().await;
-
-    drop(permit); // it is let go, and its reader does not look
-    let let_go = limiter.available().places;
-    drop(stream);
-
-    assert_eq!((let_go, limiter.available().places), (Some(0), Some(1)));
-    Ok(())
-}
-
-#[tokio::test(start_paused = true)]
-async fn giving_up_one_next_keeps_the_place_in_the_queue() -> TestResult {
-    let limiter = ten_a_second()?;
-    drop(limiter.try_acquire(Cost::request())?);
-    let mut stream = rate_limited_stream(&limiter, script([vec![Ok(1)]]));
-    let began = Instant::now();
-    stream.next().await;
-
-    let given_up = timeout(millis(30), stream.next()).await;
-    let mut behind = rate_limited_stream(&limiter, script([vec![Ok(2)]]));
-    let told = behind.next().await;
-
-    assert!(given_up.is_err());
-    assert_eq!(told, Some(Ok(Resilient::Queued(millis(170)))));
-    assert_eq!(read(stream).await, "go:100ms 1");
-    assert_eq!(read(behind).await, "go:170ms 2");
-    assert_eq!(began.elapsed(), millis(200));
-    Ok(())
-}
-
-#[tokio::test(start_paused = true)]
-async fn deadline_counts_from_when_the_operation_was_let_go() -> TestResult {
-    let limiter = Limiter::builder().per_minute(1.0).burst(1).build()?;
-    drop(limiter.try_acquire(Cost::request())?);
-    let stream = rate_limited_stream(&limiter, script([])).retry(doubling().deadline(secs(2)));
-
-    let met = read(stream).await;
-
-    let error = "error:out of script";
-    assert_eq!(met, format!("queued:60s go:60s retry:1s {error}"));
-    Ok(())
-}
-
-#[tokio::test(start_paused = true)]
-async fn turn_that_would_pass_the_deadline_is_not_waited_for() -> TestResult {
-    let limiter = Limiter::builder().per_minute(1.0).burst(1).build()?;
-    let quota = RetryQuota::new(10);
-    let retry = doubling().deadline(secs(30)).quota(quota.clone(), 4);
-    let stream = rate_limited_stream(&limiter, script([]))
-        .retry(retry)
-        .per_attempt();
-    let began = Instant::now();
-
-    let met = read(stream).await;
-
-    assert_eq!(met, "go:0ns retry:1s error:out of script");
-    assert_eq!((began.elapsed(), quota.left()), (secs(1), 10));
-    assert_eq!(limiter.available().waiting, 0);
-    Ok(())
-}
-
-#[tokio::test(start_paused = true)]
-async fn deadline_ends_a_wait_that_nobody_could_foresee() -> TestResult {
-    let limiter = one_place()?;
-    let quota = RetryQuota::new(10);
-    let retry = doubling().deadline(secs(30)).quota(quota.clone(), 4);
-    let mut stream = rate_limited_stream(&limiter, script([]))
-        .retry(retry)
-        .per_attempt();
-    let began = Instant::now();
-    stream.by_ref().take(2).count().await;
-    let permit = limiter.try_acquire(Cost::request())?;
-
-    let met = read(stream).await;
-
-    assert_eq!(met, "queued:0ns error:out of script");
-    assert_eq!((began.elapsed(), quota.left()), (secs(30), 10));
-    drop(permit);
-    Ok(())
-}
-
-#[tokio::test(start_paused = true)]
-async fn used_tokens_settle_the_permit_at_the_end() -> TestResult {
-    let limiter = Limiter::builder().tokens_per_minute(10_000.0).build()?;
-    let open = || script([vec![Ok(7), Ok(600), Ok(700)]]);
-    let limited = || rate_limited_stream(&limiter, open()).cost(Cost::request().tokens(4_000));
-    let read_usage = |used: &u64| (*used >= 100).then_some(*used);
-
-    let mut stream = limited()?.used_tokens(read_usage);
-    stream.by_ref().take(4).count().await;
-    let before_the_end = limiter.available().tokens;
-    stream.next().await;
-    let settled = limiter.available().tokens;
-    limited()?.used_tokens(|_| None).count().await;
-    let unsaid = limiter.available().tokens;
-    let mut dropped = limited()?.used_tokens(read_usage);
-    dropped.by_ref().take(3).count().await;
-    drop(dropped);
-
-    assert_eq!((before_the_end, settled), (6_000.0, 9_300.0));
-    assert_eq!((unsaid, limiter.available().tokens), (5_300.0, 1_300.0));
-    Ok(())
-}
-
-#[tokio::test(start_paused = true)]
-async fn tokens_of_several_attempts_add_up_or_settle_each() -> TestResult {
-    let attempts = || script([vec![Ok(300), Err("cut")], vec![Err("no")], vec![Ok(900)]]);
-    for (per_attempt, left) in [(false, 8_800.0), (true, 6_800.0)] {
-        let limiter = Limiter::builder().tokens_per_minute(10_000.0).build()?;
-        let stream = rate_limited_stream(&limiter, attempts())
-            .cost(Cost::request().tokens(2_000))?
-            .retry(Retry::new(Backoff::constant(Duration::ZERO)))
-            .after_output(AfterOutput::Restart)
-            .used_tokens(|used| Some(*used));
-
-        match per_attempt {
-            true => stream.per_attempt().count().await,
-            false => stream.count().await,
-        };
-
-        // The attempt that said nothing keeps its estimate, if it had one of its own.
-        assert_eq!(limiter.available().tokens, left, "{per_attempt}");
-    }
-    Ok(())
-}
-
-#[test]
-fn cost_without_or_above_a_limiter_is_refused_by_name() -> TestResult {
-    let limiter = Limiter::builder().per_second(10.0).burst(5).build()?;
-    let open = || endless();
-
-    let unlimited = resilient_stream(open).cost(Cost::request());
-    let too_much = rate_limited_stream(&limiter, open).cost(Cost::requests(6));
-    let nothing = rate_limited_stream(&limiter, open).cost(Cost::requests(0));
-
-    let errors = [unlimited.err(), too_much.err(), nothing.err()];
-    let fields = errors.each_ref().map(|error| error.as_ref()?.field());
-    assert_eq!(
-        fields,
-        [Some("rate_limit"), Some("requests"), Some("requests")]
-    );
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::FutureExt;
 use steadfast_resilience::{
     Backoff, Jitter, Retry, RetryBudget, RetryEvent, RetryQuota, Wait, millis, secs,
 };
@@ -271,6 +272,11 @@ async fn longer_of_hint_and_backoff_is_waited() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn hint_that_has_passed_leaves_the_backoff() {
+    check_hint(&hinted(), Duration::ZERO, Some(secs(1))).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn hint_of_a_year_ends_the_operation_at_once() {
     let year = secs(365 * 86_400);
     check_hint(&hinted(), secs(600), Some(secs(600))).await;
@@ -470,6 +476,22 @@ async fn ten_thousand_attempts_do_not_overflow() {
         assert_eq!(last.attempt(), 9_999);
         assert_eq!(last.delay(), backoff.delay(&Wait::after(9_998)));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn million_attempts_are_made_and_no_more() {
+    let mut calls = 0_u32;
+    let retry = Retry::new(Backoff::exponential(Duration::ZERO));
+    let retry = retry.max_attempts(1_000_000).unwrap();
+
+    let answer = retry.run(|| {
+        calls += 1;
+        ready(Err::<(), _>("down"))
+    });
+
+    // Nothing waits, so one poll is enough.
+    assert_eq!(answer.now_or_never(), Some(Err("down")));
+    assert_eq!(calls, 1_000_000);
 }
 
 #[tokio::test(start_paused = true)]

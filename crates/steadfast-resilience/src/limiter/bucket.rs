@@ -102,8 +102,8 @@ impl Bucket {
         for low in self.lows.iter_mut().skip(since) {
             low.missing -= back;
         }
-        let earlier = self.lows.iter().take(since);
-        let kept = earlier.take_while(|low| low.missing < least - back).count();
+        let earlier = self.lows.get(..since).unwrap_or_default();
+        let kept = earlier.partition_point(|low| low.missing < least - back);
         self.lows.drain(kept..since);
     }
 
@@ -143,4 +143,30 @@ impl Bucket {
 #[inline]
 fn nanos(passed: u64) -> f64 {
     passed.min(i64::MAX as u64) as i64 as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    #[test]
+    fn clock_that_goes_back_fills_nothing_twice() {
+        let mut bucket = Bucket::new(10.0, 100.0);
+        bucket.take(100.0, 1, 5 * SECOND);
+
+        let levels = [6, 4, 6, 0, 7].map(|second| bucket.level(second * SECOND));
+
+        assert_eq!(levels, [10.0, 10.0, 10.0, 10.0, 20.0]);
+    }
+
+    #[test]
+    fn end_of_the_clock_is_a_full_bucket() {
+        let mut bucket = Bucket::new(10.0, 100.0);
+        bucket.take(100.0, 1, 0);
+
+        assert_eq!(bucket.level(u64::MAX), 100.0);
+        assert_eq!(bucket.wait(100.0, u64::MAX), 0);
+    }
 }

@@ -125,3 +125,21 @@ impl Window {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    #[test]
+    fn clock_that_goes_back_lets_nothing_leave_early() {
+        let mut window = Window::new(10.0, SECOND);
+        window.take(6.0, 1, 5 * SECOND);
+        window.take(4.0, 2, 4 * SECOND);
+
+        assert_eq!(window.room(6 * SECOND - 1), 0.0);
+        assert_eq!(window.wait(1.0, 4 * SECOND), 2 * SECOND);
+        assert_eq!(window.room(6 * SECOND), 10.0);
+    }
+}

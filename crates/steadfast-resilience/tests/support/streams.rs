@@ -1,0 +1,62 @@
+//! Scripted streams, and what was met in them as words.
+
+use std::{pin::Pin, time::Duration};
+
+use futures_util::{Stream, StreamExt, stream};
+use steadfast_resilience::{
+    Backoff, ConfigError, Limiter, Resilient, ResilientStream, Retry, secs,
+};
+
+pub(crate) type Attempt = Vec<Result<u64, &'static str>>;
+pub(crate) type Inner = Pin<Box<dyn Stream<Item = Result<u64, &'static str>>>>;
+
+pub(crate) fn doubling() -> Retry<&'static str> {
+    Retry::new(Backoff::exponential(secs(1)))
+}
+
+/// Ten a second, one at a time.
+pub(crate) fn ten_a_second() -> Result<Limiter, ConfigError> {
+    Limiter::builder().per_second(10.0).burst(1).build()
+}
+
+pub(crate) fn one_place() -> Result<Limiter, ConfigError> {
+    Limiter::builder().concurrency(1).build()
+}
+
+/// Opens the attempts in turn; behind them, a stream that fails at once.
+pub(crate) fn script(attempts: impl Into<Vec<Attempt>>) -> impl FnMut() -> Inner {
+    let mut attempts = attempts.into().into_iter();
+    move || {
+        let attempt = attempts
+            .next()
+            .unwrap_or_else(|| vec![Err("out of script")]);
+        Box::pin(stream::iter(attempt))
+    }
+}
+
+pub(crate) fn endless() -> Inner {
+    Box::pin(stream::iter([Ok(1)]).chain(stream::pending()))
+}
+
+/// To milliseconds: what is less than a billionth of a request is not waited for.
+pub(crate) fn rounded(wait: Duration) -> Duration {
+    Duration::from_secs_f64((wait.as_secs_f64() * 1e3).round() / 1e3)
+}
+
+pub(crate) fn word(next: Result<Resilient<u64>, &'static str>) -> String {
+    match next {
+        Ok(Resilient::Item(item)) => item.to_string(),
+        Ok(Resilient::Queued(wait)) => format!("queued:{:?}", rounded(wait)),
+        Ok(Resilient::RateLimit(event)) => format!("go:{:?}", event.waited()),
+        Ok(Resilient::Retry(event)) => format!("retry:{:?}", event.delay()),
+        Ok(Resilient::Reset) => "reset".to_owned(),
+        Ok(other) => format!("{other:?}"),
+        Err(error) => format!("error:{error}"),
+    }
+}
+
+/// Reads to the end. What was met is shown as words.
+pub(crate) async fn read<F: FnMut(u64) -> Inner>(stream: ResilientStream<Inner, F>) -> String {
+    let words: Vec<String> = stream.map(word).collect().await;
+    words.join(" ")
+}
