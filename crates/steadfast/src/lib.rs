@@ -52,7 +52,7 @@
 //!
 //! Pages that explain instead of listing: [your first agent], [the agent loop], [hooks], [retry],
 //! [protection], [cancellation], [events], [your own strategy], [your own provider], [testing your agent], and
-//! [coming from Strands] or [from AG2].
+//! coming [from Strands], [from AG2] or [from AutoGen].
 //!
 //! [your first agent]: https://github.com/steadfast-rs/steadfast/blob/main/docs/guides/first-agent.md
 //! [the agent loop]: https://github.com/steadfast-rs/steadfast/blob/main/docs/concepts/loop.md
@@ -64,8 +64,9 @@
 //! [your own strategy]: https://github.com/steadfast-rs/steadfast/blob/main/docs/guides/own-strategy.md
 //! [your own provider]: https://github.com/steadfast-rs/steadfast/blob/main/docs/guides/own-provider.md
 //! [testing your agent]: https://github.com/steadfast-rs/steadfast/blob/main/docs/guides/testing-your-agent.md
-//! [coming from Strands]: https://github.com/steadfast-rs/steadfast/blob/main/docs/coming-from-strands.md
+//! [from Strands]: https://github.com/steadfast-rs/steadfast/blob/main/docs/coming-from-strands.md
 //! [from AG2]: https://github.com/steadfast-rs/steadfast/blob/main/docs/coming-from-ag2.md
+//! [from AutoGen]: https://github.com/steadfast-rs/steadfast/blob/main/docs/coming-from-autogen.md
 //!
 //! # Features
 //!
@@ -131,6 +132,7 @@ mod pages {
         Protection: "docs/concepts/protection.md",
         Cancellation: "docs/concepts/cancellation.md",
         ComingFromAg2: "docs/coming-from-ag2.md",
+        ComingFromAutogen: "docs/coming-from-autogen.md",
         ComingFromStrands: "docs/coming-from-strands.md",
         FirstAgent: "docs/guides/first-agent.md",
         OwnStrategy: "docs/guides/own-strategy.md",
