@@ -52,7 +52,7 @@
 //!
 //! Pages that explain instead of listing: [your first agent], [the agent loop], [hooks], [retry],
 //! [protection], [cancellation], [events], [your own strategy], [your own provider], [testing your agent], and
-//! coming [from Strands], [from AG2] or [from AutoGen].
+//! coming [from Strands], [from AG2], [from AutoGen] or [from Aegeantic].
 //!
 //! [your first agent]: https://github.com/steadfast-rs/steadfast/blob/main/docs/guides/first-agent.md
 //! [the agent loop]: https://github.com/steadfast-rs/steadfast/blob/main/docs/concepts/loop.md
@@ -67,6 +67,7 @@
 //! [from Strands]: https://github.com/steadfast-rs/steadfast/blob/main/docs/coming-from-strands.md
 //! [from AG2]: https://github.com/steadfast-rs/steadfast/blob/main/docs/coming-from-ag2.md
 //! [from AutoGen]: https://github.com/steadfast-rs/steadfast/blob/main/docs/coming-from-autogen.md
+//! [from Aegeantic]: https://github.com/steadfast-rs/steadfast/blob/main/docs/coming-from-aegeantic.md
 //!
 //! # Features
 //!
@@ -131,6 +132,7 @@ mod pages {
         Retry: "docs/concepts/retry.md",
         Protection: "docs/concepts/protection.md",
         Cancellation: "docs/concepts/cancellation.md",
+        ComingFromAegeantic: "docs/coming-from-aegeantic.md",
         ComingFromAg2: "docs/coming-from-ag2.md",
         ComingFromAutogen: "docs/coming-from-autogen.md",
         ComingFromStrands: "docs/coming-from-strands.md",
