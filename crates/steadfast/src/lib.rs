@@ -52,7 +52,7 @@
 //!
 //! Pages that explain instead of listing: [your first agent], [the agent loop], [hooks], [retry],
 //! [protection], [cancellation], [events], [your own strategy], [your own provider], [testing your agent], and
-//! [coming from Strands] or [from AG2].
+//! coming [from Strands], [from AG2], [from AutoGen] or [from Aegeantic].
 //!
 //! [your first agent]: https://github.com/steadfast-rs/steadfast/blob/main/docs/guides/first-agent.md
 //! [the agent loop]: https://github.com/steadfast-rs/steadfast/blob/main/docs/concepts/loop.md
@@ -64,8 +64,10 @@
 //! [your own strategy]: https://github.com/steadfast-rs/steadfast/blob/main/docs/guides/own-strategy.md
 //! [your own provider]: https://github.com/steadfast-rs/steadfast/blob/main/docs/guides/own-provider.md
 //! [testing your agent]: https://github.com/steadfast-rs/steadfast/blob/main/docs/guides/testing-your-agent.md
-//! [coming from Strands]: https://github.com/steadfast-rs/steadfast/blob/main/docs/coming-from-strands.md
+//! [from Strands]: https://github.com/steadfast-rs/steadfast/blob/main/docs/coming-from-strands.md
 //! [from AG2]: https://github.com/steadfast-rs/steadfast/blob/main/docs/coming-from-ag2.md
+//! [from AutoGen]: https://github.com/steadfast-rs/steadfast/blob/main/docs/coming-from-autogen.md
+//! [from Aegeantic]: https://github.com/steadfast-rs/steadfast/blob/main/docs/coming-from-aegeantic.md
 //!
 //! # Features
 //!
@@ -130,7 +132,9 @@ mod pages {
         Retry: "docs/concepts/retry.md",
         Protection: "docs/concepts/protection.md",
         Cancellation: "docs/concepts/cancellation.md",
+        ComingFromAegeantic: "docs/coming-from-aegeantic.md",
         ComingFromAg2: "docs/coming-from-ag2.md",
+        ComingFromAutogen: "docs/coming-from-autogen.md",
         ComingFromStrands: "docs/coming-from-strands.md",
         FirstAgent: "docs/guides/first-agent.md",
         OwnStrategy: "docs/guides/own-strategy.md",
