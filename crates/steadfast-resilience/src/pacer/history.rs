@@ -149,6 +149,19 @@ impl History {
         accepted.count() as f64
     }
 
+    /// How many calls the provider may not have seen when it answered this one: those sent after it, and
+    /// of those sent before it the ones that are not answered, since calls overtake each other.
+    pub(super) fn unseen_by(&self, id: SendId) -> f64 {
+        /// So many calls overtake one at most.
+        const OVERTAKING: SendId = 64;
+        let later = self.accepted(id + 1, self.next());
+        let before = self.between(id.saturating_sub(OVERTAKING).max(self.first), id);
+        let open = before
+            .filter(|(_, sent)| sent.fate == Fate::Unknown)
+            .count();
+        later + open as f64
+    }
+
     /// How many calls a second were accepted in the last seconds before the send `to`, at `at`.
     pub(super) fn proven_rate(&self, at: f64, to: SendId) -> f64 {
         const RECENT: f64 = 10.0;

@@ -251,8 +251,7 @@ impl Pacing {
 
     /// Takes what the answer to a call says of the limit: the rate, if it is known, and what is left.
     pub(super) fn tell(&mut self, now: f64, id: SendId, rate: Option<f64>, left: f64) {
-        // What was sent after this call, the provider had not seen.
-        let left = left - self.history.accepted(id + 1, self.history.next());
+        let left = left - self.history.unseen_by(id);
         let Some(rate) = self.told.hear(now, rate, left) else {
             return;
         };
