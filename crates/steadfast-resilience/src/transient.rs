@@ -14,7 +14,8 @@ use tokio::time::error::Elapsed;
 
 /// Returns whether an error, or one that it came of, is a timeout.
 ///
-/// These are `io::ErrorKind::TimedOut` and tokio's `Elapsed`.
+/// These are `io::ErrorKind::TimedOut` and tokio's `Elapsed`. HTTP clients have timeouts of their own
+/// kind, which are not found: ask the client, as with reqwest's `Error::is_timeout`.
 ///
 /// ```
 /// use std::io::{Error, ErrorKind};

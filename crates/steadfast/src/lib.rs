@@ -137,6 +137,7 @@ mod pages {
         ComingFromAutogen: "docs/coming-from-autogen.md",
         ComingFromStrands: "docs/coming-from-strands.md",
         FirstAgent: "docs/guides/first-agent.md",
+        ChoosingAStrategy: "docs/guides/choosing-a-strategy.md",
         OwnStrategy: "docs/guides/own-strategy.md",
         OpenAiChat: "docs/providers/openai-chat.md",
         OpenAiResponses: "docs/providers/openai-responses.md",
