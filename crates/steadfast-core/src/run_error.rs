@@ -335,6 +335,36 @@ impl RunError {
         self.failure.model_error()
     }
 
+    /// Returns whether the model's failure ended the run, and the same prompt may succeed later.
+    ///
+    /// A prompt that is given again runs its tools again; within a run the strategy retries, without
+    /// that.
+    ///
+    /// ```
+    /// use steadfast_core::{
+    ///     Agent, Backoff, NoopRetryStrategy, Retry, RunError, secs, testing::{Reply, ScriptedModel},
+    /// };
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let agent = Agent::builder()
+    ///     .model(ScriptedModel::new([Reply::throttled(), Reply::text("Yes.")]))
+    ///     .retry_strategy(NoopRetryStrategy)
+    ///     .build()?;
+    /// let retry = Retry::new(Backoff::exponential(secs(1)))
+    ///     .retry_if(RunError::is_transient)
+    ///     .hint(RunError::retry_after);
+    ///
+    /// assert_eq!(retry.run(|| agent.prompt("Umbrella?")).await?.text(), "Yes.");
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        let is_of_model = matches!(self.kind(), RunErrorKind::Model(_));
+        is_of_model && self.model_error().is_some_and(ModelError::is_transient)
+    }
+
     /// Returns when to come back, counted from the end of the run.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {

@@ -293,7 +293,7 @@ impl<E> Retry<E> {
     pub async fn run<T, F, Fut>(&self, mut operation: F) -> Result<T, E>
     where
         F: FnMut() -> Fut,
-        Fut: Future<Output = Result<T, E>>,
+        Fut: IntoFuture<Output = Result<T, E>>,
         E: fmt::Display,
     {
         let mut attempts = Attempts::begin(self.seed);
