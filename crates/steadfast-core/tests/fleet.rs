@@ -302,3 +302,44 @@ async fn no_call_is_hedged_while_calls_wait_for_the_limit() {
 
     assert_eq!(*hedges.lock().unwrap(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn provider_that_is_down_for_good_is_given_up_on_by_all() {
+    for kind in [ModelErrorKind::Overloaded, ModelErrorKind::Throttled] {
+        let fleet = FleetRetryStrategy::new().seed(1);
+        let began = Instant::now();
+        let mut runs = JoinSet::new();
+        for _ in 0..10 {
+            let agent = Agent::builder()
+                .model(ScriptedModel::always(Reply::fail(kind)))
+                .retry_strategy(fleet.clone())
+                .build()
+                .unwrap();
+            runs.spawn(async move { agent.prompt("Umbrella?").await });
+        }
+
+        while let Some(run) = runs.join_next().await {
+            let error = run.unwrap().unwrap_err();
+            let hint = error.hint().unwrap_or_default();
+            assert!(hint.contains("`give_up_after`"), "{kind:?}: {error:?}");
+        }
+
+        assert!(began.elapsed() < secs(17 * 60), "{:?}", began.elapsed());
+        assert_eq!(fleet.pacer("scripted").waiting(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn lone_call_that_is_always_throttled_comes_back_ever_more_seldom() {
+    let model = ScriptedModel::always(Reply::throttled());
+    let agent = Agent::builder()
+        .model(model.clone())
+        .retry_strategy(FleetRetryStrategy::new().seed(1))
+        .deadline(secs(300))
+        .build()
+        .unwrap();
+
+    agent.prompt("Umbrella?").await.unwrap_err();
+
+    assert!((20..60).contains(&model.calls()), "{} calls", model.calls());
+}

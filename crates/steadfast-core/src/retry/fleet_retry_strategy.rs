@@ -4,12 +4,18 @@
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    future::poll_fn,
+    pin::pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Poll,
     time::Duration,
 };
 
 use steadfast_resilience::{Backoff, ConfigError, Jitter, Pacer, Pass, millis, secs};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::{FailedAttempt, RetryDecision};
 use crate::{
@@ -34,12 +40,12 @@ const OTHER_RETRIES: u32 = 3;
 /// | what happened | what follows |
 /// |---|---|
 /// | throttled | the call goes back to its place in the line; the others wait too |
-/// | overloaded | the same; one call every few seconds tries whether it is over |
+/// | overloaded | the same; one call every few seconds tries whether it is over, more seldom the longer it lasts |
 /// | server, network, timeout, truncated | 3 retries in a turn, after up to 0.5, 1 and 2 s, or the server's hint |
 /// | anything else | the error stands |
 ///
-/// A call that is throttled is not given up on: the run's deadline bounds it, and the loop's hard cap of
-/// attempts. A server that asks to wait for longer than [`max_hint`](Self::max_hint) ends the run with
+/// A call is given up on after 15 minutes in its turn ([`give_up_after`](Self::give_up_after)), at the
+/// run's deadline, and at the loop's hard cap of attempts. A server that asks to wait for longer than [`max_hint`](Self::max_hint) ends the run with
 /// an error that says when to come back, as does a wait beyond the deadline.
 ///
 /// The wait before a call is told as a throttle event of a pacer. Where nothing is throttled, there is
@@ -69,10 +75,11 @@ pub struct FleetRetryStrategy {
     lanes: Arc<Mutex<HashMap<String, Pacer>>>,
     seed: Option<u64>,
     max_hint: Duration,
+    give_up_after: Duration,
 }
 
-/// What an attempt holds, under a name that is nobody else's.
-struct FleetPass(Pass);
+/// What an attempt holds, under a name that is nobody else's. None if its time was over in the line.
+struct FleetPass(Option<Pass>);
 
 impl FleetRetryStrategy {
     /// Makes a strategy that knows nothing of any limit.
@@ -81,6 +88,7 @@ impl FleetRetryStrategy {
             lanes: Arc::default(),
             seed: None,
             max_hint: secs(600),
+            give_up_after: secs(15 * 60),
         }
     }
 
@@ -94,6 +102,12 @@ impl FleetRetryStrategy {
     /// this.
     pub const fn max_hint(mut self, max_hint: Duration) -> Self {
         self.max_hint = max_hint;
+        self
+    }
+
+    /// Sets how long after the first attempt of a turn its error stands. 15 minutes without this.
+    pub const fn give_up_after(mut self, give_up_after: Duration) -> Self {
+        self.give_up_after = give_up_after;
         self
     }
 
@@ -123,7 +137,7 @@ impl FleetRetryStrategy {
     /// ```
     pub fn decide(&self, attempt: &FailedAttempt<'_>) -> RetryDecision {
         let error = attempt.error();
-        if let Some(give_up) = self.stands(error) {
+        if let Some(give_up) = self.stands(attempt) {
             return give_up;
         }
         match error.kind() {
@@ -143,14 +157,21 @@ impl FleetRetryStrategy {
     /// Decides about a call that a hook refused, such as an open circuit: the line knows nothing of it,
     /// so it is waited for outside.
     fn decide_about_refusal(&self, attempt: &FailedAttempt<'_>) -> RetryDecision {
-        self.stands(attempt.error())
+        self.stands(attempt)
             .unwrap_or_else(|| attempt.retry_with(&backoff()))
     }
 
     /// Why an error is not tried again, whatever came before.
-    fn stands(&self, error: &ModelError) -> Option<RetryDecision> {
+    fn stands(&self, attempt: &FailedAttempt<'_>) -> Option<RetryDecision> {
+        let error = attempt.error();
         if !error.is_transient() {
             return Some(RetryDecision::give_up());
+        }
+        if attempt.elapsed() >= self.give_up_after {
+            return Some(RetryDecision::give_up_because(format!(
+                "gave up after {:?}, all that `give_up_after` allows",
+                self.give_up_after
+            )));
         }
         let hint = error.retry_after().filter(|hint| *hint > self.max_hint)?;
         Some(RetryDecision::give_up_because(format!(
@@ -172,13 +193,24 @@ impl FleetRetryStrategy {
                 CallRole::First | CallRole::Hedge => Ok(()),
             });
         }
-        event.wait_for(expected, async move { FleetPass(pacer.admit(born).await) });
+        let left = self.give_up_after.saturating_sub(event.elapsed());
+        let too_late = Arc::new(AtomicBool::new(false));
+        let noted = Arc::clone(&too_late);
+        event.wait_for(expected, async move {
+            let pass = within(left, pacer.admit(born)).await;
+            noted.store(pass.is_none(), Ordering::Relaxed);
+            FleetPass(pass)
+        });
+        event.admit_if(move |_| match too_late.load(Ordering::Relaxed) {
+            true => Err(still_waiting()),
+            false => Ok(()),
+        });
     }
 
     /// Learns from a call that was accepted, long before its answer is complete.
     fn learn_early(event: &mut ModelCallAcceptedEvent) {
         let limits = event.rate_limits().copied();
-        if let Some(FleetPass(pass)) = event.permit() {
+        if let Some(FleetPass(Some(pass))) = event.permit() {
             tell(pass, limits);
             pass.accepted();
         }
@@ -186,7 +218,7 @@ impl FleetRetryStrategy {
 
     /// Learns from every answer, whoever decides about it.
     fn learn(&self, event: &mut AfterModelCallEvent) {
-        let Some(FleetPass(pass)) = event.take_permit(|_| true) else {
+        let Some(FleetPass(Some(pass))) = event.take_permit(|_| true) else {
             return;
         };
         match event.error() {
@@ -216,6 +248,21 @@ const fn backoff() -> Backoff {
         .jitter(Jitter::Full)
 }
 
+/// Waits for no longer than this. What is there at once touches no timer.
+async fn within<T>(time: Duration, wait: impl Future<Output = T>) -> Option<T> {
+    let mut wait = pin!(wait);
+    if let Poll::Ready(done) = poll_fn(|cx| Poll::Ready(wait.as_mut().poll(cx))).await {
+        return Some(done);
+    }
+    timeout(time, wait).await.ok()
+}
+
+/// The provider's limit did not let the call go in time.
+fn still_waiting() -> ModelError {
+    let why = "the call waited for the provider's limit, and others went before it";
+    ModelError::new(ModelErrorKind::Throttled, why)
+}
+
 /// Where calls wait for a limit, a second call of one takes the place of another's first.
 fn no_hedge() -> ModelError {
     let why = "calls wait for the provider's limit, so none is made twice";
@@ -239,6 +286,7 @@ impl fmt::Debug for FleetRetryStrategy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FleetRetryStrategy")
             .field("max_hint", &self.max_hint)
+            .field("give_up_after", &self.give_up_after)
             .finish_non_exhaustive()
     }
 }
@@ -273,8 +321,13 @@ impl HookProvider for FleetRetryStrategy {
     }
 
     fn validate(&self) -> Result<(), ConfigError> {
-        if self.max_hint.is_zero() {
-            return Err(ConfigError::new("max_hint", "must be longer than 0 s"));
+        for (field, time) in [
+            ("max_hint", self.max_hint),
+            ("give_up_after", self.give_up_after),
+        ] {
+            if time.is_zero() {
+                return Err(ConfigError::new(field, "must be longer than 0 s"));
+            }
         }
         Ok(())
     }

@@ -230,6 +230,8 @@ impl Paced {
         // Several pacers that nobody coordinates do not come back together.
         let hold = (1.0 + rng.f64()) / rate;
         let spread = 0.75 + 0.5 * rng.f64();
+        let last_accepted = history.last_accepted(refused.id);
+        let single_file = last_accepted.filter(|_| self.estimate.is_single_file());
         let hold = match refused.refusal {
             Refusal::Overloaded => {
                 let lasts = self
@@ -238,9 +240,9 @@ impl Paced {
                 let longest = OVERLOAD_HOLD.max(OVERLOAD_SHARE * lasts);
                 (hold.max(0.1) * doubled).min(longest) * spread
             }
-            Refusal::Throttled if self.estimate.is_single_file() => {
+            Refusal::Throttled if single_file.is_some() => {
                 // A bucket of one loses what comes while we wait, so a little longer is tried each time.
-                let last = history.last_accepted(refused.id).unwrap_or(refused.at);
+                let last = single_file.unwrap_or(refused.at);
                 let longer = if refusals_in_a_row == 0 { 1.25 } else { 1.6 };
                 let hold = longer * (refused.at - last) - (refused.now - last);
                 hold.clamp(0.25 / rate, LONGEST_HOLD.max(1.0 / rate))
