@@ -183,10 +183,10 @@ impl Pacer {
     fn look(&self, place: Place, waker: &Waker) -> Found {
         let mut line = self.line();
         let now = self.now();
-        let found = line.look(place, now);
+        let (found, own_waker) = line.look(place, now);
         let old_waker = line.set_waker(place, waker);
         drop(line);
-        drop(old_waker);
+        drop((own_waker, old_waker));
         found
     }
 

@@ -19,6 +19,9 @@ const WINDOW_CALLS: f64 = 16.0;
 /// A bucket is believed to be filled by about so many seconds of the rate, until more is known.
 const PRIOR_BURST: f64 = 1.0;
 
+/// So many windows may lie between two refusals that say something together.
+const LONGEST_SPAN: f64 = 4.0;
+
 /// The slowest rate, in calls a second: one a minute.
 const SLOWEST: f64 = 1.0 / 60.0;
 
@@ -131,6 +134,11 @@ impl Estimate {
         self.is_calibrated = true;
     }
 
+    /// Calls did not come as fast as the limit lets them: what came before says nothing of it.
+    pub(super) fn rested(&mut self, history: &History) {
+        self.raise(self.bucket.rate, history);
+    }
+
     /// Believes another rate from now on, since calls went through that it would have refused.
     pub(super) fn raise(&mut self, rate: f64, history: &History) {
         self.bucket.rate = rate.min(FASTEST);
@@ -183,10 +191,19 @@ impl Estimate {
         }
         self.count = self.count.saturating_add(1);
         self.has_fallen = false;
-        let oldest = at - WINDOW.max(WINDOW_CALLS / self.bucket.rate);
-        while self.epochs.len() > 2 && self.epochs.front().is_some_and(|(old, _)| *old < oldest) {
+        let window = WINDOW.max(WINDOW_CALLS / self.bucket.rate);
+        while self.epochs.len() > 2
+            && self
+                .epochs
+                .front()
+                .is_some_and(|(old, _)| *old < at - window)
+        {
             self.epochs.pop_front();
         }
+        // What is forgotten, or so long ago that the limit was not used up all the time, is no evidence.
+        self.epochs.retain(|(old, epoch)| {
+            *old >= at - LONGEST_SPAN * window && history.get(*epoch).is_some()
+        });
         let Some(&(began, from)) = self.epochs.front().filter(|(_, first)| *first != id) else {
             // The rate was raised since the refusal before, and too far.
             let least = if self.is_lone {

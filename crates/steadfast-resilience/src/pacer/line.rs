@@ -121,22 +121,24 @@ impl Line {
         }
     }
 
-    /// Looks without being told. Nothing is found of one who left.
-    pub(super) fn look(&mut self, place: Place, now: f64) -> Found {
+    /// Looks without being told. Nothing is found of one who left. The waker is to be dropped without
+    /// the lock.
+    pub(super) fn look(&mut self, place: Place, now: f64) -> (Found, Option<Waker>) {
         if let Some(id) = self.let_go.remove(&place) {
-            return Found::LetGo(id);
+            return (Found::LetGo(id), None);
         }
         if self.waiting.first_key_value().map(|(first, _)| *first) != Some(place) {
-            return Found::Behind;
+            return (Found::Behind, None);
         }
         match self.pacing.admit(now) {
             Ok(()) => {
-                self.waiting.remove(&place);
-                Found::LetGo(self.pacing.send(now, !self.waiting.is_empty()))
+                let waker = self.waiting.remove(&place).flatten();
+                let id = self.pacing.send(now, !self.waiting.is_empty());
+                (Found::LetGo(id), waker)
             }
             Err(at) => {
                 self.timer = Some((place, at));
-                Found::First(at - now)
+                (Found::First(at - now), None)
             }
         }
     }

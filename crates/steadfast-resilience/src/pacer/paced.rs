@@ -36,6 +36,8 @@ pub(super) struct Paced {
     at: f64,
     /// For how many seconds calls have waited while none was refused.
     busy: f64,
+    /// Others waited behind the call that was sent last.
+    was_saturated: bool,
     /// In how many busy seconds the rate is tried up to its double.
     patience: f64,
     last_send: f64,
@@ -60,6 +62,7 @@ impl Paced {
             level: 0.0,
             at: now,
             busy: 0.0,
+            was_saturated: true,
             patience: RECOVERY,
             last_send: now,
             overload: None,
@@ -97,11 +100,17 @@ impl Paced {
         self.at = now;
     }
 
-    pub(super) fn send(&mut self, now: f64, others_wait: bool) {
+    pub(super) fn send(&mut self, now: f64, others_wait: bool, history: &History) {
         self.level -= 1.0;
+        let gap = now - self.last_send;
         if others_wait {
-            self.busy += (now - self.last_send).clamp(0.0, 2.0 / self.estimate.rate());
+            self.busy += gap.clamp(0.0, 2.0 / self.estimate.rate());
         }
+        let until_full = self.estimate.burst().max(1.0) / self.estimate.rate();
+        if !self.was_saturated && gap > until_full {
+            self.estimate.rested(history);
+        }
+        self.was_saturated = others_wait;
         self.last_send = now;
     }
 
@@ -165,10 +174,18 @@ impl Paced {
         Finding::Rate
     }
 
-    /// Learns that the call which went alone was accepted. Says whether that ends an overload: then
+    pub(super) const fn is_overloaded(&self) -> bool {
+        self.overload.is_some()
+    }
+
+    /// Learns that a call was accepted that was sent at `at`. Says whether that ends an overload: then
     /// calls go at the rate from before it.
-    pub(super) fn recovers(&mut self, history: &History) -> bool {
-        if self.overload.take().is_none() {
+    pub(super) fn recovers(&mut self, at: f64, history: &History) -> bool {
+        if self
+            .overload
+            .take_if(|overload| overload.since < at)
+            .is_none()
+        {
             return false;
         }
         self.estimate.raise(self.estimate.rate(), history);
@@ -205,14 +222,14 @@ impl Paced {
     pub(super) fn told(&mut self, now: f64, rate: f64, left: f64, history: &History) {
         // What was measured here is better than what somebody says.
         let is_near = (0.5..2.0).contains(&(rate / self.estimate.rate()));
-        if self.estimate.is_calibrated() && !is_near {
+        if self.estimate.is_calibrated() && !self.is_told && !is_near {
             return;
         }
         self.refill(now, history);
         self.estimate.set_rate(rate);
         // More than goes at once is another budget, such as that of a minute.
         if left <= self.estimate.burst() {
-            self.level = left;
+            self.level = left.max(-self.estimate.burst());
         }
         self.is_told = true;
     }

@@ -17,6 +17,12 @@ use super::{
 /// How long a refusal is waited for before a call counts as accepted, until one was seen; in seconds.
 const FIRST_REFUSAL: f64 = 0.2;
 
+/// No refusal takes longer than this, in seconds.
+const SLOWEST_REFUSAL: f64 = 2.0;
+
+/// How long a provider that is overloaded may be silent before another call tries, in seconds.
+const SILENCE: f64 = 10.0;
+
 /// Less than this is nothing: sums of floats may be this much off.
 pub(super) const NOTHING: f64 = 1e-9;
 
@@ -126,10 +132,19 @@ impl Pacing {
                 paced.refill(now, &self.history);
                 match self.trial {
                     Trial::DueAtGate => return Ok(()),
-                    Trial::UnderWay { since, .. } if now < since + patience - NOTHING => {
-                        return Err(since + patience);
+                    Trial::UnderWay { since, .. } => {
+                        // Of a provider that is overloaded, silence says nothing.
+                        let is_overloaded = paced.is_overloaded();
+                        let patience = if is_overloaded { SILENCE } else { patience };
+                        if now < since + patience - NOTHING {
+                            return Err(since + patience);
+                        }
+                        self.trial = if is_overloaded {
+                            Trial::Due
+                        } else {
+                            Trial::None
+                        };
                     }
-                    Trial::UnderWay { .. } => self.trial = Trial::None,
                     Trial::None | Trial::Due => {}
                 }
                 paced.admit(now)
@@ -145,7 +160,7 @@ impl Pacing {
         match &mut self.mode {
             Mode::Starting { unanswered, .. } => unanswered.push(id),
             Mode::Paced(paced) => {
-                paced.send(now, others_wait);
+                paced.send(now, others_wait, &self.history);
                 if matches!(self.trial, Trial::Due | Trial::DueAtGate) {
                     self.trial = Trial::UnderWay { id, since: now };
                 }
@@ -174,10 +189,12 @@ impl Pacing {
             Mode::Paced(paced) => {
                 if matches!(self.trial, Trial::UnderWay { id: trial, .. } if trial == id) {
                     self.trial = Trial::None;
-                    if paced.recovers(&self.history) {
-                        self.corrected = now;
-                        self.refusals_in_a_row = 0;
-                    }
+                }
+                let sent = self.history.get(id).map_or(now, |sent| sent.at);
+                if paced.recovers(sent, &self.history) {
+                    self.trial = Trial::None;
+                    self.corrected = now;
+                    self.refusals_in_a_row = 0;
                 }
             }
             Mode::Places(_) => {}
@@ -216,14 +233,13 @@ impl Pacing {
         };
         // The slowest of late: it fades, so that one hiccup does not last.
         let slowest = self.refusal_time.map_or(0.0, |time| 0.9 * time);
-        self.refusal_time = Some(slowest.max(now - at));
+        self.refusal_time = Some(slowest.max(now - at).min(SLOWEST_REFUSAL));
         if let (Mode::Places(places), Refusal::Throttled) = (&mut self.mode, refusal) {
-            if !places.refused(self.history.under_way_at(id), at, now) {
-                self.mode = Mode::Paced(Paced::new(Estimate::first(&self.history, at, id), now));
-                self.trial = Trial::Due;
-                self.corrected = now;
+            if places.refused(self.history.under_way_at(id), at, now) {
+                self.gate = self.gate.max(now + hint.unwrap_or_default());
+                return;
             }
-            return;
+            self.mode = Mode::Paced(Paced::new(Estimate::first(&self.history, at, id), now));
         }
         // What was sent before the last correction is an echo of what led to it.
         let is_news = at > self.corrected;
@@ -243,9 +259,16 @@ impl Pacing {
             paced.charge(self.refusals_in_a_row);
         }
         if let Some(hint) = hint.filter(|hint| now + hint > self.gate) {
-            let spread = paced.close_for(hint);
+            // A gate that is only moved was prepared for.
+            let spread = match now < self.gate {
+                true => 0.0,
+                false => paced.close_for(hint),
+            };
             self.gate = self.gate.max(now + hint + self.rng.f64() * spread);
-            self.trial = Trial::DueAtGate;
+            // A server that says "now" again and again is not taken at its word.
+            if self.refusals_in_a_row <= 1 {
+                self.trial = Trial::DueAtGate;
+            }
         }
     }
 
@@ -321,8 +344,10 @@ impl Pacing {
             Refusal::Throttled => {
                 if paced.breaks_its_word(refused, &self.history) {
                     self.told.doubt(now);
+                    Finding::Rate
+                } else {
+                    paced.throttled(refused, &self.history)
                 }
-                paced.throttled(refused, &self.history)
             }
         };
         match finding {

@@ -67,7 +67,8 @@ impl Pass {
     fn refused(mut self, refusal: Refusal, retry_after: Option<Duration>) {
         self.has_ended = true;
         let id = self.id;
-        let hint = retry_after.map(|hint| hint.min(LONGEST_HINT).as_secs_f64());
+        let hint = retry_after.filter(|hint| !hint.is_zero());
+        let hint = hint.map(|hint| hint.min(LONGEST_HINT).as_secs_f64());
         self.pacer
             .learn(|pacing, now| pacing.refuse(now, id, refusal, hint));
     }

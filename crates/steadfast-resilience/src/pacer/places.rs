@@ -33,21 +33,25 @@ impl Places {
 
     /// Whether another call may begin beside those under way, or when to ask again.
     pub(super) fn admit(&mut self, under_way: u32, now: f64) -> Result<(), f64> {
+        if under_way < self.most {
+            return Ok(());
+        }
         if now > self.since + self.patience {
             self.most = self.most.saturating_add(self.step);
             self.step = self.step.saturating_mul(2);
             self.patience = (self.patience / 2.0).max(SHORTEST_PATIENCE);
             self.since = now;
+            return Ok(());
         }
-        match under_way < self.most {
-            true => Ok(()),
-            false => Err(self.since + self.patience + 1e-3),
-        }
+        Err(self.since + self.patience + 1e-3)
     }
 
     /// Learns that a call was refused that was sent at `at` beside so many. Says whether it is still
     /// believed that there is such a limit.
     pub(super) fn refused(&mut self, beside: u32, at: f64, now: f64) -> bool {
+        if beside == 0 {
+            return false;
+        }
         if beside + 1 < self.most {
             self.contradictions += 1;
             return self.contradictions < CONTRADICTIONS;

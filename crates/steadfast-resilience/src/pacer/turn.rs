@@ -55,7 +55,7 @@ impl Future for Turn<'_> {
                 Found::First(seconds) => {
                     /// A wait that cannot be told is looked at again after so long.
                     const LONGEST: Duration = Duration::from_secs(60 * 60);
-                    let wait = Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST);
+                    let wait = Duration::try_from_secs_f64(seconds.max(1e-6)).unwrap_or(LONGEST);
                     // A timer polls the clock of its own runtime, so it is made where it is polled.
                     let timer = this.timer.insert(Box::pin(sleep(wait)));
                     ready!(timer.as_mut().poll(cx));
