@@ -135,8 +135,14 @@ impl Estimate {
     }
 
     /// Calls did not come as fast as the limit lets them: what came before says nothing of it.
+    ///
+    /// Unless nothing was accepted since the latest refusal: then they were held back.
     pub(super) fn rested(&mut self, history: &History) {
-        self.raise(self.bucket.rate, history);
+        let before = history.next().saturating_sub(1);
+        let latest = self.epochs.back();
+        if latest.is_none_or(|(_, latest)| history.accepted(*latest, before) >= 1.0) {
+            self.raise(self.bucket.rate, history);
+        }
     }
 
     /// Believes another rate from now on, since calls went through that it would have refused.
