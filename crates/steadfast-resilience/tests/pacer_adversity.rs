@@ -5,7 +5,10 @@
     reason = "a helper of a test that fails, fails the test"
 )]
 
-use std::sync::{Arc, Mutex};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicU64, Ordering},
+};
 
 use steadfast_resilience::{Pacer, millis, secs};
 use tokio::{
@@ -132,4 +135,117 @@ async fn provider_that_refuses_late_holds_nobody_for_long() {
 
     assert!(next.is_ok(), "one call that hangs holds all");
     drop((trial, next));
+}
+
+/// Lets so many calls be under way at once, some for a third of a second, some for almost two.
+#[derive(Clone)]
+struct Crowded {
+    places: Arc<Mutex<u32>>,
+    served: Arc<AtomicU64>,
+    refused: Arc<Mutex<u32>>,
+}
+
+impl Crowded {
+    fn new(places: u32) -> Self {
+        Self {
+            places: Arc::new(Mutex::new(places)),
+            served: Arc::default(),
+            refused: Arc::default(),
+        }
+    }
+
+    fn begin(&self) -> bool {
+        let mut places = self.places.lock().unwrap();
+        let is_free = *places > 0;
+        match is_free {
+            true => *places -= 1,
+            false => *self.refused.lock().unwrap() += 1,
+        }
+        is_free
+    }
+
+    async fn serve(&self, pacer: &Pacer) {
+        let born = Instant::now();
+        loop {
+            let mut pass = pacer.admit(born).await;
+            let is_accepted = self.begin();
+            sleep(millis(50)).await;
+            if is_accepted {
+                pass.accepted();
+                let number = self.served.fetch_add(1, Ordering::Relaxed);
+                sleep(millis(250 + number * 617 % 1_500)).await;
+                *self.places.lock().unwrap() += 1;
+                return;
+            }
+            pass.throttled(None);
+        }
+    }
+
+    /// Has so many callers call at once.
+    async fn crowd(&self, callers: u32, pacer: &Pacer) {
+        let mut calls = JoinSet::new();
+        for _ in 0..callers {
+            let (provider, pacer) = (self.clone(), pacer.clone());
+            calls.spawn(async move { provider.serve(&pacer).await });
+        }
+        calls.join_all().await;
+    }
+
+    fn refused(&self) -> u32 {
+        *self.refused.lock().unwrap()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn limit_of_concurrency_is_not_forgotten_while_nobody_needs_it() {
+    let (pacer, provider) = (Pacer::with_seed(1), Crowded::new(8));
+    provider.crowd(150, &pacer).await;
+    assert_eq!(pacer.rate(), None, "concurrency was not found");
+    for _ in 0..120 {
+        provider.crowd(1, &pacer).await;
+    }
+    let before = provider.refused();
+
+    provider.crowd(100, &pacer).await;
+
+    let refused = provider.refused() - before;
+    assert!(refused <= 10, "{refused} of 100 were refused");
+}
+
+#[tokio::test(start_paused = true)]
+async fn hint_closes_the_gate_where_concurrency_is_limited_too() {
+    let (pacer, provider) = (Pacer::with_seed(1), Crowded::new(8));
+    provider.crowd(150, &pacer).await;
+    assert_eq!(pacer.rate(), None, "concurrency was not found");
+    let mut passes = Vec::new();
+    while let Ok(mut pass) = timeout(Duration::ZERO, pacer.admit(Instant::now())).await {
+        pass.accepted();
+        passes.push(pass);
+    }
+    assert!(passes.len() >= 8, "{} places", passes.len());
+    sleep(millis(50)).await;
+    let began = Instant::now();
+
+    passes.pop().unwrap().throttled(Some(secs(60)));
+    drop(passes);
+    let pass = pacer.admit(Instant::now()).await;
+
+    assert!(began.elapsed() >= secs(60), "{:?}", began.elapsed());
+    drop(pass);
+}
+
+#[tokio::test(start_paused = true)]
+async fn limit_of_concurrency_that_refuses_even_one_call_is_none() {
+    let (pacer, provider) = (Pacer::with_seed(1), Crowded::new(1));
+    provider.crowd(60, &pacer).await;
+
+    let (born, mut calls) = (Instant::now(), 0);
+    while born.elapsed() < secs(300) {
+        let pass = pacer.admit(born).await;
+        sleep(millis(50)).await;
+        pass.throttled(None);
+        calls += 1;
+    }
+
+    assert!(calls < 60, "{calls} calls in five minutes");
 }

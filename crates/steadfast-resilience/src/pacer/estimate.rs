@@ -28,6 +28,9 @@ const SLOWEST: f64 = 1.0 / 60.0;
 /// The fastest, which is more than any provider gives one account.
 const FASTEST: f64 = 1e5;
 
+/// So many refusals are kept while nothing is accepted at all.
+const MOST_EPOCHS: usize = 64;
+
 /// How many calls make an estimate one that is trusted.
 const ENOUGH: f64 = 8.0;
 
@@ -79,7 +82,7 @@ impl Estimate {
         };
         Self {
             bucket: Bucket {
-                rate: rate.max(SLOWEST),
+                rate: rate.clamp(SLOWEST, FASTEST),
                 burst: accepted.max(1.0),
                 charges_refusals: false,
             },
@@ -193,6 +196,9 @@ impl Estimate {
         let latest = self.epochs.back().map(|(_, latest)| *latest);
         self.epochs.push_back((at, id));
         if latest.is_some_and(|latest| history.accepted(latest, id) < 1.0) {
+            if self.epochs.len() > MOST_EPOCHS {
+                self.epochs.pop_front();
+            }
             return Finding::StillEmpty;
         }
         self.count = self.count.saturating_add(1);
@@ -351,7 +357,7 @@ impl Estimate {
         }
         self.has_fallen = rate < 0.6 * self.bucket.rate;
         self.is_calibrated = true;
-        self.bucket.rate = rate.max(SLOWEST);
+        self.bucket.rate = rate.clamp(SLOWEST, FASTEST);
         let (time, accepted) = self.start;
         self.bucket.burst = (accepted - self.bucket.rate * time).max(1.0);
     }

@@ -11,6 +11,9 @@ const LEAST: usize = 64;
 /// How long others are remembered, in seconds.
 const MEMORY: f64 = 20.0;
 
+/// No refusal takes longer than this, in seconds.
+pub(super) const SLOWEST_REFUSAL: f64 = 2.0;
+
 /// A send's number, in the order of sending.
 pub(super) type SendId = u64;
 
@@ -182,8 +185,6 @@ impl History {
     /// How many accepted calls were under way when this one was sent: those that were refused later
     /// were not, though nobody knew.
     pub(super) fn under_way_at(&self, id: SendId) -> u32 {
-        /// A refusal takes no longer than this, in seconds.
-        const SLOWEST_REFUSAL: f64 = 2.0;
         let Some(sent) = self.get(id) else {
             return 0;
         };

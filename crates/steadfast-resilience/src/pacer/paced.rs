@@ -41,18 +41,13 @@ pub(super) struct Paced {
     /// In how many busy seconds the rate is tried up to its double.
     patience: f64,
     last_send: f64,
-    overload: Option<Overload>,
+    /// Since when the provider says that it has no capacity, and has accepted nothing.
+    overloaded_since: Option<f64>,
     is_recovering: bool,
     /// The provider itself says what its limit is.
     is_told: bool,
     /// The latest call that was refused at the rate that the provider said.
     refused_against_word: Option<SendId>,
-}
-
-/// A provider that has said that it has no capacity, and has accepted nothing since.
-#[derive(Debug, Clone, Copy)]
-struct Overload {
-    since: f64,
 }
 
 impl Paced {
@@ -65,7 +60,7 @@ impl Paced {
             was_saturated: true,
             patience: RECOVERY,
             last_send: now,
-            overload: None,
+            overloaded_since: None,
             is_recovering: false,
             is_told: false,
             refused_against_word: None,
@@ -164,10 +159,10 @@ impl Paced {
 
     /// Learns from an overload that is news.
     pub(super) fn overloaded(&mut self, refused: Refused, history: &History) -> Finding {
-        if self.overload.is_some() {
+        if self.is_overloaded() {
             return Finding::StillEmpty;
         }
-        self.overload = Some(Overload { since: refused.now });
+        self.overloaded_since = Some(refused.now);
         let proven = history.proven_rate(refused.at, refused.id);
         self.estimate
             .raise(self.estimate.rate().max(proven), history);
@@ -175,17 +170,13 @@ impl Paced {
     }
 
     pub(super) const fn is_overloaded(&self) -> bool {
-        self.overload.is_some()
+        self.overloaded_since.is_some()
     }
 
     /// Learns that a call was accepted that was sent at `at`. Says whether that ends an overload: then
     /// calls go at the rate from before it.
     pub(super) fn recovers(&mut self, at: f64, history: &History) -> bool {
-        if self
-            .overload
-            .take_if(|overload| overload.since < at)
-            .is_none()
-        {
+        if self.overloaded_since.take_if(|since| *since < at).is_none() {
             return false;
         }
         self.estimate.raise(self.estimate.rate(), history);
@@ -249,23 +240,21 @@ impl Paced {
         let spread = 0.75 + 0.5 * rng.f64();
         let last_accepted = history.last_accepted(refused.id);
         let single_file = last_accepted.filter(|_| self.estimate.is_single_file());
-        let hold = match refused.refusal {
-            Refusal::Overloaded => {
-                let lasts = self
-                    .overload
-                    .map_or(0.0, |overload| refused.now - overload.since);
+        let hold = match (refused.refusal, single_file) {
+            (Refusal::Overloaded, _) => {
+                let since = self.overloaded_since.unwrap_or(refused.now);
+                let lasts = refused.now - since;
                 let longest = OVERLOAD_HOLD.max(OVERLOAD_SHARE * lasts);
                 (hold.max(0.1) * doubled).min(longest) * spread
             }
-            Refusal::Throttled if single_file.is_some() => {
+            (Refusal::Throttled, Some(last)) => {
                 // A bucket of one loses what comes while we wait, so a little longer is tried each time.
-                let last = single_file.unwrap_or(refused.at);
                 let longer = if refusals_in_a_row == 0 { 1.25 } else { 1.6 };
                 let hold = longer * (refused.at - last) - (refused.now - last);
                 hold.clamp(0.25 / rate, LONGEST_HOLD.max(1.0 / rate))
             }
-            Refusal::Throttled if refusals_in_a_row == 0 => hold,
-            Refusal::Throttled => (hold * doubled).min(LONGEST_HOLD.max(hold)) * spread,
+            (Refusal::Throttled, None) if refusals_in_a_row == 0 => hold,
+            (Refusal::Throttled, None) => (hold * doubled).min(LONGEST_HOLD.max(hold)) * spread,
         };
         self.level = 1.0 - hold * rate;
         self.at = refused.now;

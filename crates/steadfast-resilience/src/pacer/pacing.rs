@@ -1,13 +1,13 @@
 //! When the next call may be sent: arithmetic on what was sent and answered so far. It does not wait,
 //! knows no queue and reads no clock.
 
-use std::mem;
+use std::{collections::VecDeque, mem};
 
 use fastrand::Rng;
 
 use super::{
     estimate::{Estimate, Finding},
-    history::{History, SendId},
+    history::{History, SLOWEST_REFUSAL, SendId},
     paced::Paced,
     places::Places,
     slow_start::SlowStart,
@@ -16,9 +16,6 @@ use super::{
 
 /// How long a refusal is waited for before a call counts as accepted, until one was seen; in seconds.
 const FIRST_REFUSAL: f64 = 0.2;
-
-/// No refusal takes longer than this, in seconds.
-const SLOWEST_REFUSAL: f64 = 2.0;
 
 /// How long a provider that is overloaded may be silent before another call tries, in seconds.
 const SILENCE: f64 = 10.0;
@@ -48,10 +45,10 @@ pub(super) struct Pacing {
 
 #[derive(Debug)]
 enum Mode {
-    /// Nothing is known: so many unanswered calls, and those of them whose fate is unknown.
+    /// Nothing is known: so many unanswered calls, and which they are, the oldest first.
     Starting {
         slow_start: SlowStart,
-        unanswered: Vec<SendId>,
+        unanswered: VecDeque<SendId>,
     },
     Paced(Paced),
     Places(Places),
@@ -117,14 +114,21 @@ impl Pacing {
                 unanswered,
             } => {
                 // A model that says nothing before its whole answer has accepted what it did not refuse.
-                while let Some((index, _)) = oldest(unanswered, &self.history)
-                    .filter(|(_, at)| at + patience <= now + NOTHING)
+                let sent_at = |id| {
+                    self.history
+                        .get(id)
+                        .map_or(f64::NEG_INFINITY, |sent| sent.at)
+                };
+                while let Some(oldest) = unanswered.front()
+                    && sent_at(*oldest) + patience <= now + NOTHING
                 {
                     slow_start.accepted(unanswered.len());
-                    unanswered.remove(index);
+                    unanswered.pop_front();
                 }
-                match oldest(unanswered, &self.history) {
-                    Some((_, at)) if !slow_start.has_room(unanswered.len()) => Err(at + patience),
+                match unanswered.front() {
+                    Some(oldest) if !slow_start.has_room(unanswered.len()) => {
+                        Err(sent_at(*oldest) + patience)
+                    }
                     _ => Ok(()),
                 }
             }
@@ -158,7 +162,7 @@ impl Pacing {
         let id = self.history.send(now);
         self.told.send();
         match &mut self.mode {
-            Mode::Starting { unanswered, .. } => unanswered.push(id),
+            Mode::Starting { unanswered, .. } => unanswered.push_back(id),
             Mode::Paced(paced) => {
                 paced.send(now, others_wait, &self.history);
                 if matches!(self.trial, Trial::Due | Trial::DueAtGate) {
@@ -234,16 +238,19 @@ impl Pacing {
         // The slowest of late: it fades, so that one hiccup does not last.
         let slowest = self.refusal_time.map_or(0.0, |time| 0.9 * time);
         self.refusal_time = Some(slowest.max(now - at).min(SLOWEST_REFUSAL));
-        if let (Mode::Places(places), Refusal::Throttled) = (&mut self.mode, refusal) {
-            if places.refused(self.history.under_way_at(id), at, now) {
-                self.gate = self.gate.max(now + hint.unwrap_or_default());
-                return;
-            }
-            self.mode = Mode::Paced(Paced::new(Estimate::first(&self.history, at, id), now));
-        }
         // What was sent before the last correction is an echo of what led to it.
         let is_news = at > self.corrected;
-        if is_news {
+        let is_of_places = match (&mut self.mode, refusal) {
+            (Mode::Places(places), Refusal::Throttled) => {
+                let stands = !is_news || places.refused(self.history.under_way_at(id), at, now);
+                if !stands {
+                    self.mode = Mode::starting();
+                }
+                stands
+            }
+            _ => false,
+        };
+        if is_news && !is_of_places {
             self.correct(Refused {
                 id,
                 at,
@@ -253,6 +260,7 @@ impl Pacing {
             });
         }
         let Mode::Paced(paced) = &mut self.mode else {
+            self.gate = hint.map_or(self.gate, |hint| self.gate.max(now + hint));
             return;
         };
         if refusal == Refusal::Throttled {
@@ -374,18 +382,11 @@ impl Pacing {
     }
 }
 
-/// The unanswered call that was sent first: where it stands, and when.
-fn oldest(unanswered: &[SendId], history: &History) -> Option<(usize, f64)> {
-    let (index, id) = unanswered.iter().enumerate().min_by_key(|(_, id)| **id)?;
-    let at = history.get(*id).map_or(f64::NEG_INFINITY, |sent| sent.at);
-    Some((index, at))
-}
-
 impl Mode {
     const fn starting() -> Self {
         Self::Starting {
             slow_start: SlowStart::new(),
-            unanswered: Vec::new(),
+            unanswered: VecDeque::new(),
         }
     }
 }
