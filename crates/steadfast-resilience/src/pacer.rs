@@ -105,7 +105,7 @@ impl Pacer {
     /// Waits until a call that is as old as this may go: behind all that are older.
     ///
     /// A call's age is counted from when it was first wanted, so a call that was refused asks with the
-    /// same moment again. Send the call at once when the pass is there, and keep the pass until the
+    /// same moment again; it has its place again, also among calls of the same moment. Send the call at once when the pass is there, and keep the pass until the
     /// call has ended.
     ///
     /// The first in the line waits for the clock: if its future is kept and not polled, those behind
@@ -117,15 +117,17 @@ impl Pacer {
     pub async fn admit(&self, born: Instant) -> Pass {
         let place = {
             let mut line = self.line();
-            match line.take(self.now()) {
-                Some(id) => return Pass::new(self.clone(), id),
-                None => line.join(self.seconds(born)),
+            let place = line.place(self.seconds(born));
+            if let Some(id) = line.take(self.now()) {
+                return Pass::new(self.clone(), place, id);
             }
+            line.join(place);
+            place
         };
         let turn = Turn::new(self, place);
         self.advance();
         let id = turn.await;
-        Pass::new(self.clone(), id)
+        Pass::new(self.clone(), place, id)
     }
 
     /// Guesses how long a call that is as old as this would wait now; none if nothing is known, or if
@@ -155,11 +157,11 @@ impl Pacer {
     }
 
     /// Changes what is known, and lets those go who may then.
-    fn learn(&self, change: impl FnOnce(&mut Pacing, f64)) {
+    fn learn(&self, change: impl FnOnce(&mut Line, f64)) {
         let someone_waits = {
             let mut line = self.line();
             let now = self.now();
-            change(&mut line.pacing, now);
+            change(&mut line, now);
             line.waiting() > 0
         };
         if someone_waits {

@@ -144,6 +144,38 @@ async fn refused_call_goes_before_those_that_are_younger() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn refused_call_keeps_its_place_among_those_of_its_age() {
+    let pacer = Pacer::with_seed(1);
+    let born = Instant::now();
+    let first = pacer.admit(born).await;
+    let second = pacer.admit(born).await;
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let mut calls = JoinSet::new();
+    let mut call = |name| {
+        let (pacer, order) = (pacer.clone(), Arc::clone(&order));
+        calls.spawn(async move {
+            let mut pass = pacer.admit(born).await;
+            order.lock().unwrap().push(name);
+            pass.accepted();
+        });
+    };
+    call("third");
+    call("fourth");
+    tokio::task::yield_now().await;
+
+    sleep(millis(10)).await;
+    second.throttled(None);
+    call("second");
+    first.throttled(None);
+    call("first");
+    calls.join_all().await;
+
+    // Of two that were refused and are of one age, nobody can tell which comes back.
+    let order = order.lock().unwrap();
+    assert_eq!(order.get(2..), Some(&["third", "fourth"][..]), "{order:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn hint_closes_the_gate_for_all() {
     let pacer = Pacer::with_seed(1);
     let refused = free(&pacer).await;

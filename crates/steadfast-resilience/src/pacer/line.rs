@@ -1,8 +1,15 @@
 //! Who waits for a pacer, the oldest first; when the next may go, the pacing knows.
 
-use std::{cmp::Ordering, collections::BTreeMap, task::Waker};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet},
+    task::Waker,
+};
 
 use super::{history::SendId, pacing::Pacing};
+
+/// So many places are kept for calls that were refused: who never comes back leaves his behind.
+const MOST_KEPT: usize = 4_096;
 
 /// A place in the line: by age, and among calls of one age by who came first.
 #[derive(Debug, Clone, Copy)]
@@ -41,6 +48,9 @@ pub(super) struct Line {
     pub(super) pacing: Pacing,
     waiting: BTreeMap<Place, Option<Waker>>,
     let_go: BTreeMap<Place, SendId>,
+    /// The places of calls that were refused and have not come back yet: each has its own again, also
+    /// among calls of one age.
+    kept: BTreeSet<Place>,
     next_ticket: u64,
     /// Whose timer is set, and to when.
     timer: Option<(Place, f64)>,
@@ -61,8 +71,36 @@ impl Line {
             pacing,
             waiting: BTreeMap::new(),
             let_go: BTreeMap::new(),
+            kept: BTreeSet::new(),
             next_ticket: 0,
             timer: None,
+        }
+    }
+
+    /// The place of a call of this age: its own, if it was refused.
+    pub(super) fn place(&mut self, born: f64) -> Place {
+        let first = Place { born, ticket: 0 };
+        let last = Place {
+            born,
+            ticket: u64::MAX,
+        };
+        if let Some(kept) = self.kept.range(first..=last).next().copied() {
+            self.kept.remove(&kept);
+            return kept;
+        }
+        let place = Place {
+            born,
+            ticket: self.next_ticket,
+        };
+        self.next_ticket += 1;
+        place
+    }
+
+    /// Keeps the place of a call that was refused.
+    pub(super) fn keep(&mut self, place: Place) {
+        self.kept.insert(place);
+        if self.kept.len() > MOST_KEPT {
+            self.kept.pop_first();
         }
     }
 
@@ -74,15 +112,9 @@ impl Line {
         Some(self.pacing.send(now, false))
     }
 
-    /// Takes the place of its age.
-    pub(super) fn join(&mut self, born: f64) -> Place {
-        let place = Place {
-            born,
-            ticket: self.next_ticket,
-        };
-        self.next_ticket += 1;
+    /// Joins the line.
+    pub(super) fn join(&mut self, place: Place) {
         self.waiting.insert(place, None);
-        place
     }
 
     /// Leaves the line, and gives back what it was let go with. What is returned is to be dropped

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use super::{Pacer, SendId, pacing::Refusal};
+use super::{Pacer, SendId, line::Place, pacing::Refusal};
 use crate::secs;
 
 /// The longest that a server can have all stay away: a wrong clock does not stop everything.
@@ -16,14 +16,16 @@ const LONGEST_HINT: Duration = secs(60 * 60);
 #[must_use = "send the call at once, and keep its pass until it has ended"]
 pub struct Pass {
     pacer: Pacer,
+    place: Place,
     id: SendId,
     has_ended: bool,
 }
 
 impl Pass {
-    pub(super) const fn new(pacer: Pacer, id: SendId) -> Self {
+    pub(super) const fn new(pacer: Pacer, place: Place, id: SendId) -> Self {
         Self {
             pacer,
+            place,
             id,
             has_ended: false,
         }
@@ -32,7 +34,7 @@ impl Pass {
     /// Says that the provider accepted the call: its answer begins.
     pub fn accepted(&mut self) {
         let id = self.id;
-        self.pacer.learn(|pacing, now| pacing.accept(now, id));
+        self.pacer.learn(|line, now| line.pacing.accept(now, id));
     }
 
     /// Says that the provider refused the call since there were too many, and for how long it asks all
@@ -54,23 +56,25 @@ impl Pass {
         let rate = per_second.filter(|rate| rate.is_finite() && *rate > 0.0);
         let id = self.id;
         self.pacer
-            .learn(|pacing, now| pacing.tell(now, id, rate, left as f64));
+            .learn(|line, now| line.pacing.tell(now, id, rate, left as f64));
     }
 
     /// Gives the pass back: the call was not made.
     pub fn give_back(mut self) {
         self.has_ended = true;
         let id = self.id;
-        self.pacer.learn(|pacing, now| pacing.give_back(now, id));
+        self.pacer.learn(|line, now| line.pacing.give_back(now, id));
     }
 
     fn refused(mut self, refusal: Refusal, retry_after: Option<Duration>) {
         self.has_ended = true;
-        let id = self.id;
+        let (place, id) = (self.place, self.id);
         let hint = retry_after.filter(|hint| !hint.is_zero());
         let hint = hint.map(|hint| hint.min(LONGEST_HINT).as_secs_f64());
-        self.pacer
-            .learn(|pacing, now| pacing.refuse(now, id, refusal, hint));
+        self.pacer.learn(|line, now| {
+            line.keep(place);
+            line.pacing.refuse(now, id, refusal, hint);
+        });
     }
 }
 
@@ -78,7 +82,7 @@ impl Drop for Pass {
     fn drop(&mut self) {
         if !self.has_ended {
             let id = self.id;
-            self.pacer.learn(|pacing, _| pacing.end(id));
+            self.pacer.learn(|line, _| line.pacing.end(id));
         }
     }
 }
