@@ -32,6 +32,11 @@ impl Provider {
         *bucket = (if accepts { level - 1.0 } else { level }, Instant::now());
         accepts
     }
+
+    /// How many calls it would accept at once.
+    fn left(&self) -> u64 {
+        self.0.lock().unwrap().0 as u64
+    }
 }
 
 /// Has so many callers call at once, and says how many seconds that takes.
@@ -122,6 +127,57 @@ async fn told_rate_that_rises_is_followed() {
     assert_eq!(pacer.rate(), Some(50.0));
 }
 
+/// Has so many callers call a provider at once that says with each answer that so many calls come back in
+/// a second, and how many are left. Returns how many calls were refused.
+async fn told_storm(callers: u32, rate: f64, left: Option<u64>, hint: Option<Duration>) -> u64 {
+    let (pacer, provider) = (Pacer::with_seed(1), Provider::new());
+    let refused = Arc::new(AtomicU64::new(0));
+    let mut calls = JoinSet::new();
+    for _ in 0..callers {
+        let (pacer, provider, refused) = (pacer.clone(), provider.clone(), Arc::clone(&refused));
+        calls.spawn(async move {
+            let born = Instant::now();
+            loop {
+                let mut pass = pacer.admit(born).await;
+                let accepts = provider.accepts();
+                let left = left.unwrap_or_else(|| provider.left());
+                sleep(millis(50)).await;
+                pass.told_limit(left, Some(rate));
+                if accepts {
+                    return pass.accepted();
+                }
+                refused.fetch_add(1, Ordering::Relaxed);
+                pass.throttled(hint);
+            }
+        });
+    }
+    let done = timeout(secs(60), calls.join_all()).await;
+    assert!(done.is_ok(), "{callers} calls are not done in a minute");
+    refused.load(Ordering::Relaxed)
+}
+
+#[tokio::test(start_paused = true)]
+async fn limit_of_a_day_does_not_slow_calls() {
+    // Of 14,400 a day one comes back every six seconds.
+    let refused = told_storm(300, 1.0 / 6.0, Some(14_000), None).await;
+
+    assert!(refused <= 20, "{refused}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn rate_that_is_not_what_limits_is_not_believed() {
+    let refused = told_storm(300, 600.0, None, None).await;
+
+    assert!(refused <= 20, "{refused}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn rate_is_not_believed_for_the_calm_behind_a_closed_gate() {
+    let refused = told_storm(300, 30.0, None, Some(secs(1))).await;
+
+    assert!(refused <= 20, "{refused}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn provider_that_refuses_late_holds_nobody_for_long() {
     let pacer = Pacer::with_seed(1);
@@ -210,6 +266,60 @@ async fn limit_of_concurrency_is_not_forgotten_while_nobody_needs_it() {
 
     let refused = provider.refused() - before;
     assert!(refused <= 10, "{refused} of 100 were refused");
+}
+
+#[tokio::test(start_paused = true)]
+async fn limit_of_concurrency_is_found_by_few_refusals() {
+    for places in [4, 8, 20] {
+        let (pacer, provider) = (Pacer::with_seed(1), Crowded::new(places));
+
+        provider.crowd(15 * places, &pacer).await;
+
+        assert_eq!(pacer.rate(), None, "{places} places were not found");
+        let refused = provider.refused();
+        assert!(refused <= 12, "{refused} refused for {places} places");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn rate_that_looks_like_one_place_is_not_taken_for_it() {
+    for seed in 1..=20 {
+        let pacer = Pacer::with_seed(seed);
+        let last = Arc::new(Mutex::new(None::<Instant>));
+        let began = Instant::now();
+        let mut calls = JoinSet::new();
+        for number in 0..100 {
+            let (pacer, last) = (pacer.clone(), Arc::clone(&last));
+            calls.spawn(async move {
+                loop {
+                    let mut pass = pacer.admit(began).await;
+                    let now = Instant::now();
+                    // Twenty a second, and never two at once.
+                    let accepts = {
+                        let mut last = last.lock().unwrap();
+                        let accepts = last.is_none_or(|last| now - last >= millis(50));
+                        if accepts {
+                            *last = Some(now);
+                        }
+                        accepts
+                    };
+                    sleep(millis(50)).await;
+                    if accepts {
+                        pass.accepted();
+                        sleep(millis(250 + number * 617 % 1_500)).await;
+                        return;
+                    }
+                    pass.throttled(None);
+                }
+            });
+        }
+
+        calls.join_all().await;
+
+        // Five seconds and the last call; one after the other would take a minute and a half.
+        let took = began.elapsed();
+        assert!(took <= secs(15), "{took:?} with the seed {seed}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

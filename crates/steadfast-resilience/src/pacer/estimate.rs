@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 
 use super::{
     history::{History, SendId},
+    pacing::Refused,
     replay::{Bucket, places},
 };
 
@@ -32,7 +33,16 @@ const FASTEST: f64 = 1e5;
 const MOST_EPOCHS: usize = 64;
 
 /// How many calls make an estimate one that is trusted.
-const ENOUGH: f64 = 8.0;
+pub(super) const ENOUGH: f64 = 8.0;
+
+/// So many refusals can tell whether they use the limit up.
+const FEWEST_REFUSALS: usize = 6;
+
+/// The least number of calls at once that is believed at once to be the limit.
+const FEW_PLACES: u32 = 4;
+
+/// So many tokens a refusal are lacking or left over, and no bucket explains it.
+const MISFIT: f64 = 0.3;
 
 /// Each refusal may lack this many tokens in the replay, so that the bucket is ours alone.
 const LONE: f64 = 0.5;
@@ -45,6 +55,8 @@ pub(super) struct Estimate {
     epochs: VecDeque<(f64, SendId)>,
     /// The send from which on the rate counts that is believed now.
     anchor: SendId,
+    /// The oldest of the refusals that came before the rate was raised.
+    before: Option<SendId>,
     /// What was accepted before the first refusal: in how many seconds, and how much.
     start: (f64, f64),
     /// The latest estimate is made of enough calls.
@@ -88,6 +100,7 @@ impl Estimate {
             },
             epochs: VecDeque::from([(at, id)]),
             anchor: id,
+            before: None,
             start: (time, accepted),
             is_calibrated: false,
             has_fallen: false,
@@ -106,6 +119,7 @@ impl Estimate {
             },
             epochs: VecDeque::new(),
             anchor: history.next(),
+            before: None,
             start: (0.0, 1.0),
             is_calibrated: false,
             has_fallen: false,
@@ -152,6 +166,9 @@ impl Estimate {
     pub(super) fn raise(&mut self, rate: f64, history: &History) {
         self.bucket.rate = rate.min(FASTEST);
         self.anchor = history.next();
+        if let Some((_, oldest)) = self.epochs.front() {
+            self.before = Some(*oldest);
+        }
         self.epochs.clear();
     }
 
@@ -191,8 +208,9 @@ impl Estimate {
         self.is_calibrated
     }
 
-    /// Learns from a refusal: the call `id`, sent at `at`.
-    pub(super) fn refused(&mut self, history: &History, at: f64, id: SendId) -> Finding {
+    /// Learns from a refusal.
+    pub(super) fn refused(&mut self, history: &History, refused: Refused) -> Finding {
+        let Refused { id, at, .. } = refused;
         let latest = self.epochs.back().map(|(_, latest)| *latest);
         self.epochs.push_back((at, id));
         if latest.is_some_and(|latest| history.accepted(latest, id) < 1.0) {
@@ -203,61 +221,111 @@ impl Estimate {
         }
         self.count = self.count.saturating_add(1);
         self.has_fallen = false;
+        let was_charged = self.bucket.charges_refusals;
+        self.forget(history, at);
+        let epochs = self.epochs.front().copied();
+        let misfit = match epochs.filter(|(_, first)| *first != id) {
+            Some((began, from)) => self.estimate(
+                history,
+                Span {
+                    began,
+                    from,
+                    at,
+                    to: id,
+                },
+            ),
+            None => {
+                self.lower(history, at, id);
+                0.0
+            }
+        };
+        if self.count < 2 || was_charged {
+            return Finding::Rate;
+        }
+        // Of a few at once it may be chance that each refusal met as many; and where the server says
+        // when all come back, they come at once.
+        let is_plain = |places: u32| places >= FEW_PLACES && !refused.was_hinted;
+        match places(history, id) {
+            Some(most) if is_plain(most) || misfit > MISFIT => Finding::Places(most),
+            _ => Finding::Rate,
+        }
+    }
+
+    /// Forgets refusals that are so long ago that the limit was not used up all the time since.
+    fn forget(&mut self, history: &History, now: f64) {
         let window = WINDOW.max(WINDOW_CALLS / self.bucket.rate);
         while self.epochs.len() > 2
             && self
                 .epochs
                 .front()
-                .is_some_and(|(old, _)| *old < at - window)
+                .is_some_and(|(old, _)| *old < now - window)
         {
             self.epochs.pop_front();
         }
-        // What is forgotten, or so long ago that the limit was not used up all the time, is no evidence.
         self.epochs.retain(|(old, epoch)| {
-            *old >= at - LONGEST_SPAN * window && history.get(*epoch).is_some()
+            *old >= now - LONGEST_SPAN * window && history.get(*epoch).is_some()
         });
-        let Some(&(began, from)) = self.epochs.front().filter(|(_, first)| *first != id) else {
-            // The rate was raised since the refusal before, and too far.
-            let least = if self.is_lone {
-                self.shown(history, self.anchor, id)
-            } else {
-                0.0
-            };
-            let most = match (self.is_single_file(), history.last_accepted(id)) {
-                (true, Some(last)) => self.bucket.rate.min(1.0 / (at - last)),
-                _ => self.bucket.rate,
-            };
-            self.bucket.rate = least.max(self.bucket.rate / 1.5).min(most).max(SLOWEST);
-            return Finding::Rate;
+    }
+
+    /// Lowers a rate that was raised since the refusal before, and too far.
+    fn lower(&mut self, history: &History, at: f64, id: SendId) {
+        let least = if self.is_lone {
+            self.shown(history, self.anchor, id)
+        } else {
+            0.0
         };
-        let mut span = Span {
-            began,
-            from,
-            at,
-            to: id,
+        let most = match (self.is_single_file(), history.last_accepted(id)) {
+            (true, Some(last)) => self.bucket.rate.min(1.0 / (at - last)),
+            _ => self.bucket.rate,
         };
+        self.bucket.rate = least.max(self.bucket.rate / 1.5).min(most).max(SLOWEST);
+        if let Some(charged) = self.charged(history, id) {
+            self.bucket = charged;
+        }
+    }
+
+    /// The bucket that refusals use up, if that explains best what was refused since before the rate was
+    /// raised: which no span between two refusals can tell.
+    fn charged(&self, history: &History, to: SendId) -> Option<Bucket> {
+        /// The rate is found to a sixteenth of its octave.
+        const STEPS: u32 = 12;
+        let from = self
+            .before
+            .filter(|before| history.get(*before).is_some())?;
+        if self.bucket.charges_refusals || history.refused(from, to) < FEWEST_REFUSALS {
+            return None;
+        }
+        let rates = (0..=STEPS).map(|step| {
+            let octaves = 0.5 - f64::from(step) / f64::from(STEPS);
+            self.bucket.rate * octaves.exp2()
+        });
+        let best = |charges_refusals| {
+            let buckets = rates.clone().map(|rate| Bucket {
+                rate,
+                charges_refusals,
+                ..self.bucket
+            });
+            let misfits = buckets.map(|bucket| (bucket, bucket.misfit(history, from, to)));
+            misfits.min_by(|(_, one), (_, other)| one.total_cmp(other))
+        };
+        let (_, free) = best(false)?;
+        let (bucket, charged) = best(true)?;
+        speaks_against(free, charged).then_some(bucket)
+    }
+
+    /// Estimates the rate from a span between two refusals. Returns how badly it explains each refusal.
+    fn estimate(&mut self, history: &History, mut span: Span) -> f64 {
         self.detect_charges(history, span);
         let rate = self.long_run(history, &mut span);
         let (rate, misfit) = self.fit(history, rate, span);
         self.adopt(history, rate, span);
-        if misfit > 0.3
-            && self.epochs.len() >= 2
-            && !self.bucket.charges_refusals
-            && let Some(places) = places(history, span.from, id)
-        {
-            return Finding::Places(places);
-        }
-        Finding::Rate
+        misfit
     }
 
     /// Finds out whether refusals use the limit up, once there are some.
     fn detect_charges(&mut self, history: &History, span: Span) {
-        const FEWEST: usize = 6;
         let Span { from, to, .. } = span;
-        let refusals = history
-            .between(from, to + 1)
-            .filter(|(_, sent)| sent.is_refused());
-        if refusals.count() < FEWEST {
+        if history.refused(from, to + 1) < FEWEST_REFUSALS {
             return;
         }
         let accepted = history.accepted(from, to);
@@ -271,8 +339,6 @@ impl Estimate {
             bucket.misfit(history, from, to)
         };
         let (free, charged) = (misfit(false, accepted), misfit(true, all));
-        // What was believed so far has the benefit of the doubt.
-        let speaks_against = |believed: f64, other: f64| other < 0.7 * believed - 1.0;
         if self.bucket.charges_refusals {
             self.bucket.charges_refusals = !speaks_against(charged, free);
         } else {
@@ -309,8 +375,7 @@ impl Estimate {
             return (rate, 0.0);
         }
         let Span { from, to, .. } = span;
-        let sends = history.between(from, to);
-        let refusals = sends.filter(|(_, sent)| sent.is_refused()).count() as f64;
+        let refusals = history.refused(from, to) as f64;
         let misfit = |rate| {
             let bucket = Bucket {
                 rate,
@@ -361,6 +426,12 @@ impl Estimate {
         let (time, accepted) = self.start;
         self.bucket.burst = (accepted - self.bucket.rate * time).max(1.0);
     }
+}
+
+/// Whether another limit explains the history so much better than the one that is believed: which has
+/// the benefit of the doubt.
+fn speaks_against(believed: f64, other: f64) -> bool {
+    other < 0.7 * believed - 1.0
 }
 
 /// From one refusal to another: the sends, and their moments.

@@ -11,9 +11,6 @@ const LEAST: usize = 64;
 /// How long others are remembered, in seconds.
 const MEMORY: f64 = 20.0;
 
-/// No refusal takes longer than this, in seconds.
-pub(super) const SLOWEST_REFUSAL: f64 = 2.0;
-
 /// A send's number, in the order of sending.
 pub(super) type SendId = u64;
 
@@ -35,8 +32,8 @@ pub(super) struct Sent {
     fate: Fate,
     /// How many calls were under way when it was sent.
     under_way: u32,
-    /// When its refusal came.
-    refused_at: f64,
+    /// The first send that went when its refusal had come.
+    known_by: SendId,
 }
 
 impl Sent {
@@ -72,7 +69,7 @@ impl History {
             at,
             fate: Fate::Unknown,
             under_way: self.under_way,
-            refused_at: f64::INFINITY,
+            known_by: SendId::MAX,
         });
         self.under_way += 1;
         self.next() - 1
@@ -90,10 +87,11 @@ impl History {
     }
 
     /// Notes that a call was refused, and returns when it was sent.
-    pub(super) fn refuse(&mut self, id: SendId, now: f64) -> Option<f64> {
+    pub(super) fn refuse(&mut self, id: SendId) -> Option<f64> {
+        let next = self.next();
         let sent = self.get_mut(id)?;
         sent.fate = Fate::Refused;
-        sent.refused_at = now;
+        sent.known_by = next;
         Some(sent.at)
     }
 
@@ -152,6 +150,12 @@ impl History {
         accepted.count() as f64
     }
 
+    /// How many of the sends from `from` to before `to` were refused.
+    pub(super) fn refused(&self, from: SendId, to: SendId) -> usize {
+        let refused = self.between(from, to).filter(|(_, sent)| sent.is_refused());
+        refused.count()
+    }
+
     /// How many calls the provider may not have seen when it answered this one: those sent after it, and
     /// of those sent before it the ones that are not answered, since calls overtake each other.
     pub(super) fn unseen_by(&self, id: SendId) -> f64 {
@@ -182,20 +186,23 @@ impl History {
         sends.find_map(|(_, sent)| sent.is_accepted().then_some(sent.at))
     }
 
-    /// How many accepted calls were under way when this one was sent: those that were refused later
-    /// were not, though nobody knew.
+    /// The sends up to `to`, each with how many calls were under way when it went that were not refused
+    /// later: those were not under way, though nobody knew.
+    pub(super) fn with_under_way(&self, to: SendId) -> impl Iterator<Item = (&Sent, u32)> {
+        let mut gone = Vec::new();
+        self.between(self.first, to + 1).map(move |(id, sent)| {
+            gone.retain(|known_by| *known_by > id);
+            let count = u32::try_from(gone.len()).unwrap_or(u32::MAX);
+            if sent.is_refused() {
+                gone.push(sent.known_by);
+            }
+            (sent, sent.under_way.saturating_sub(count))
+        })
+    }
+
+    /// How many such calls were under way when this one was sent.
     pub(super) fn under_way_at(&self, id: SendId) -> u32 {
-        let Some(sent) = self.get(id) else {
-            return 0;
-        };
-        let gone = self
-            .between(self.first, id)
-            .rev()
-            .map(|(_, other)| other)
-            .take_while(|other| other.at > sent.at - SLOWEST_REFUSAL)
-            .filter(|other| other.is_refused() && other.refused_at > sent.at)
-            .count();
-        sent.under_way
-            .saturating_sub(u32::try_from(gone).unwrap_or(u32::MAX))
+        let last = self.with_under_way(id).last();
+        last.map_or(0, |(_, under_way)| under_way)
     }
 }

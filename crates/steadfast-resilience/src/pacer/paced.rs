@@ -23,11 +23,16 @@ const RECOVERY: f64 = 8.0;
 /// Which share of the burst is kept back when a gate opens for all at the same moment.
 const CUSHION: f64 = 0.15;
 
-/// So many calls between two refusals, and a told rate stands: the burst was less than it seemed.
+/// What comes in so many seconds is plenty.
+const PLENTY: f64 = 1.0;
+
+/// So many calls between two refusals, and this share of what the told rate would have let go, and it
+/// stands: the burst was less than it seemed.
 const CALM: f64 = 8.0;
+const KEPT: f64 = 0.5;
 
 /// A rate is known: the provider's bucket as it is believed to be.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Paced {
     estimate: Estimate,
     /// What it holds; below zero, calls that it owes.
@@ -104,9 +109,24 @@ impl Paced {
         let until_full = self.estimate.burst().max(1.0) / self.estimate.rate();
         if !self.was_saturated && gap > until_full {
             self.estimate.rested(history);
+            self.refused_against_word = None;
         }
         self.was_saturated = others_wait;
         self.last_send = now;
+    }
+
+    /// Takes the call that is sent from the level, where not the rate decides: what that says of the rate
+    /// is nothing.
+    pub(super) fn follow(&mut self, now: f64) {
+        self.level = (self.level - 1.0).max(0.0);
+        self.last_send = now;
+        self.was_saturated = true;
+    }
+
+    /// Whether so much is left that a call is sure to be let go, if there is such a rate.
+    pub(super) fn has_plenty(&self) -> bool {
+        let plenty = self.estimate.burst().min(PLENTY * self.estimate.rate());
+        self.level >= plenty.max(1.0)
     }
 
     /// Whether there is one for the next call, or when to ask again.
@@ -139,7 +159,7 @@ impl Paced {
         if self.is_told {
             return Finding::Rate;
         }
-        self.estimate.refused(history, refused.at, refused.id)
+        self.estimate.refused(history, refused)
     }
 
     /// Whether a call that was refused shows that the rate is not what the provider says. Once may be
@@ -149,7 +169,11 @@ impl Paced {
             return false;
         }
         let before = self.refused_against_word.replace(refused.id);
-        let is_broken = before.is_some_and(|before| history.accepted(before, refused.id) < CALM);
+        let is_broken = before.is_some_and(|before| {
+            let time = history.get(before).map_or(0.0, |sent| refused.at - sent.at);
+            let promised = self.estimate.rate() * time;
+            history.accepted(before, refused.id) < CALM.max(KEPT * promised)
+        });
         if is_broken {
             self.is_told = false;
             self.estimate = Estimate::first(history, refused.at, refused.id);
@@ -211,15 +235,17 @@ impl Paced {
 
     /// Takes what the provider said: its rate, and what is left beyond the calls under way.
     pub(super) fn told(&mut self, now: f64, rate: f64, left: f64, history: &History) {
+        // More than goes at once is another budget, such as that of a minute or a day.
+        let is_of_the_burst = left <= self.estimate.burst();
         // What was measured here is better than what somebody says.
         let is_near = (0.5..2.0).contains(&(rate / self.estimate.rate()));
-        if self.estimate.is_calibrated() && !self.is_told && !is_near {
+        let is_credible = is_of_the_burst && (is_near || !self.estimate.is_calibrated());
+        if !self.is_told && !is_credible {
             return;
         }
         self.refill(now, history);
         self.estimate.set_rate(rate);
-        // More than goes at once is another budget, such as that of a minute.
-        if left <= self.estimate.burst() {
+        if is_of_the_burst {
             self.level = left.max(-self.estimate.burst());
         }
         self.is_told = true;

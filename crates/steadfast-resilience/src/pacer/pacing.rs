@@ -6,8 +6,8 @@ use std::{collections::VecDeque, mem};
 use fastrand::Rng;
 
 use super::{
-    estimate::{Estimate, Finding},
-    history::{History, SLOWEST_REFUSAL, SendId},
+    estimate::{ENOUGH, Estimate, Finding},
+    history::{History, SendId},
     paced::Paced,
     places::Places,
     slow_start::SlowStart,
@@ -17,8 +17,15 @@ use super::{
 /// How long a refusal is waited for before a call counts as accepted, until one was seen; in seconds.
 const FIRST_REFUSAL: f64 = 0.2;
 
+/// No refusal counts as one that takes longer than this, in seconds.
+const SLOWEST_REFUSAL: f64 = 2.0;
+
 /// How long a provider that is overloaded may be silent before another call tries, in seconds.
 const SILENCE: f64 = 10.0;
+
+/// Where nothing is left, what was let go so far says about what the rate is. One that is so many times
+/// as much is not believed: it is of a longer time than the limit.
+const CREDIBLE: f64 = 4.0;
 
 /// Less than this is nothing: sums of floats may be this much off.
 pub(super) const NOTHING: f64 = 1e-9;
@@ -51,7 +58,10 @@ enum Mode {
         unanswered: VecDeque<SendId>,
     },
     Paced(Paced),
-    Places(Places),
+    Places {
+        places: Places,
+        paced: Paced,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -108,7 +118,10 @@ impl Pacing {
         }
         let patience = self.patience_for_refusals();
         match &mut self.mode {
-            Mode::Places(places) => places.admit(self.history.under_way(), now),
+            Mode::Places { places, paced } => {
+                paced.refill(now, &self.history);
+                places.admit(self.history.under_way(), now, paced.has_plenty())
+            }
             Mode::Starting {
                 slow_start,
                 unanswered,
@@ -169,7 +182,10 @@ impl Pacing {
                     self.trial = Trial::UnderWay { id, since: now };
                 }
             }
-            Mode::Places(_) => {}
+            Mode::Places { places, paced } => {
+                paced.follow(now);
+                places.send(id);
+            }
         }
         self.stop_at_the_told_limit(now);
         id
@@ -201,7 +217,11 @@ impl Pacing {
                     self.refusals_in_a_row = 0;
                 }
             }
-            Mode::Places(_) => {}
+            Mode::Places { places, paced } => {
+                if !places.accepted(id) {
+                    self.mode = Mode::Paced(paced.clone());
+                }
+            }
         }
     }
 
@@ -225,15 +245,16 @@ impl Pacing {
                     self.trial = Trial::Due;
                 }
             }
-            Mode::Places(_) => {}
+            Mode::Places { .. } => {}
         }
     }
 
     /// Learns that a call was refused, and for how many seconds the server asks all to stay away.
     pub(super) fn refuse(&mut self, now: f64, id: SendId, refusal: Refusal, hint: Option<f64>) {
         self.history.end();
-        let Some(at) = self.history.refuse(id, now) else {
-            return;
+        let Some(at) = self.history.refuse(id) else {
+            // So long ago that it tells nothing of the limit; that all are to stay away still holds.
+            return self.close_gate(now, hint);
         };
         // The slowest of late: it fades, so that one hiccup does not last.
         let slowest = self.refusal_time.map_or(0.0, |time| 0.9 * time);
@@ -241,12 +262,8 @@ impl Pacing {
         // What was sent before the last correction is an echo of what led to it.
         let is_news = at > self.corrected;
         let is_of_places = match (&mut self.mode, refusal) {
-            (Mode::Places(places), Refusal::Throttled) => {
-                let stands = !is_news || places.refused(self.history.under_way_at(id), at, now);
-                if !stands {
-                    self.mode = Mode::starting();
-                }
-                stands
+            (Mode::Places { places, .. }, Refusal::Throttled) => {
+                !is_news || places.refused(self.history.under_way_at(id), at, now)
             }
             _ => false,
         };
@@ -260,8 +277,7 @@ impl Pacing {
             });
         }
         let Mode::Paced(paced) = &mut self.mode else {
-            self.gate = hint.map_or(self.gate, |hint| self.gate.max(now + hint));
-            return;
+            return self.close_gate(now, hint);
         };
         if refusal == Refusal::Throttled {
             paced.charge(self.refusals_in_a_row);
@@ -280,6 +296,10 @@ impl Pacing {
         }
     }
 
+    fn close_gate(&mut self, now: f64, hint: Option<f64>) {
+        self.gate = hint.map_or(self.gate, |hint| self.gate.max(now + hint));
+    }
+
     /// Takes what the answer to a call says of the limit: the rate, if it is known, and what is left.
     pub(super) fn tell(&mut self, now: f64, id: SendId, rate: Option<f64>, left: f64) {
         let left = left - self.history.unseen_by(id);
@@ -289,7 +309,7 @@ impl Pacing {
         match &mut self.mode {
             Mode::Paced(paced) => paced.told(now, rate, left, &self.history),
             Mode::Starting { .. } => self.stop_at_the_told_limit(now),
-            Mode::Places(_) => {}
+            Mode::Places { .. } => {}
         }
     }
 
@@ -297,6 +317,10 @@ impl Pacing {
     fn stop_at_the_told_limit(&mut self, now: f64) {
         if let (Mode::Starting { .. }, Some(rate)) = (&self.mode, self.told.used_up()) {
             let estimate = Estimate::first(&self.history, now, self.history.next());
+            if estimate.burst() >= ENOUGH && rate > CREDIBLE * estimate.rate() {
+                self.told.doubt(now);
+                return;
+            }
             let mut paced = Paced::new(estimate, now);
             paced.told(now, rate, 0.0, &self.history);
             self.mode = Mode::Paced(paced);
@@ -307,7 +331,7 @@ impl Pacing {
     pub(super) fn rate(&self) -> Option<f64> {
         match &self.mode {
             Mode::Paced(paced) => Some(paced.rate()),
-            Mode::Starting { .. } | Mode::Places(_) => None,
+            Mode::Starting { .. } | Mode::Places { .. } => None,
         }
     }
 
@@ -318,7 +342,7 @@ impl Pacing {
         let queue = match &self.mode {
             Mode::Paced(_) if self.trial == Trial::DueAtGate && before == 0 => 0.0,
             Mode::Paced(paced) => paced.wait(now, before),
-            Mode::Starting { .. } | Mode::Places(_) => 0.0,
+            Mode::Starting { .. } | Mode::Places { .. } => 0.0,
         };
         gate.max(queue)
     }
@@ -336,7 +360,7 @@ impl Pacing {
         self.corrected = now;
         let mode = mem::replace(&mut self.mode, Mode::starting());
         let mut paced = match (mode, refused.refusal) {
-            (Mode::Paced(paced), _) => paced,
+            (Mode::Paced(paced) | Mode::Places { paced, .. }, _) => paced,
             (_, Refusal::Overloaded) => {
                 Paced::new(Estimate::of_proven_rate(0.0, &self.history), now)
             }
@@ -362,7 +386,9 @@ impl Pacing {
             Finding::StillEmpty => self.refusals_in_a_row += 1,
             Finding::Rate => self.refusals_in_a_row = 0,
             Finding::Places(most) => {
-                self.mode = Mode::Places(Places::new(most, now));
+                paced.hold(refused, 0, &self.history, &mut self.rng);
+                let places = Places::suspected(most, now);
+                self.mode = Mode::Places { places, paced };
                 return;
             }
         }

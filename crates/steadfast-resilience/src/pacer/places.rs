@@ -1,5 +1,7 @@
 //! How many calls may be under way at once, where that is what the provider limits.
 
+use super::history::SendId;
+
 /// Seconds without a refusal after which one place more is tried.
 const FIRST_PATIENCE: f64 = 5.0;
 const LONGEST_PATIENCE: f64 = 60.0;
@@ -17,23 +19,39 @@ pub(super) struct Places {
     patience: f64,
     /// Since when the number holds.
     since: f64,
-    contradictions: u32,
+    evidence: Evidence,
+}
+
+/// How sure it is that there is such a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Evidence {
+    /// It explains what was refused, as a rate may. No call was sent yet that only one of them lets go.
+    Suspected,
+    /// That call is the next, or it is sent.
+    Tried(Option<SendId>),
+    /// A call was refused that a rate would have let go. So many others speak against it.
+    Proven { contradictions: u32 },
 }
 
 impl Places {
-    pub(super) const fn new(most: u32, now: f64) -> Self {
+    pub(super) const fn suspected(most: u32, now: f64) -> Self {
         Self {
             most,
             step: 1,
             patience: FIRST_PATIENCE,
             since: now,
-            contradictions: 0,
+            evidence: Evidence::Suspected,
         }
     }
 
-    /// Whether another call may begin beside those under way, or when to ask again.
-    pub(super) fn admit(&mut self, under_way: u32, now: f64) -> Result<(), f64> {
+    /// Whether another call may begin beside those under way, or when to ask again. A rate would let it
+    /// go, or not.
+    pub(super) fn admit(&mut self, under_way: u32, now: f64, rate_lets: bool) -> Result<(), f64> {
         if under_way < self.most {
+            return Ok(());
+        }
+        if rate_lets && self.evidence == Evidence::Suspected {
+            self.evidence = Evidence::Tried(None);
             return Ok(());
         }
         if now > self.since + self.patience {
@@ -46,25 +64,41 @@ impl Places {
         Err(self.since + self.patience + 1e-3)
     }
 
-    /// Learns that a call was refused that was sent at `at` beside so many. Says whether it is still
-    /// believed that there is such a limit.
+    pub(super) fn send(&mut self, id: SendId) {
+        if self.evidence == Evidence::Tried(None) {
+            self.evidence = Evidence::Tried(Some(id));
+        }
+    }
+
+    /// Learns that a call was accepted. Says whether there may still be such a limit.
+    pub(super) fn accepted(&self, id: SendId) -> bool {
+        self.evidence != Evidence::Tried(Some(id))
+    }
+
+    /// Learns that a call was refused that was sent at `at` beside so many. Says whether there may still
+    /// be such a limit.
     pub(super) fn refused(&mut self, beside: u32, at: f64, now: f64) -> bool {
         if beside == 0 {
             return false;
         }
-        if beside + 1 < self.most {
-            self.contradictions += 1;
-            return self.contradictions < CONTRADICTIONS;
+        match &mut self.evidence {
+            Evidence::Suspected | Evidence::Tried(_) if beside < self.most => return false,
+            // When exactly a call ended, the provider may know better.
+            Evidence::Proven { contradictions } if beside + 1 < self.most => {
+                *contradictions += 1;
+                return *contradictions < CONTRADICTIONS;
+            }
+            _ => {}
         }
         if at >= self.since {
             self.patience = match self.step {
                 0..=2 => (4.0 * self.patience).clamp(FIRST_PATIENCE, LONGEST_PATIENCE),
                 _ => FIRST_PATIENCE,
             };
-            self.most = beside.max(1);
+            self.most = beside;
             self.step = 1;
             self.since = now;
-            self.contradictions = 0;
+            self.evidence = Evidence::Proven { contradictions: 0 };
         }
         true
     }

@@ -49,38 +49,42 @@ impl Bucket {
     }
 }
 
-/// How many calls at once explain the sends from `from` to `to`, if a limit of concurrency does.
+/// How many calls at once explain what became of the sends up to `to`, which was refused, if a limit of
+/// concurrency does.
 ///
 /// Where that is the limit, every refusal met the same number of calls under way, and nothing was
 /// accepted beside as many.
-pub(super) fn places(history: &History, from: SendId, to: SendId) -> Option<u32> {
+pub(super) fn places(history: &History, to: SendId) -> Option<u32> {
     const FEWEST_REFUSALS: usize = 3;
     const FEWEST_ACCEPTED: usize = 8;
     let (mut refused, mut accepted) = (Vec::new(), Vec::new());
-    for (id, sent) in history.between(from, to + 1) {
+    for (sent, under_way) in history.with_under_way(to) {
         if sent.is_refused() {
-            refused.push(history.under_way_at(id));
+            refused.push(under_way);
         } else if sent.is_accepted() {
-            accepted.push(history.under_way_at(id));
+            accepted.push(under_way);
         }
     }
     if refused.len() < FEWEST_REFUSALS || accepted.len() < FEWEST_ACCEPTED {
         return None;
     }
+    let latest = *refused.last()?;
     refused.sort_unstable();
     let places = *refused
         .get(refused.len() / 2)
         .filter(|places| **places > 0)?;
-    let count = |list: &[u32], is: fn(u32, u32) -> bool| {
-        list.iter()
-            .filter(|under_way| is(**under_way, places))
-            .count() as f64
-    };
     // Beside as many as there are places: the moment at which one of them ended is not known exactly.
-    let wrong = count(&refused, |under_way, places| {
-        under_way < places || under_way > places + 1
-    }) + count(&accepted, |under_way, places| under_way > places)
-        + (0.5 * count(&accepted, |under_way, places| under_way == places)).floor();
+    let fits = |under_way: u32| under_way == places || under_way == places + 1;
+    if !fits(latest) {
+        return None;
+    }
+    let count = |list: &[u32], is: &dyn Fn(u32) -> bool| {
+        let those = list.iter().filter(|under_way| is(**under_way));
+        those.count() as f64
+    };
+    let wrong = count(&refused, &|under_way| !fits(under_way))
+        + count(&accepted, &|under_way| under_way > places)
+        + (0.5 * count(&accepted, &|under_way| under_way == places)).floor();
     let tolerated = 0.15 * refused.len() as f64 + 0.02 * accepted.len() as f64;
     (wrong <= tolerated).then_some(places)
 }

@@ -25,7 +25,7 @@ impl SlowStart {
     /// One of so many unanswered calls was accepted.
     pub(super) fn accepted(&mut self, unanswered: usize) {
         if unanswered as f64 + 1.0 > self.window {
-            self.window += (1.0 / self.window).max(0.15);
+            self.window += (2.0 / 3.0 / self.window).max(0.15);
         }
     }
 }
