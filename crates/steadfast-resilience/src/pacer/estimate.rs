@@ -32,6 +32,10 @@ const FASTEST: f64 = 1e5;
 /// So many refusals are kept while nothing is accepted at all.
 const MOST_EPOCHS: usize = 64;
 
+/// A rate is tried again after so many seconds at most, however dear a refusal is: when others have
+/// left, it is far too low.
+const MOST_PATIENCE: f64 = 20.0;
+
 /// How many calls make an estimate one that is trusted.
 pub(super) const ENOUGH: f64 = 8.0;
 
@@ -193,7 +197,7 @@ impl Estimate {
             _ => 1.0,
         };
         match self.bucket.charges_refusals {
-            true => 4.0 * factor * patience,
+            true => (4.0 * factor * patience).min(MOST_PATIENCE),
             false => factor * patience,
         }
     }
