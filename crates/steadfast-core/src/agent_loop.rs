@@ -76,6 +76,7 @@ pub(crate) async fn answer(
         deadline: run.deadline(),
         grace: Grace::default(),
         last_model: Mutex::default(),
+        retried_at_once: Mutex::default(),
         progress: Progress::default(),
     };
     if resumed || refusal.is_some() {

@@ -52,6 +52,7 @@ pub(crate) async fn attempt(cx: &RunContext<'_>, run: &Run) -> AttemptOutcome {
         answer_began: false,
         output_started: false,
         waited: Duration::ZERO,
+        waits_out: cx.take_retried_at_once(),
         permits: Permits::default(),
     };
     cx.tell(AgentEvent::AttemptStarted(AttemptStartedEvent {
@@ -82,6 +83,8 @@ struct Attempt<'a> {
     output_started: bool,
     /// How long it waited before the call.
     waited: Duration,
+    /// What the attempt before failed with, until a wait was told for it.
+    waits_out: Option<ModelError>,
     /// What the waits before the call and its admissions have given, held until the attempt has ended.
     permits: Permits,
 }
@@ -347,7 +350,7 @@ impl Attempt<'_> {
             wait.drawn = plan.drawn;
             (plan, wait)
         });
-        let failure = self.over_the_cap().or_else(|| {
+        let failure = self.over_the_cap(error.as_ref()).or_else(|| {
             let (plan, _) = wait.filter(|(_, wait)| self.is_too_late(*wait))?;
             Some(too_late(plan.delay))
         });
@@ -364,11 +367,15 @@ impl Attempt<'_> {
         })
     }
 
-    fn over_the_cap(&self) -> Option<Failure> {
+    fn over_the_cap(&self, error: Option<&ModelError>) -> Option<Failure> {
         let cap = self.run.max_attempts_per_turn();
         (self.number >= cap).then(|| {
-            let problem =
-                format!("the model was called {cap} times in one turn, which is the hard cap");
+            // Not "calls": an attempt may have been refused before its call.
+            let last = match error {
+                Some(error) => format!("the last one failed: {error}"),
+                None => "a hook retried the last one".to_owned(),
+            };
+            let problem = format!("{cap} attempts in one turn are the hard cap, and {last}");
             Failure::of_loop(RunErrorKind::AttemptCap, problem)
         })
     }
@@ -462,16 +469,21 @@ impl Attempt<'_> {
     /// The verdict on an attempt that was taken back.
     fn verdict(&self, discard: Discard, asked: Result<(), Unanswered>) -> AttemptVerdict {
         let then = match (discard.then, asked) {
-            (Then::Retry(_), Err(unanswered)) => self.cut_off(unanswered, discard.error).then,
+            (Then::Retry(_), Err(unanswered)) => {
+                self.cut_off(unanswered, discard.error.clone()).then
+            }
             (Then::Cancel, Err(Unanswered::Failed(failure))) => Then::Fail(failure),
             // The first failure is the one that ends the run; a hook that fails at the discard of an
             // attempt that has already failed has nothing to add.
             (then, _) => then,
         };
         match then {
-            Then::Retry(wait) => AttemptVerdict::Retry {
-                wait: wait.map(|(_, wait)| wait),
-            },
+            Then::Retry(wait) => {
+                let wait = wait.map(|(_, wait)| wait);
+                self.cx
+                    .retry_at_once(discard.error.filter(|_| wait.is_none()));
+                AttemptVerdict::Retry { wait }
+            }
             Then::Fail(failure) => AttemptVerdict::Failed(failure),
             Then::Cancel => AttemptVerdict::Cancelled,
         }

@@ -21,6 +21,13 @@ pub(crate) const BEHIND_THE_STRATEGY: i32 = 1;
 /// The place of a hook that has to know which model is called: behind those that choose it, at place 0.
 pub(crate) const BEHIND_THE_CHOICE: i32 = 1;
 
+/// The place of a strategy whose wait is the last before a call: what it lets go is sent at once, so that
+/// what it learns of the calls that it let go is true, and their order is theirs at the provider.
+pub(crate) const BEHIND_ALL_WAITS: i32 = i32::MAX - 1;
+
+/// The place before a call where nobody else refuses any more: what is drawn is then spent.
+pub(crate) const BEHIND_ALL_REFUSALS: i32 = i32::MAX;
+
 /// A named set of hooks that belong together.
 ///
 /// A retry strategy, a logger or a guard is one value that registers its hooks on every agent it is

@@ -3,7 +3,7 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::{Duration, SystemTime},
@@ -20,7 +20,7 @@ use crate::{
     hook::{HookError, HookEvent},
     interrupt::{Grace, Interrupt, Watch},
     millis,
-    model::{CalledModel, RequestFrame},
+    model::{CalledModel, ModelError, RequestFrame},
     run::{RecordedWait, StepName, StepOutcome, Unit},
     run_error::{Failure, RunErrorKind},
     run_id::RunId,
@@ -41,6 +41,8 @@ pub(crate) struct RunContext<'a> {
     pub(crate) grace: Grace,
     /// The model that was called last; none until another than the agent's was.
     pub(crate) last_model: Mutex<Option<CalledModel>>,
+    /// What the latest attempt failed with, if it is retried without a wait of its own.
+    pub(crate) retried_at_once: Mutex<Option<ModelError>>,
     pub(crate) progress: Progress,
 }
 
@@ -123,6 +125,22 @@ impl RunContext<'_> {
         let before = before.to_owned();
         *last = Some(called.clone());
         Some(before)
+    }
+
+    /// Notes what an attempt failed with that is retried without a wait of its own: whoever has the next
+    /// one wait waits it out. It is known in this process only, as events are.
+    pub(crate) fn retry_at_once(&self, error: Option<ModelError>) {
+        *self.retried_at_once() = error;
+    }
+
+    /// What was noted, once.
+    pub(crate) fn take_retried_at_once(&self) -> Option<ModelError> {
+        self.retried_at_once().take()
+    }
+
+    fn retried_at_once(&self) -> MutexGuard<'_, Option<ModelError>> {
+        let noted = self.retried_at_once.lock();
+        noted.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn elapsed(&self) -> Duration {

@@ -20,7 +20,7 @@ pub enum RunErrorKind {
     Hook,
     /// The run's deadline passed, or the next try would have come after it.
     Deadline,
-    /// A hook or strategy asked for more calls in one turn than the hard cap allows.
+    /// A hook or strategy asked for more attempts in one turn than the hard cap allows.
     AttemptCap,
     /// The prompt's own settings are wrong.
     Config,
@@ -243,6 +243,8 @@ impl Failure {
             Repr::Model(failure) => error::Error::source(&failure.error),
             Repr::Loop(failure) => match (&failure.cause, &failure.model_error) {
                 (Some(cause), _) => Some(&*cause.0),
+                // The message says it, since it is why there were so many attempts.
+                (None, Some(_)) if failure.kind == RunErrorKind::AttemptCap => None,
                 (None, Some(error)) => Some(error),
                 (None, None) => None,
             },

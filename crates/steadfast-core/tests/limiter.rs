@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use steadfast_core::{
     Agent, AgentBuilder, BeforeModelCallEvent, CancellationToken, CircuitBreaker, ConfigError,
-    Cost, Fallback, Limiter, Model, ModelError, ModelErrorKind as Kind, ModelLimiter, ModelRequest,
-    ModelSettings, ModelStream, NoopRetryStrategy, RunErrorKind, StopReason, Usage, async_trait,
-    millis, secs,
+    Cost, Fallback, HookRegistry, Limiter, Model, ModelError, ModelErrorKind as Kind, ModelLimiter,
+    ModelRequest, ModelSettings, ModelStream, NoopRetryStrategy, RunErrorKind, StopReason, Usage,
+    async_trait, millis, secs,
     testing::{Reply, ScriptedModel},
 };
 use support::told;
@@ -378,5 +378,79 @@ async fn queue_that_outlasts_the_deadline_ends_the_run_at_once() -> TestResult {
     assert_eq!(error.kind(), RunErrorKind::Deadline);
     assert_eq!(error.retry_after(), Some(secs(1)));
     assert_eq!((model.calls(), began.elapsed()), (0, secs(0)));
+    Ok(())
+}
+
+/// An agent that takes a place of each limiter, in this order, and thinks for so long in between.
+fn of_two(limiters: &[Limiter; 2], thinks: Duration) -> Result<Agent, ConfigError> {
+    let mut hooks = HookRegistry::new();
+    hooks
+        .order(1)
+        .on_async(move |_: &mut BeforeModelCallEvent| {
+            Box::pin(async move {
+                sleep(thinks).await;
+                Ok::<(), ConfigError>(())
+            })
+        });
+    let model = ScriptedModel::always(Reply::text("yes").after(secs(1)));
+    let [first, second] = limiters;
+    Agent::builder()
+        .model(model)
+        .retry_strategy(NoopRetryStrategy)
+        .hooks(first.clone())
+        .hooks(hooks)
+        .hooks(second.clone())
+        .deadline(secs(60))
+        .build()
+}
+
+#[tokio::test(start_paused = true)]
+async fn runs_with_two_limiters_never_wait_for_each_other() -> TestResult {
+    let limiter = || Limiter::builder().concurrency(1).build();
+    let limiters = [limiter()?, limiter()?];
+    let mut runs = Vec::new();
+    // Who comes second to the first limiter may come first to the other.
+    for number in 0..12 {
+        let agent = of_two(&limiters, millis(100 * (12 - number % 3)))?;
+        runs.push(agent.prompt("?").spawn());
+    }
+
+    for run in runs {
+        assert_eq!(run.await?.text(), "yes");
+    }
+
+    for limiter in &limiters {
+        assert_eq!(limiter.available().places, Some(1));
+    }
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn place_of_one_limiter_is_given_back_when_the_wait_for_another_ends() -> TestResult {
+    let limiter = || Limiter::builder().concurrency(1).per_day(1_000.0).build();
+    let limiters = [limiter()?, limiter()?];
+    let taken = limiters[1].try_acquire(Cost::request())?;
+    let before = limiters.each_ref().map(Limiter::available);
+    let agent = of_two(&limiters, Duration::ZERO)?;
+    let token = CancellationToken::new();
+
+    let cancelled = agent.prompt("?").cancel_on(token.clone()).spawn();
+    sleep(secs(1)).await;
+    assert_eq!(limiters[0].available().places, Some(0));
+    token.cancel();
+    assert_eq!(cancelled.await?.stop_reason(), StopReason::Cancelled);
+    let late = agent.prompt("?").deadline(secs(1)).await.unwrap_err();
+    assert_eq!(late.kind(), RunErrorKind::Deadline);
+    let dropped = agent.prompt("?").spawn();
+    sleep(secs(1)).await;
+    drop(dropped);
+    sleep(millis(1)).await;
+
+    let after = limiters.each_ref().map(Limiter::available);
+    for (before, after) in before.iter().zip(&after) {
+        assert_eq!((after.places, after.waiting), (before.places, 0));
+        assert!(after.requests >= before.requests, "{after:?}");
+    }
+    drop(taken);
     Ok(())
 }

@@ -6,12 +6,15 @@ use std::{future::pending, sync::Arc, time::Duration};
 
 use steadfast_core::{
     Agent, AgentBuilder, BeforeModelCallEvent, CancellationToken, DecidedBy,
-    EventLoopThrottleEvent, ModelError, ModelErrorKind, NoopRetryStrategy, RunErrorKind,
-    StopReason, millis, secs,
+    EventLoopThrottleEvent, HookRegistry, ModelError, ModelErrorKind, NoopRetryStrategy, Prompt,
+    RunErrorKind, StopReason, millis, secs,
     testing::{Journal, JournalRuntime, Reply, ScriptedModel},
 };
 use support::told;
-use tokio::{sync::Semaphore, time::sleep};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, sleep},
+};
 
 /// An agent whose calls are let in after these delays, one for each hook.
 fn limited<const N: usize>(model: &ScriptedModel, delays: [Duration; N]) -> AgentBuilder {
@@ -44,16 +47,104 @@ async fn wait_is_told_before_it_is_made() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn several_hooks_wait_side_by_side() {
+async fn several_waits_are_made_in_the_order_of_the_hooks() {
     let model = ScriptedModel::new([Reply::text("Yes.")]);
-    let agent = limited(&model, [secs(3), secs(5), secs(1)])
+    let wait = |delay| {
+        move |event: &mut BeforeModelCallEvent| {
+            event.wait_for(delay, async move { sleep(delay).await });
+        }
+    };
+    let mut hooks = HookRegistry::new();
+    hooks.order(1).on(wait(secs(1)));
+    let agent = Agent::builder()
+        .model(model)
+        .hooks(hooks)
+        .on(wait(secs(3)))
+        .on(wait(secs(0)))
+        .on(wait(secs(5)))
         .build()
         .unwrap();
 
     let told = told(agent.prompt("?")).await;
 
-    assert!(told.trace().contains(&"1.1 waits 5s by Pacer".to_owned()));
-    assert_eq!(told.outcome.unwrap().waited(), secs(5));
+    let waits = [
+        "1.1 waits 3s by Pacer",
+        "+3s",
+        "1.1 waits 5s by Pacer",
+        "+5s",
+        "1.1 waits 1s by Pacer",
+        "+1s",
+    ];
+    assert_eq!(told.trace()[3..9], waits);
+    assert_eq!(told.outcome.unwrap().waited(), secs(3 + 5 + 1));
+}
+
+/// Has a call take the only place behind each gate, in this order.
+fn through<const N: usize>(model: &ScriptedModel, gates: [&Arc<Semaphore>; N]) -> AgentBuilder {
+    let builder = Agent::builder().model(model.clone());
+    gates.into_iter().fold(builder, |builder, gate| {
+        let gate = Arc::clone(gate);
+        builder.on(move |event: &mut BeforeModelCallEvent| {
+            let gate = Arc::clone(&gate);
+            event.wait_for(secs(1), async move { gate.acquire_owned().await.ok() });
+        })
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn first_place_is_given_back_when_the_second_wait_is_cut_short() {
+    let (one, two) = (Arc::new(Semaphore::new(1)), Arc::new(Semaphore::new(1)));
+    let _taken = Arc::clone(&two).try_acquire_owned().unwrap();
+    let model = ScriptedModel::new([]);
+    let agent = through(&model, [&one, &two]).build().unwrap();
+    let token = CancellationToken::new();
+    let cancelled = agent.prompt("?").cancel_on(token.clone());
+
+    let runs = [cancelled, agent.prompt("?").deadline(secs(9))].map(Prompt::spawn);
+    let dropped = agent.prompt("?").spawn();
+    sleep(secs(5)).await;
+    assert_eq!(one.available_permits(), 0);
+    token.cancel();
+    sleep(secs(5)).await;
+    drop(dropped);
+    let [cancelled, late] = runs;
+
+    assert_eq!(
+        cancelled.await.unwrap().stop_reason(),
+        StopReason::Cancelled
+    );
+    assert_eq!(late.await.unwrap_err().kind(), RunErrorKind::Deadline);
+    sleep(millis(10)).await;
+    assert_eq!(one.available_permits(), 1);
+    assert_eq!((two.available_permits(), model.calls()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn first_place_is_given_back_when_the_second_wait_would_be_too_late() {
+    let (one, two) = (Arc::new(Semaphore::new(1)), Arc::new(Semaphore::new(1)));
+    let _taken = Arc::clone(&two).try_acquire_owned().unwrap();
+    let model = ScriptedModel::new([]);
+    let agent = through(&model, [&one, &two]).build().unwrap();
+
+    let error = agent.prompt("?").deadline(secs(1)).await.unwrap_err();
+
+    assert_eq!(
+        (error.kind(), error.retry_after()),
+        (RunErrorKind::Deadline, Some(secs(1)))
+    );
+    assert_eq!(one.available_permits(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn wait_that_is_too_long_for_the_deadline_is_seen_before_the_first() {
+    let model = ScriptedModel::new([]);
+    let agent = limited(&model, [secs(3), secs(60)]).build().unwrap();
+    let began = Instant::now();
+
+    let error = agent.prompt("?").deadline(secs(30)).await.unwrap_err();
+
+    assert_eq!(error.retry_after(), Some(secs(60)));
+    assert_eq!(began.elapsed(), Duration::ZERO);
 }
 
 #[tokio::test(start_paused = true)]

@@ -254,6 +254,35 @@ impl Limiter {
         }
     }
 
+    /// Refuses what can never go, however long it waits. It takes nothing.
+    ///
+    /// ```
+    /// use steadfast_resilience::{Cost, Limiter};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let limiter = Limiter::builder().per_second(10.0).burst(5).build()?;
+    /// assert!(limiter.check(Cost::requests(5)).is_ok());
+    /// assert!(limiter.check(Cost::requests(6)).is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`LimiterError::NeverFits`] if the cost is more than may ever go at once, or no request at all.
+    #[inline]
+    pub fn check(&self, cost: Cost) -> Result<(), LimiterError> {
+        let most = self.0.most;
+        let requests = cost.request_count();
+        if requests == 0
+            || requests > most.request_count()
+            || cost.token_count() > most.token_count()
+        {
+            return Err(LimiterError::NeverFits(never_fits(cost, most)));
+        }
+        Ok(())
+    }
+
     /// Takes a permit, or a place in the queue. The cost was checked.
     pub(crate) fn enter(self, cost: Cost) -> Result<Permit<'static>, Turn<'static>> {
         match self.take_or_join(cost) {
@@ -339,20 +368,6 @@ impl Limiter {
             return None;
         }
         queue.advance(self.now())
-    }
-
-    /// Refuses what can never go.
-    #[inline]
-    pub(crate) fn check(&self, cost: Cost) -> Result<(), LimiterError> {
-        let most = self.0.most;
-        let requests = cost.request_count();
-        if requests == 0
-            || requests > most.request_count()
-            || cost.token_count() > most.token_count()
-        {
-            return Err(LimiterError::NeverFits(never_fits(cost, most)));
-        }
-        Ok(())
     }
 
     #[inline]

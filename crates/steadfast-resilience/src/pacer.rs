@@ -150,6 +150,31 @@ impl Pacer {
         self.line().pacing.rate()
     }
 
+    /// Returns whether calls are held back: by a rate, by a number of calls under way, or since some
+    /// wait already.
+    ///
+    /// What is sent beside the line then, such as a hedge, takes the place of a call that waits.
+    ///
+    /// ```
+    /// use steadfast_resilience::{Pacer, secs};
+    /// use tokio::time::Instant;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// let pacer = Pacer::new();
+    /// let pass = pacer.admit(Instant::now()).await;
+    /// assert!(!pacer.is_limited());
+    ///
+    /// pass.throttled(Some(secs(2)));
+    /// assert!(pacer.is_limited());
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn is_limited(&self) -> bool {
+        let line = self.line();
+        line.waiting() > 0 || line.pacing.is_limited()
+    }
+
     /// Returns how many calls wait.
     #[must_use]
     pub fn waiting(&self) -> usize {

@@ -167,9 +167,9 @@ impl AgentBuilder {
         self
     }
 
-    /// Sets the hard cap on model calls of one turn, whatever hooks ask for.
+    /// Sets the hard cap on attempts of one turn, whatever hooks ask for.
     ///
-    /// 100 without this.
+    /// 100 without this. An attempt counts also if its call was refused, as by a circuit breaker.
     pub const fn max_attempts_per_turn(mut self, attempts: u32) -> Self {
         self.limits.max_attempts_per_turn = attempts;
         self

@@ -1,8 +1,6 @@
 //! What comes before the call of an attempt: hooks, their waits, their admissions. It calls no model.
 
-use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
-
-use futures_util::{FutureExt as _, future::join_all};
+use std::{sync::Arc, time::Duration};
 
 use super::{Attempt, hedge::Hedging};
 use crate::{
@@ -57,10 +55,7 @@ impl Attempt<'_> {
         if let Some(error) = event.refusal {
             return Ok(Opening::Refused(error));
         }
-        if let Some(delay) = event.delay() {
-            // Boxed, because most calls do not wait here.
-            Box::pin(self.wait_before_call(delay, event.waits)).await?;
-        }
+        self.wait_before_call(event.waits).await?;
         if let Err(error) = self.admit(CallRole::First, &mut event.admissions) {
             return Ok(Opening::Refused(Box::new(error)));
         }
@@ -71,27 +66,47 @@ impl Attempt<'_> {
         Ok(Opening::Call(event.request, hedging))
     }
 
-    async fn wait_before_call(
-        &mut self,
-        delay: Duration,
-        waits: Vec<DeclaredWait>,
-    ) -> Result<(), Unanswered> {
-        let mut waits = join_all(waits.into_iter().map(DeclaredWait::pass));
-        // What is done at once was no wait.
-        if let Poll::Ready(permits) = poll_fn(|cx| Poll::Ready(waits.poll_unpin(cx))).await {
-            self.permits.add(permits);
-            return Ok(());
+    /// Makes the waits one after the other, in the order in which hooks declared them.
+    ///
+    /// Side by side, each of two runs could hold what the other waits for. What a wait has given stays
+    /// with the attempt, and is given back with it if a later one comes to no end.
+    async fn wait_before_call(&mut self, waits: Vec<DeclaredWait>) -> Result<(), Unanswered> {
+        let mut has_waited = false;
+        let mut waits = waits.into_iter();
+        while let Some(mut wait) = waits.next() {
+            if has_waited {
+                wait.guess_again();
+                let behind = waits.as_mut_slice().iter_mut();
+                behind.for_each(DeclaredWait::guess_again);
+            }
+            // What is done at once was no wait.
+            if let Some(permit) = wait.pass_at_once().await {
+                self.permits.add([permit]);
+                continue;
+            }
+            has_waited = true;
+            let expected = wait.expected();
+            let behind = waits.as_slice().iter().map(DeclaredWait::expected);
+            // A line moves on while its run waits elsewhere, so not the sum.
+            let at_least = behind.fold(expected, Duration::max);
+            if self.is_too_late(self.wait_from_now(at_least)) {
+                return Err(Unanswered::TooLate(at_least));
+            }
+            // Boxed, because most calls do not wait here.
+            Box::pin(self.wait_out(wait)).await?;
         }
-        if self.is_too_late(self.wait_from_now(delay)) {
-            return Err(Unanswered::TooLate(delay));
-        }
+        Ok(())
+    }
+
+    async fn wait_out(&mut self, wait: DeclaredWait) -> Result<(), Unanswered> {
         let began = self.cx.runtime.now();
-        let plan = WaitPlan::of_pacer(delay);
-        self.tell_throttle(self.scope(), &plan, None).await?;
-        let passed = self.watch.race(waits).await;
+        let plan = WaitPlan::of_pacer(wait.expected());
+        let waited_out = self.waits_out.take_if(|_| wait.waits_out_failure);
+        self.tell_throttle(self.scope(), &plan, waited_out).await?;
+        let passed = self.watch.race(wait.pass()).await;
         let took = self.cx.runtime.now().duration_since(began);
-        self.waited = took.unwrap_or_default();
-        self.permits.add(passed?);
+        self.waited = self.waited.saturating_add(took.unwrap_or_default());
+        self.permits.add([passed?]);
         Ok(())
     }
 

@@ -246,7 +246,8 @@ impl EventLoopThrottleEvent {
 
     /// Returns the error that is waited out.
     ///
-    /// None if a hook retries an answer, and for a wait before a call that nothing has failed yet.
+    /// None if a hook retries an answer, and for a wait before a call that nothing has failed yet. In the
+    /// line of a [`FleetRetryStrategy`](crate::FleetRetryStrategy) it is what put the call back.
     #[must_use]
     pub const fn error(&self) -> Option<&ModelError> {
         self.error.as_ref()

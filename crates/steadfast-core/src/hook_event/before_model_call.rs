@@ -92,10 +92,18 @@ impl BeforeModelCallEvent {
     /// however it ends; a hook behind the call may take it
     /// ([`AfterModelCallEvent::take_permit`](crate::AfterModelCallEvent::take_permit)).
     ///
+    /// Several waits are made one after the other, in the order in which the hooks are asked: a future
+    /// is first polled when those before it are done, and `expected` counts from then. So two runs that
+    /// take the same places in the same order never wait for each other. Agents that share places must
+    /// have their hooks in one order: if one run holds the first of two places and waits for the second,
+    /// and another the other way round, both wait until a deadline. Take places in the future, not in
+    /// the hook, and take last what counts calls that are sent.
+    ///
     /// If the expected delay does not end before the run's deadline, the run ends at once, with an
     /// error that says when to come back. The future is dropped if the run is cancelled, if its
     /// deadline passes, and, without being polled, if another hook answers in the model's place or has
-    /// the attempt fail.
+    /// the attempt fail, or if a wait before it came to no end. What those before it have given is
+    /// dropped then too.
     ///
     /// ```
     /// use steadfast_core::{Agent, BeforeModelCallEvent, secs, testing::{Reply, ScriptedModel}};
@@ -118,6 +126,33 @@ impl BeforeModelCallEvent {
         until: impl Future<Output: Send + 'static> + Send + 'static,
     ) {
         self.waits.push(DeclaredWait::new(expected, until));
+    }
+
+    /// The same for a line whose length changes: how long it takes is guessed when the wait begins.
+    pub(crate) fn wait_in_line(
+        &mut self,
+        expected: impl Fn() -> Duration + Send + Sync + 'static,
+        until: impl Future<Output: Send + 'static> + Send + 'static,
+    ) {
+        let mut wait = DeclaredWait::new(expected(), until);
+        // Without others before it, it begins now.
+        if !self.waits.is_empty() {
+            wait = wait.guessing(expected);
+        }
+        self.waits.push(wait);
+    }
+
+    /// The same for a line in which what was refused waits to be tried again: its wait is told with the
+    /// error of the attempt before, if no other was.
+    pub(crate) fn wait_again_in_line(
+        &mut self,
+        expected: impl Fn() -> Duration + Send + Sync + 'static,
+        until: impl Future<Output: Send + 'static> + Send + 'static,
+    ) {
+        self.wait_in_line(expected, until);
+        if let Some(wait) = self.waits.last_mut() {
+            wait.waits_out_failure = true;
+        }
     }
 
     /// Has the attempt fail with this error, as if the model had said it: it is not called.
@@ -210,7 +245,8 @@ impl BeforeModelCallEvent {
         self.cancel.is_some() || self.refusal.is_some()
     }
 
-    /// Returns the longest delay that was declared so far; none if the model is called at once.
+    /// Returns the longest delay that was declared so far: the call waits for at least so long. None if
+    /// nothing is waited for.
     #[must_use]
     pub fn delay(&self) -> Option<Duration> {
         self.waits.iter().map(DeclaredWait::expected).max()

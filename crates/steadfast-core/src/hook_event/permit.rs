@@ -4,7 +4,9 @@
 use std::{
     any::Any,
     fmt,
+    future::poll_fn,
     sync::{Mutex, PoisonError},
+    task::Poll,
     time::Duration,
 };
 
@@ -15,9 +17,15 @@ use crate::{event::CallRole, model::ModelError};
 /// What is held until an attempt has ended.
 pub(crate) type Held = Box<dyn Any + Send>;
 
+type Guess = dyn Fn() -> Duration + Send + Sync;
+
 /// A wait before the call, as a hook declared it.
 pub(crate) struct DeclaredWait {
     expected: Duration,
+    /// Guesses again, where other waits come before it.
+    guess: Option<Box<Guess>>,
+    /// Whether it waits out what the attempt before has failed with.
+    pub(crate) waits_out_failure: bool,
     /// Behind a lock that is never taken: events are shared with observers, and a future is not.
     until: Mutex<BoxFuture<'static, Held>>,
 }
@@ -33,12 +41,37 @@ impl DeclaredWait {
         };
         Self {
             expected,
+            guess: None,
+            waits_out_failure: false,
             until: Mutex::new(Box::pin(until)),
+        }
+    }
+
+    /// Guesses how long it takes when it begins, instead of when it was declared.
+    pub(crate) fn guessing(mut self, guess: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
+        self.guess = Some(Box::new(guess));
+        self
+    }
+
+    /// Learns that time has passed since it was declared.
+    pub(crate) fn guess_again(&mut self) {
+        if let Some(guess) = &self.guess {
+            self.expected = guess();
         }
     }
 
     pub(crate) const fn expected(&self) -> Duration {
         self.expected
+    }
+
+    /// Gives what is to be held during the attempt, if that needs no wait.
+    pub(crate) async fn pass_at_once(&mut self) -> Option<Held> {
+        let until = self.until.get_mut().unwrap_or_else(PoisonError::into_inner);
+        poll_fn(|cx| match until.as_mut().poll(cx) {
+            Poll::Ready(held) => Poll::Ready(Some(held)),
+            Poll::Pending => Poll::Ready(None),
+        })
+        .await
     }
 
     /// Waits, and gives what is to be held during the attempt.

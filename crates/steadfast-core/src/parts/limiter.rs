@@ -124,7 +124,7 @@ impl ModelLimiter {
         self
     }
 
-    /// Takes what the attempt needs, or has it wait for that.
+    /// Has the attempt wait for what it needs.
     fn reserve(&self, event: &mut BeforeModelCallEvent, limits_tokens: bool, id: &Arc<()>) {
         let is_free = |is_limited: &Arc<IsLimited>| !is_limited(event.model());
         if event.is_decided() || self.is_limited.as_ref().is_some_and(is_free) {
@@ -136,23 +136,23 @@ impl ModelLimiter {
             0
         };
         let cost = Cost::request().tokens(tokens);
-        let reserved = Arc::new(Reserved::default());
-        match self.limiter.try_acquire(cost) {
-            Ok(permit) => reserved.put(permit.into_owned()),
-            Err(LimiterError::WouldWait(expected)) => {
-                let (limiter, reserved) = (self.limiter.clone(), Arc::clone(&reserved));
-                event.wait_for(whole_millis(expected), async move {
-                    if let Ok(permit) = limiter.acquire_owned(cost).await {
-                        reserved.put(permit);
-                    }
-                    reserved
-                });
-            }
-            Err(error) => {
-                event.fail_with(never_fits(&error));
-                return;
-            }
+        if let Err(error) = self.limiter.check(cost) {
+            event.fail_with(never_fits(&error));
+            return;
         }
+        let reserved = Arc::new(Reserved::default());
+        let (line, limiter) = (self.limiter.clone(), self.limiter.clone());
+        let put = Arc::clone(&reserved);
+        // Nothing is taken here: what is taken out of turn is what another run may wait for.
+        event.wait_in_line(
+            move || whole_millis(line.expected_wait(cost).unwrap_or_default()),
+            async move {
+                if let Ok(permit) = limiter.acquire_owned(cost).await {
+                    put.put(permit);
+                }
+                put
+            },
+        );
         let (limiter, id) = (self.limiter.clone(), Arc::clone(id));
         event.admit_if(move |role| {
             let permit = match role {

@@ -4,14 +4,11 @@ use steadfast_resilience::RetryBudget;
 
 use crate::{
     event::CallRole,
-    hook::{BEHIND_THE_STRATEGY, HookProvider, HookRegistry},
+    hook::{BEHIND_ALL_REFUSALS, BEHIND_THE_STRATEGY, HookProvider, HookRegistry},
     hook_event::{AfterModelCallEvent, BeforeModelCallEvent},
     model::{ModelError, ModelErrorKind},
     retry::RetryDecision,
 };
-
-/// The place before a call where nobody else refuses any more: what is drawn is then spent.
-const BEHIND_OTHER_PARTS: i32 = 2;
 
 /// Retries of all agents that share the budget are at most its share of their calls.
 ///
@@ -52,7 +49,7 @@ impl HookProvider for RetryBudget {
     fn register_hooks(&self, hooks: &mut HookRegistry) {
         let budget = self.clone();
         hooks
-            .order(BEHIND_OTHER_PARTS)
+            .order(BEHIND_ALL_REFUSALS)
             .on(move |event: &mut BeforeModelCallEvent| {
                 let budget = budget.clone();
                 event.admit_if(move |role| match role {

@@ -11,7 +11,7 @@ use steadfast_resilience::{
 
 use super::{FailedAttempt, RetryDecision};
 use crate::{
-    hook::{HookProvider, HookRegistry},
+    hook::{BEHIND_ALL_WAITS, HookProvider, HookRegistry},
     hook_event::{AfterModelCallEvent, BeforeModelCallEvent},
     model::ModelError,
 };
@@ -245,8 +245,11 @@ impl AwsRetryStrategy {
     fn limit(&self, event: &mut BeforeModelCallEvent) {
         if self.limiter.is_on() {
             let limiter = self.limiter.clone();
-            let expected = limiter.expected_wait().unwrap_or_default();
-            event.wait_for(expected, async move { limiter.acquire().await });
+            let line = limiter.clone();
+            event.wait_in_line(
+                move || line.expected_wait().unwrap_or_default(),
+                async move { limiter.acquire().await },
+            );
         }
     }
 
@@ -279,7 +282,9 @@ impl HookProvider for AwsRetryStrategy {
         hooks.tell_max_attempts(self.settings.total_max_attempts);
         if self.settings.mode == AwsRetryMode::Adaptive {
             let strategy = self.clone();
-            hooks.on(move |event: &mut BeforeModelCallEvent| strategy.limit(event));
+            hooks
+                .order(BEHIND_ALL_WAITS)
+                .on(move |event: &mut BeforeModelCallEvent| strategy.limit(event));
         }
         let strategy = self.clone();
         hooks.on(move |event: &mut AfterModelCallEvent| {

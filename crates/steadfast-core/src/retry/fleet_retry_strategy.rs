@@ -5,9 +5,10 @@ use std::{
     collections::HashMap,
     fmt,
     future::poll_fn,
+    iter,
     pin::pin,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     task::Poll,
@@ -15,18 +16,15 @@ use std::{
 };
 
 use steadfast_resilience::{Backoff, ConfigError, Jitter, Pacer, Pass, millis, secs};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
 use super::{FailedAttempt, RetryDecision};
 use crate::{
     event::{CallRole, DecidedBy},
-    hook::{HookProvider, HookRegistry},
+    hook::{BEHIND_ALL_WAITS, HookProvider, HookRegistry},
     hook_event::{AfterModelCallEvent, BeforeModelCallEvent, ModelCallAcceptedEvent},
     model::{ModelError, ModelErrorKind, RateLimits},
 };
-
-/// The place of a hook behind those that choose the model.
-const LAST: i32 = i32::MAX;
 
 /// How often a failure is tried again in one turn that is no throttle and no overload.
 const OTHER_RETRIES: u32 = 3;
@@ -78,8 +76,39 @@ pub struct FleetRetryStrategy {
     give_up_after: Duration,
 }
 
-/// What an attempt holds, under a name that is nobody else's. None if its time was over in the line.
-struct FleetPass(Option<Pass>);
+/// What an attempt holds, under a name that is nobody else's. Dropped before the call, it gives back
+/// what was taken.
+#[derive(Default)]
+struct FleetPass {
+    /// None if its time was over in the line.
+    pass: Mutex<Option<Pass>>,
+    is_sent: AtomicBool,
+}
+
+impl FleetPass {
+    fn pass(&self) -> MutexGuard<'_, Option<Pass>> {
+        self.pass.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that the call is made; an error if it may not be.
+    fn send(&self) -> Result<(), ModelError> {
+        if self.pass().is_none() {
+            return Err(still_waiting());
+        }
+        self.is_sent.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+impl Drop for FleetPass {
+    fn drop(&mut self) {
+        if let Some(pass) = self.pass().take()
+            && !self.is_sent.load(Ordering::Relaxed)
+        {
+            pass.give_back();
+        }
+    }
+}
 
 impl FleetRetryStrategy {
     /// Makes a strategy that knows nothing of any limit.
@@ -181,36 +210,44 @@ impl FleetRetryStrategy {
     }
 
     /// Has the call wait its turn, with the age that it has.
+    ///
+    /// That is the age of its turn, also of one that was stored and goes on elsewhere. Of a run that had
+    /// stopped and is resumed the attempts count anew, and so does their age: it comes as a new call.
     fn admit(&self, event: &mut BeforeModelCallEvent) {
         let pacer = self.pacer(event.model());
         let now = Instant::now();
-        let born = now.checked_sub(event.elapsed()).unwrap_or(now);
-        let expected = pacer.expected_wait(born).unwrap_or_default();
+        let born = before(now, event.elapsed());
+        let until = now.checked_add(self.give_up_after.saturating_sub(event.elapsed()));
         if event.hedge.is_some() {
-            let lane = pacer.clone();
+            let line = pacer.clone();
             event.admit_if(move |role| match role {
-                CallRole::Hedge if lane.rate().is_some() => Err(no_hedge()),
+                // It would go beside the line, past the limit that the line has found.
+                CallRole::Hedge if line.is_limited() => Err(no_hedge()),
                 CallRole::First | CallRole::Hedge => Ok(()),
             });
         }
-        let left = self.give_up_after.saturating_sub(event.elapsed());
-        let too_late = Arc::new(AtomicBool::new(false));
-        let noted = Arc::clone(&too_late);
-        event.wait_for(expected, async move {
-            let pass = within(left, pacer.admit(born)).await;
-            noted.store(pass.is_none(), Ordering::Relaxed);
-            FleetPass(pass)
-        });
-        event.admit_if(move |_| match too_late.load(Ordering::Relaxed) {
-            true => Err(still_waiting()),
-            false => Ok(()),
+        let pass = Arc::new(FleetPass::default());
+        let (line, held) = (pacer.clone(), Arc::clone(&pass));
+        event.wait_again_in_line(
+            move || line.expected_wait(born).unwrap_or_default(),
+            async move {
+                let passed = within(until, pacer.admit(born)).await;
+                *held.pass() = passed;
+                held
+            },
+        );
+        event.admit_if(move |role| match role {
+            CallRole::First => pass.send(),
+            CallRole::Hedge => Ok(()),
         });
     }
 
     /// Learns from a call that was accepted, long before its answer is complete.
     fn learn_early(event: &mut ModelCallAcceptedEvent) {
         let limits = event.rate_limits().copied();
-        if let Some(FleetPass(Some(pass))) = event.permit() {
+        if let Some(held) = event.permit::<Arc<FleetPass>>()
+            && let Some(pass) = &mut *held.pass()
+        {
             tell(pass, limits);
             pass.accepted();
         }
@@ -218,10 +255,12 @@ impl FleetRetryStrategy {
 
     /// Learns from every answer, whoever decides about it.
     fn learn(&self, event: &mut AfterModelCallEvent) {
-        let Some(FleetPass(Some(pass))) = event.take_permit(|_| true) else {
+        let held = event.take_permit(|_: &Arc<FleetPass>| true);
+        let Some(pass) = held.and_then(|held| held.pass().take()) else {
             return;
         };
         match event.error() {
+            // Somebody asked behind this one refused it, or the wait was cut short.
             _ if !event.called => pass.give_back(),
             Some(error) => self.learn_from(pass, error),
             // Dropping the pass ends the call.
@@ -248,13 +287,24 @@ const fn backoff() -> Backoff {
         .jitter(Jitter::Full)
 }
 
-/// Waits for no longer than this. What is there at once touches no timer.
-async fn within<T>(time: Duration, wait: impl Future<Output = T>) -> Option<T> {
+/// Waits until then and no longer, if there is a then. What is there at once touches no timer.
+async fn within<T>(until: Option<Instant>, wait: impl Future<Output = T>) -> Option<T> {
     let mut wait = pin!(wait);
     if let Poll::Ready(done) = poll_fn(|cx| Poll::Ready(wait.as_mut().poll(cx))).await {
         return Some(done);
     }
-    timeout(time, wait).await.ok()
+    match until {
+        Some(until) => timeout_at(until, wait).await.ok(),
+        None => Some(wait.await),
+    }
+}
+
+/// The moment so long before now, or the nearest half, quarter … of it that the clock can tell: where it
+/// began with the machine, a run that was stored before that is still older than those that begin.
+fn before(now: Instant, age: Duration) -> Instant {
+    let halves = iter::successors(Some(age), |age| Some(*age / 2));
+    let mut moments = halves.filter_map(|age| now.checked_sub(age));
+    moments.next().unwrap_or(now)
 }
 
 /// The provider's limit did not let the call go in time.
@@ -296,7 +346,7 @@ impl HookProvider for FleetRetryStrategy {
     fn register_hooks(&self, hooks: &mut HookRegistry) {
         let fleet = self.clone();
         hooks
-            .order(LAST)
+            .order(BEHIND_ALL_WAITS)
             .on(move |event: &mut BeforeModelCallEvent| fleet.admit(event));
         hooks.on(Self::learn_early);
         let fleet = self.clone();
@@ -330,5 +380,18 @@ impl HookProvider for FleetRetryStrategy {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn age_beyond_the_clock_is_still_an_age() {
+        let now = Instant::now();
+
+        assert_eq!(before(now, secs(5)), now - secs(5));
+        assert!(before(now, Duration::MAX) < before(now, secs(60)));
     }
 }

@@ -83,7 +83,7 @@ fn paused<T>(work: impl Future<Output = T>) -> T {
 #[test]
 fn every_run_obeys_the_laws() {
     let met = RefCell::new(BTreeSet::new());
-    holds(1_500, scenario::stopped_scenario(), |(scenario, stop)| {
+    holds(2_000, scenario::stopped_scenario(), |(scenario, stop)| {
         let mut met = met.borrow_mut();
         paused(obeys(scenario, *stop, &mut met))
     });
@@ -226,6 +226,7 @@ fn check_waits(seen: &[laws::Seen], paced: &Paced) {
     // Since when, how long, and when it was told.
     let mut throttle: Option<(Duration, Duration, Duration)> = None;
     let mut waited = Duration::ZERO;
+    let mut waits_in_attempt = 0;
     for (told_at, event) in seen {
         let at = event.scope().at;
         match event {
@@ -242,6 +243,7 @@ fn check_waits(seen: &[laws::Seen], paced: &Paced) {
                     (None, _) => {}
                 }
                 (discarded, throttle) = (None, None);
+                waits_in_attempt = 0;
             }
             // Its hooks may have awaited before it was told.
             AgentEvent::AttemptDiscarded(_) => discarded = Some(*told_at),
@@ -249,8 +251,10 @@ fn check_waits(seen: &[laws::Seen], paced: &Paced) {
                 Some(_) => throttle = Some((at, event.delay(), *told_at)),
                 // A pacer's wait lasts as long as it takes.
                 None => {
-                    let end = paced.end((event.turn(), event.attempt()));
-                    waited += end.unwrap_or_default() - at;
+                    let ends = paced.ends((event.turn(), event.attempt()));
+                    let end = ends.get(waits_in_attempt).copied();
+                    waited += end.unwrap_or_default().saturating_sub(at);
+                    waits_in_attempt += 1;
                 }
             },
             AgentEvent::Result(end) => {

@@ -31,8 +31,10 @@ pub(crate) struct Paced {
 #[derive(Debug, Default)]
 struct Latest {
     began: Option<Instant>,
-    /// When the last wait of an attempt was over, since the run began: hooks wait side by side.
-    ends: BTreeMap<Place, Duration>,
+    /// When the waits of an attempt were over that took time, since the run began.
+    ends: BTreeMap<Place, Vec<Duration>>,
+    /// Whether one of them is under way.
+    waits: bool,
 }
 
 impl Paced {
@@ -40,9 +42,9 @@ impl Paced {
         self.latest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// When the waits of an attempt of the latest run were over, since it began.
-    pub(crate) fn end(&self, place: Place) -> Option<Duration> {
-        self.lock().ends.get(&place).copied()
+    /// When the waits of an attempt of the latest run were over, since it began: the first one first.
+    pub(crate) fn ends(&self, place: Place) -> Vec<Duration> {
+        self.lock().ends.get(&place).cloned().unwrap_or_default()
     }
 
     /// Checks that a call that is made holds everything that let it in.
@@ -70,11 +72,24 @@ impl Drop for Permit {
 /// A wait that is under way.
 struct Waiting(Arc<Log>, Place);
 
+impl Waiting {
+    fn begin(log: Arc<Log>, place: Place) -> Self {
+        let others_wait = std::mem::replace(&mut log.paced.lock().waits, true);
+        assert!(!others_wait, "waits are made one after the other");
+        Self(log, place)
+    }
+}
+
 impl Drop for Waiting {
     fn drop(&mut self) {
         let mut latest = self.0.paced.lock();
+        latest.waits = false;
         let end = latest.began.map(|began| began.elapsed());
-        latest.ends.insert(self.1, end.unwrap_or_default());
+        latest
+            .ends
+            .entry(self.1)
+            .or_default()
+            .push(end.unwrap_or_default());
     }
 }
 
@@ -85,13 +100,13 @@ pub(crate) fn declare(event: &mut BeforeModelCallEvent, wait: PacedWait, log: &A
     let permit = Permit(Arc::clone(log));
     let (log, place) = (Arc::clone(log), (event.turn(), event.attempt()));
     event.wait_for(wait.expected, async move {
-        let waiting = Waiting(log, place);
-        match wait.real {
-            Some(Duration::ZERO) => {}
-            Some(real) => tokio::time::sleep(real).await,
-            None => std::future::pending().await,
+        if wait.real != Some(Duration::ZERO) {
+            let _waiting = Waiting::begin(log, place);
+            match wait.real {
+                Some(real) => tokio::time::sleep(real).await,
+                None => std::future::pending().await,
+            }
         }
-        drop(waiting);
         permit
     });
 }

@@ -136,8 +136,8 @@ pub(crate) enum Say {
     Rename(&'static str),
     Resume,
     Fail,
-    /// Has the call wait.
-    WaitFor(PacedWait),
+    /// Has the call wait, once or more.
+    WaitFor(Vec<PacedWait>),
     /// Has the model called a second time, if it says nothing for so long.
     Hedge(Duration),
     /// Has the attempt fail without a call.
@@ -214,7 +214,11 @@ impl Scenario {
     /// The same, in which every call is let in at last.
     fn that_ends(mut self) -> Self {
         for say in self.hooks.iter_mut().flat_map(|hook| &mut hook.says) {
-            if let Say::WaitFor(wait) = say {
+            let waits: &mut [PacedWait] = match say {
+                Say::WaitFor(waits) => waits,
+                _ => &mut [],
+            };
+            for wait in waits {
                 wait.real.get_or_insert(secs(7));
             }
         }
@@ -390,7 +394,7 @@ fn say() -> impl Strategy<Value = Say> {
         1 => select(&TOOLS[..]).prop_map(Say::Rename),
         2 => Just(Say::Resume),
         1 => Just(Say::Fail),
-        4 => paced_wait().prop_map(Say::WaitFor),
+        4 => vec(paced_wait(), 1..3).prop_map(Say::WaitFor),
         3 => pause().prop_map(Say::Hedge),
         1 => fault().prop_map(Say::Refuse),
         1 => (fault(), any::<bool>()).prop_map(|(fault, hedge)| Say::RefuseLate(fault, hedge)),

@@ -387,7 +387,11 @@ hears! {
     MessageAddedEvent: |event| 1 + u32::from(event.message().role == Role::Assistant), |_, _, _| {};
     BeforeModelCallEvent: |event| event.attempt(), |event, say, log| match say {
         Say::Instead(text) => event.cancel = Some((*text).into()),
-        Say::WaitFor(wait) => paced::declare(event, *wait, log),
+        Say::WaitFor(waits) => {
+            for wait in waits {
+                paced::declare(event, *wait, log);
+            }
+        }
         Say::Hedge(delay) => event.hedge_after(*delay),
         Say::Refuse(fault) => event.fail_with(error(fault)),
         Say::RefuseLate(fault, hedge_only) => {

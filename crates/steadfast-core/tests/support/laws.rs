@@ -84,8 +84,11 @@ struct Ledger {
     attempts: u32,
     attempts_of_run: u32,
     open: bool,
-    /// Whether the latest event began an attempt: only then a pacer's wait is told in it.
+    /// Whether the attempt began with the latest event, or waits since: only then a pacer's wait is told
+    /// in it.
     fresh: bool,
+    /// What the attempt before failed with, if no wait was told for it yet.
+    waited_out: Option<ModelError>,
     /// Why the latest attempt was taken back, and whether a wait before another was told since.
     discarded: Option<Option<ModelError>>,
     throttle: bool,
@@ -199,13 +202,16 @@ impl Ledger {
     }
 
     /// A wait is told before a retry, or, once its attempt has begun, before the call: there by a
-    /// pacer, where nothing has failed.
+    /// pacer, and with an error only if that was retried at once.
     fn wait(&mut self, scope: &EventScope, wait: &EventLoopThrottleEvent, fresh: bool) {
         assert_eq!(place(scope), (self.turn, self.attempts), "{wait:?}");
         if self.open {
             assert!(fresh, "a wait comes first in its attempt: {wait:?}");
             assert_eq!(wait.decided_by(), DecidedBy::Pacer, "{wait:?}");
-            assert_eq!(wait.error(), None, "{wait:?}");
+            if wait.error().is_some() {
+                assert_eq!(wait.error(), self.waited_out.take().as_ref(), "{wait:?}");
+            }
+            self.fresh = true;
         } else {
             let waited_out = wait.error().cloned();
             assert_eq!(self.discarded, Some(waited_out), "{wait:?}");
@@ -228,7 +234,8 @@ impl Ledger {
         self.said = false;
         self.hedge = Hedge::None;
         self.fresh = true;
-        self.discarded = None;
+        let failed = self.discarded.take().flatten();
+        self.waited_out = failed.filter(|_| !self.throttle);
         self.throttle = false;
         self.paused = false;
     }

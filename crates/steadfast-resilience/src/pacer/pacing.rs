@@ -335,6 +335,11 @@ impl Pacing {
         }
     }
 
+    /// Whether a limit is known, of whatever kind.
+    pub(super) const fn is_limited(&self) -> bool {
+        !matches!(self.mode, Mode::Starting { .. })
+    }
+
     /// About how long until a call may go that so many others are before; nothing where nothing is
     /// known.
     pub(super) fn wait(&self, now: f64, before: usize) -> f64 {
