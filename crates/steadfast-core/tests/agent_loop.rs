@@ -206,18 +206,21 @@ async fn one_turn_with_an_unknown_tool_ends_cleanly() {
 
 #[tokio::test(start_paused = true)]
 async fn model_is_asked_with_system_tools_and_settings() {
+    // AT-18.
     let model = ScriptedModel::new([Reply::text("a"), Reply::text("b")]);
     let agent = builder(&model)
+        .name("assistant")
         .system("Be brief.")
         .settings(ModelSettings::new().temperature(0.5).max_tokens(10))
         .build()
         .unwrap();
 
-    agent.prompt("One").await.unwrap();
+    let answer = agent.prompt("One").await.unwrap();
     let own = ModelSettings::new().tool_choice(ToolChoice::Required);
     agent.prompt("Two").settings(own.clone()).await.unwrap();
 
     let requests = model.requests();
+    assert_eq!((agent.name(), answer.text()), ("assistant", "a"));
     assert_eq!(requests[0].system(), Some("Be brief."));
     assert_eq!(requests[0].tools()[0].name, "look");
     assert_eq!(requests[0].settings().max_tokens, Some(10));

@@ -11,9 +11,9 @@ use std::{
 };
 
 use steadfast_core::{
-    AfterModelCallEvent, Agent, AgentBuilder, BeforeModelCallEvent, EventLoopThrottleEvent,
-    HookProvider, HookRegistry, ModelError, ModelErrorKind, ModelRetryStrategy, NoopRetryStrategy,
-    RunErrorKind, Usage, millis, secs,
+    AfterModelCallEvent, Agent, AgentBuilder, EventLoopThrottleEvent, HookProvider, HookRegistry,
+    ModelError, ModelErrorKind, ModelRetryStrategy, NoopRetryStrategy, RunErrorKind, Usage, millis,
+    secs,
     testing::{Reply, ScriptedModel},
 };
 use support::{Told, message_line, told};
@@ -394,41 +394,6 @@ async fn hook_that_retries_for_ever_is_stopped_by_the_hard_cap() {
         let calls = cap.unwrap_or(100);
         assert_eq!((model.calls(), error.attempts()), (calls as usize, calls));
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn hard_cap_says_what_the_last_attempt_failed_with() {
-    let throttled = ModelError::new(ModelErrorKind::Throttled, "slow down, sk-abcdef123456");
-    let model = ScriptedModel::new([
-        Reply::fail(ModelErrorKind::Server),
-        Reply::error(throttled.clone()),
-        Reply::text("no"),
-    ]);
-    let agent = Agent::builder()
-        .model(model)
-        .on(|event: &mut AfterModelCallEvent| event.retry = true)
-        .on(|event: &mut BeforeModelCallEvent| {
-            // It counts as an attempt, though nothing was called.
-            if event.attempt() == 1 {
-                event.fail_with(ModelError::new(ModelErrorKind::Overloaded, "not now"));
-            }
-        });
-
-    let error = agent
-        .max_attempts_per_turn(3)
-        .build()
-        .unwrap()
-        .prompt("?")
-        .await
-        .unwrap_err();
-
-    let expected =
-        format!("3 attempts in one turn are the hard cap, and the last one failed: {throttled}");
-    assert_eq!(error.to_string(), expected);
-    assert!(expected.ends_with("slow down, ***"), "{expected}");
-    // So whoever prints the sources too does not print it twice.
-    assert!(std::error::Error::source(&error).is_none());
-    assert_eq!(error.model_error(), Some(&throttled));
 }
 
 /// Raw hooks in the place of a strategy, as the seed allows.

@@ -219,6 +219,8 @@ impl CircuitBreaker {
     }
 
     /// Returns the state of a circuit. Half-open it is from the moment on at which a call may try it.
+    ///
+    /// The circuits of agents have the names of their models: `breaker.state(agent.model_name())`.
     #[must_use]
     pub fn state(&self, key: &str) -> CircuitState {
         let lanes = self.lanes();

@@ -40,6 +40,7 @@ fn spawn_in_order(
 
 #[tokio::test(start_paused = true)]
 async fn clock_that_jumps_fills_one_burst() -> TestResult {
+    // AE-21.
     let century = secs(100 * 365 * 86_400);
     for windows in [Windows::MostRestrictive, Windows::Each] {
         let limiter = Limiter::builder()
@@ -67,6 +68,7 @@ async fn clock_that_jumps_fills_one_burst() -> TestResult {
 
 #[tokio::test(start_paused = true)]
 async fn available_is_up_to_date() -> TestResult {
+    // AE-15.
     let limiter = Limiter::builder()
         .per_second(10.0)
         .burst(20)
@@ -92,6 +94,7 @@ async fn available_is_up_to_date() -> TestResult {
 
 #[tokio::test(start_paused = true)]
 async fn big_request_is_not_overtaken_by_small_ones() -> TestResult {
+    // AE-20.
     let limiter = Limiter::builder().per_second(10.0).burst(10).build()?;
     drop(limiter.try_acquire(Cost::requests(9))?);
     let (mut tasks, went) = (JoinSet::new(), Arc::default());
@@ -115,6 +118,7 @@ async fn big_request_is_not_overtaken_by_small_ones() -> TestResult {
 
 #[tokio::test(start_paused = true)]
 async fn thousand_waiters_go_in_order_of_arrival() -> TestResult {
+    // AE-20.
     let limiter = Limiter::builder().per_second(100.0).burst(1).build()?;
     let went = Arc::new(Mutex::new(Vec::new()));
     let mut tasks = JoinSet::new();

@@ -24,6 +24,7 @@ fn refused_field(builder: LimiterBuilder) -> Option<String> {
 
 #[test]
 fn build_refuses_what_cannot_limit_by_its_name() {
+    // AE-14.
     let new = Limiter::builder;
     for bad in [0.0, -1.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e-9] {
         let fields = [
@@ -74,6 +75,7 @@ async fn greatest_numbers_limit_nothing_and_break_nothing() -> TestResult {
 
 #[test]
 fn build_refuses_counts_of_zero_by_their_name() {
+    // AE-14.
     let new = || Limiter::builder().per_second(1.0);
 
     let fields = [
@@ -88,11 +90,13 @@ fn build_refuses_counts_of_zero_by_their_name() {
 
 #[test]
 fn build_refuses_a_limiter_without_a_limit() {
+    // AE-14.
     assert!(Limiter::builder().burst(5).build().is_err());
 }
 
 #[tokio::test(start_paused = true)]
 async fn cost_that_never_fits_is_refused_at_once() -> TestResult {
+    // AE-16.
     let limiter = Limiter::builder()
         .per_second(10.0)
         .burst(5)
@@ -118,6 +122,7 @@ async fn cost_that_never_fits_is_refused_at_once() -> TestResult {
 
 #[tokio::test(start_paused = true)]
 async fn burst_of_one_spaces_requests_evenly() -> TestResult {
+    // AE-17.
     let limiter = Limiter::builder().per_second(10.0).burst(1).build()?;
 
     let times = acquire_in_a_row(&limiter, 11).await?;
@@ -135,6 +140,7 @@ async fn burst_of_one_spaces_requests_evenly() -> TestResult {
 
 #[tokio::test(start_paused = true)]
 async fn burst_goes_at_once_and_then_the_rate() -> TestResult {
+    // AE-18.
     let limiter = Limiter::builder().per_second(10.0).burst(100).build()?;
 
     let times = acquire_in_a_row(&limiter, 120).await?;
@@ -157,6 +163,7 @@ async fn burst_is_twenty_by_default() -> TestResult {
 
 #[tokio::test(start_paused = true)]
 async fn most_restrictive_of_several_windows_decides() -> TestResult {
+    // AE-19.
     let limiter = Limiter::builder()
         .per_second(10.0)
         .per_minute(500.0)
@@ -177,6 +184,7 @@ async fn most_restrictive_of_several_windows_decides() -> TestResult {
 
 #[tokio::test(start_paused = true)]
 async fn each_window_holds_for_itself_when_asked() -> TestResult {
+    // AE-19.
     let limiter = Limiter::builder()
         .per_second(10.0)
         .per_minute(500.0)

@@ -213,11 +213,13 @@ fn run(limits: Limits, steps: &[Step]) -> Result<(), TestCaseError> {
 
 #[test]
 fn no_limit_is_exceeded_and_nothing_is_lost() {
+    // AE-19, AE-21.
     holds((limits(), steps()), |(limits, steps)| run(limits, &steps));
 }
 
 #[test]
 fn who_waits_goes_in_order_of_arrival() {
+    // AE-20.
     let costs = proptest::collection::vec((1..=20_u32, any::<bool>()), 1..60);
     holds((1..=50_u32, costs), |(rate, costs)| {
         let runtime = tokio::runtime::Builder::new_current_thread()

@@ -8,6 +8,7 @@ type TestResult = Result<(), Box<dyn Error>>;
 
 #[test]
 fn threads_take_exactly_what_there_is() -> TestResult {
+    // AE-21.
     let limiter = Limiter::builder().per_day(1.0).burst(1_000).build()?;
 
     let taken: usize = thread::scope(|scope| {
@@ -31,6 +32,7 @@ fn threads_take_exactly_what_there_is() -> TestResult {
 /// Permits travel from task to task; some who wait give up, and some permits are given back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn no_place_is_lost_when_many_give_up() -> TestResult {
+    // AE-21.
     let limiter = Limiter::builder().concurrency(3).build()?;
     let mut tasks = Vec::new();
     for number in 0..400 {
@@ -89,6 +91,7 @@ async fn tokens_that_are_settled_go_to_others_exactly() -> TestResult {
 /// The timers are real here: what is checked is the order of the limit, not the moment.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn waiters_on_many_threads_all_go_and_not_too_early() -> TestResult {
+    // AE-21.
     let limiter = Limiter::builder().per_second(2_000.0).burst(10).build()?;
     let began = std::time::Instant::now();
 

@@ -17,7 +17,9 @@ use crate::{
 /// is open an attempt fails at once, without a call: with the kind
 /// [`Overloaded`](ModelErrorKind::Overloaded), the code `circuit_open` and, as its `retry_after`, the time
 /// until the next trial. So a retry strategy waits for that time, and a [`Fallback`](crate::Fallback) goes
-/// on to its next model. It is looked at before a limiter's queue is joined, and again behind it.
+/// on to its next model. It is looked at before a limiter's queue is joined, and again behind all waits,
+/// where a trial begins: none is held in a queue. [`Agent::model_name`](crate::Agent::model_name) says
+/// which circuit is an agent's.
 ///
 /// A hedge is a call of its own: it is made while the circuit is closed, and never beside a trial.
 ///
@@ -46,7 +48,7 @@ use crate::{
 ///     assert!(agent.prompt("Umbrella?").await.is_err());
 /// }
 /// assert_eq!(model.calls(), 2);
-/// assert_eq!(breaker.state("scripted"), CircuitState::Open);
+/// assert_eq!(breaker.state(agent.model_name()), CircuitState::Open);
 ///
 /// let error = agent.prompt("Umbrella?").await.unwrap_err();
 /// assert_eq!(error.model_error().and_then(|error| error.code()), Some("circuit_open"));

@@ -20,8 +20,9 @@ use crate::{
 /// its usage is that of the call that answered, and what the other has cost nobody knows. A
 /// [`RetryBudget`](steadfast_resilience::RetryBudget) of the same agent draws for a hedge, a
 /// [`Limiter`](steadfast_resilience::Limiter) has to let it go at once, and a
-/// [`CircuitBreaker`](steadfast_resilience::CircuitBreaker) allows none beside a trial; otherwise there
-/// is none.
+/// [`CircuitBreaker`](steadfast_resilience::CircuitBreaker) allows none beside a trial, and a
+/// [`FleetRetryStrategy`](crate::FleetRetryStrategy) none at a provider that has shown a limit; otherwise
+/// there is none.
 ///
 /// A hook may hedge some attempts only: [`BeforeModelCallEvent::hedge_after`]. For any other future
 /// there is [`hedge`](steadfast_resilience::hedge()).

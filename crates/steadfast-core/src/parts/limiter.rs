@@ -31,6 +31,10 @@ const OUTPUT: u64 = 1_024;
 ///
 /// A hedge takes as much once more, and is not made if it had to wait.
 ///
+/// Of several limiters an agent waits for one after the other, in the order in which they were given, and
+/// holds what the first has given while it waits for the second. Give them to all agents in one order:
+/// otherwise two runs may wait for each other until a deadline.
+///
 /// The wait counts against the run's deadline: one that would not end before it ends the run at once, with
 /// an error that says when to come back. A request that can never fit fails with the kind
 /// [`TooLarge`](ModelErrorKind::TooLarge), which no strategy retries.

@@ -47,8 +47,9 @@ const OTHER_RETRIES: u32 = 3;
 /// an error that says when to come back, as does a wait beyond the deadline.
 ///
 /// The wait before a call is told as a throttle event of a pacer. Where nothing is throttled, there is
-/// none: only the first calls of a burst wait for the first answers, since nothing is known then. While
-/// calls wait for a limit, no call is hedged.
+/// none: only the first calls of a burst wait for the first answers, since nothing is known then. It is
+/// the last wait before the call, behind those for limiters, so that a call that is let go is sent at
+/// once. While calls wait, and once the provider has shown a limit of any kind, no call is hedged.
 ///
 /// ```
 /// use steadfast_core::{Agent, FleetRetryStrategy, testing::{Reply, ScriptedModel}};
@@ -62,7 +63,7 @@ const OTHER_RETRIES: u32 = 3;
 /// let answers = tokio::join!(agent.prompt("Oslo?"), agent.prompt("Rome?"));
 ///
 /// assert!(answers.0.is_ok() && answers.1.is_ok());
-/// println!("{:?} calls a second", fleet.pacer("scripted").rate());
+/// println!("{:?} calls a second", fleet.pacer(agent.model_name()).rate());
 /// # Ok(())
 /// # }
 /// ```
@@ -142,7 +143,24 @@ impl FleetRetryStrategy {
 
     /// Returns the pacer of a model, by the name that events use, such as `openai:gpt-5`.
     ///
-    /// It says how fast calls go and how many wait; calls that no agent makes can go through it too.
+    /// An agent says the name of its model: [`Agent::model_name`](crate::Agent::model_name). The pacer says
+    /// how fast calls go and how many wait; calls that no agent makes can go through it too.
+    ///
+    /// ```
+    /// use steadfast_core::{Agent, FleetRetryStrategy, testing::{Reply, ScriptedModel}};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let fleet = FleetRetryStrategy::new();
+    /// let model = ScriptedModel::new([Reply::text("Rain.")]);
+    /// let agent = Agent::builder().model(model).retry_strategy(fleet.clone()).build()?;
+    /// agent.prompt("Oslo?").await?;
+    ///
+    /// let pacer = fleet.pacer(agent.model_name());
+    /// assert_eq!((pacer.waiting(), pacer.rate()), (0, None)); // nothing was throttled
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn pacer(&self, model: &str) -> Pacer {
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
