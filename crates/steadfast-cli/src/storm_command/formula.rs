@@ -1,7 +1,7 @@
 //! How others wait: one formula each, from their published sources, named in `strategies.rs`.
 //!
 //! Models of them, not their code: what a formula leaves out (connection pools, other errors) does not
-//! come up in a storm. All of them are asked about every failure, throttle or not.
+//! come up in a storm. Each is asked about every failure, and says itself if it retries throttles only.
 
 use std::time::Duration;
 
@@ -47,8 +47,9 @@ fn doubling(first: f64, retries: i32, longest: f64) -> f64 {
     (first * 2_f64.powi(retries)).min(longest)
 }
 
+/// Throttles only: what else fails ends the run.
 pub(super) fn strands_python(failure: &Failure) -> Option<f64> {
-    (failure.retries < 5).then(|| doubling(4.0, failure.retries, 240.0))
+    (failure.throttled && failure.retries < 5).then(|| doubling(4.0, failure.retries, 240.0))
 }
 
 pub(super) fn strands_typescript(failure: &Failure) -> Option<f64> {
@@ -58,11 +59,15 @@ pub(super) fn strands_typescript(failure: &Failure) -> Option<f64> {
 /// Two retries of the client below within each attempt of Strands.
 pub(super) fn strands_over_botocore(failure: &Failure) -> Option<f64> {
     let (outer, inner) = (failure.retries / 3, failure.retries % 3);
-    match inner {
-        _ if failure.retries >= 17 => None,
-        0 | 1 => Some(failure.random * doubling(1.0, inner, 20.0)),
-        _ => Some(doubling(4.0, outer, 240.0)),
-    }
+    let below = Failure {
+        retries: inner,
+        ..*failure
+    };
+    let above = Failure {
+        retries: outer,
+        ..*failure
+    };
+    botocore_standard(&below).or_else(|| strands_python(&above))
 }
 
 pub(super) fn botocore_legacy(failure: &Failure) -> Option<f64> {
@@ -183,6 +188,26 @@ mod tests {
             half(full_jitter_for_ever)[..8],
             [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 10.0, 10.0]
         );
+    }
+
+    #[test]
+    fn strands_retries_throttles_only() {
+        let others = |formula: fn(&Failure) -> Option<f64>| {
+            let failure = |retries| Failure {
+                retries,
+                hint: None,
+                random: 0.5,
+                throttled: false,
+            };
+            let delays = (0..20).map_while(|retries| formula(&failure(retries)));
+            delays.collect::<Vec<f64>>()
+        };
+
+        assert_eq!(others(strands_python), [] as [f64; 0]);
+        assert_eq!(others(strands_typescript), [] as [f64; 0]);
+        // The client below retries more.
+        assert_eq!(others(strands_over_botocore), [0.025, 0.05]);
+        assert_eq!(others(openai_python), [0.4375, 0.875]);
     }
 
     #[test]

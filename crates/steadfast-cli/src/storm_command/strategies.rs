@@ -131,12 +131,12 @@ pub(super) const STRATEGIES: [Strategy; 33] = [
     }),
     others(
         "strands-python",
-        "4 s x 2 up to 240 s, 6 attempts, no jitter",
+        "throttles only: 4 s x 2 up to 240 s, 6 attempts, no jitter",
         formula::strands_python,
     ),
     others(
         "strands-typescript",
-        "4 s x 2 up to 240 s, 6 attempts, full jitter",
+        "throttles only: 4 s x 2 up to 240 s, 6 attempts, full jitter",
         formula::strands_typescript,
     ),
     others(
