@@ -42,6 +42,16 @@ pub(crate) fn count<N: FromStr + Default + PartialOrd + Display>(text: &str) -> 
         })
 }
 
+/// Reads a seed, which is any whole number from 0 up.
+pub(crate) fn seed(text: &str) -> Result<u64, Refusal> {
+    text.parse().map_err(|_| {
+        Refusal::new(
+            "it is not a whole number from 0 up",
+            "write it in digits, such as `7`; the same seed gives the same again",
+        )
+    })
+}
+
 /// Reads a rate such as `20/s` or `60/m`.
 pub(crate) fn rate(text: &str) -> Result<RateLimit, Refusal> {
     per_second(text).map(RateLimit::per_second)
@@ -57,14 +67,21 @@ pub(crate) fn per_second(text: &str) -> Result<f64, Refusal> {
     };
     let (number, unit) = text.split_once('/').ok_or_else(refuse)?;
     let number: f64 = number.trim().parse().map_err(|_| refuse())?;
-    if !number.is_finite() || number <= 0.0 {
+    let a_second = match unit.trim() {
+        "s" | "sec" | "second" => number,
+        "m" | "min" | "minute" => number / 60.0,
+        _ => return Err(refuse()),
+    };
+    if !a_second.is_finite() {
         return Err(refuse());
     }
-    match unit.trim() {
-        "s" | "sec" | "second" => Ok(number),
-        "m" | "min" | "minute" => Ok(number / 60.0),
-        _ => Err(refuse()),
+    if a_second <= 0.0 {
+        return Err(Refusal::new(
+            "it lets no request through",
+            "a rate is above 0, such as `20/s` or `60/m`",
+        ));
     }
+    Ok(a_second)
 }
 
 /// Reads the status of an answer.
@@ -127,8 +144,13 @@ mod tests {
 
     #[test]
     fn rates_that_cannot_work_are_refused() {
-        for text in ["", "20", "20/h", "x/s", "0/s", "-1/s", "NaN/s", "inf/m"] {
-            assert!(rate(text).is_err(), "{text}");
+        let problem = |text| rate(text).unwrap_err().problem().to_owned();
+
+        for text in ["", "20", "20/h", "x/s", "0/h", "NaN/s", "inf/m"] {
+            assert_eq!(problem(text), "it is not a rate", "{text}");
+        }
+        for text in ["0/s", "-0/s", "-1/s", "0/m", "1e-400/s"] {
+            assert_eq!(problem(text), "it lets no request through", "{text}");
         }
     }
 

@@ -197,7 +197,7 @@ pub(crate) struct SimOptions {
     pub(crate) cassette: Option<PathBuf>,
 
     /// The seed of the places at which recorded answers are cut into pieces
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = value::seed, allow_negative_numbers = true)]
     pub(crate) seed: u64,
 
     /// A pause between the pieces of an answer
@@ -259,9 +259,8 @@ pub(crate) struct ExplainOptions {
 Every agent is a real one, with the strategy of its row; the provider is computed,
 and so is time: an hour passes in a moment. The same seed gives the same table.
 
-The rates, service times and delays are those of a storm that is common: a
-provider with a token bucket, an answer after about one second, a refusal after
-50 ms, and no hint when to come back.
+Rates and times are typical values: a provider with a token bucket, an answer
+after about one second, a refusal after 50 ms, and no hint when to come back.
 
 Examples:
   steadfast storm
@@ -302,8 +301,8 @@ pub(crate) struct StormOptions {
     #[arg(long, value_name = "HOW", value_parser = value::hint_style, help_heading = "Storm")]
     pub(crate) hint: Option<HintStyle>,
 
-    /// Which strategies: names with commas between them, `all`, or `list` to see them [default: the
-    /// best known]
+    /// Which strategies: names with commas between them, `all`, or `list` to see them and which of
+    /// them are compared by default
     #[arg(long, value_name = "NAMES", help_heading = "Comparison")]
     pub(crate) strategy: Option<String>,
 
@@ -312,6 +311,8 @@ pub(crate) struct StormOptions {
         long,
         value_name = "N",
         default_value_t = 1,
+        value_parser = value::seed,
+        allow_negative_numbers = true,
         help_heading = "Comparison"
     )]
     pub(crate) seed: u64,
@@ -326,7 +327,8 @@ pub(crate) struct StormOptions {
     #[arg(long, help_heading = "Comparison")]
     pub(crate) real: bool,
 
-    /// Holds a strategy against the bars that the fleet strategy has to reach, storm by storm
+    /// Holds strategies against the bars that the fleet strategy has to reach, storm by storm; that
+    /// one itself, if no others are named
     #[arg(
         long,
         help_heading = "Comparison",

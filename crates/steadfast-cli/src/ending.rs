@@ -26,7 +26,8 @@ Exit status:
 pub(crate) const EXIT_STATUSES_OF_STORM: &str = "\
 Exit status:
   0    compared, whoever lost
-  1    a real storm differs from the computed one, or a bar is not reached
+  1    a real storm differs from the computed one, a bar is not reached, or the
+       table or the picture cannot be written
   2    bad usage or configuration
   130  cancelled with Ctrl-C";
 

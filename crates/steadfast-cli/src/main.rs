@@ -1,5 +1,6 @@
 //! The program `steadfast`: runs an agent and shows all that happens, serves a simulated provider,
-//! explains an answer, or lets strategies compete in a storm. It adds no behaviour of its own: what it does, the libraries can do.
+//! explains an answer, or lets strategies compete in a storm. How agents run and retry is not its
+//! business: that is in the libraries.
 
 mod argument_value;
 mod command_line;

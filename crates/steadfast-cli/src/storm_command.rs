@@ -28,7 +28,7 @@ use std::{fs::File, io::Write as _, path::Path};
 use self::{
     comparison::Comparison,
     real::Pair,
-    scenario::{Asked, SCENARIOS, Scenario},
+    scenario::{SCENARIOS, Scenario, Wishes},
     strategies::{FLEET, STRATEGIES, Strategy},
     world::World,
 };
@@ -109,7 +109,7 @@ impl Storm {
         let scenario = Scenario::named(options.scenario.as_deref().unwrap_or("burst"))?;
         let usual = options.real.then_some(real::USUAL);
         let strategies = strategies::chosen(options.strategy.as_deref().or(usual))?;
-        let mut asked = Asked::from(options);
+        let mut asked = Wishes::from(options);
         if options.real {
             asked.agents.get_or_insert(real::USUAL_AGENTS);
         }
@@ -142,11 +142,12 @@ impl Storm {
     }
 
     async fn really(&self, json: bool, output: &mut Output) -> Result<Outcome, Refusal> {
-        let takes = duration(real::expected(&self.world, self.strategies.len()));
+        let takes = duration(real::expected(&self.strategies, &self.world));
         let line = StyledLine::marked(Mark::Noted)
-            .dim("this is done in real time and takes ")
+            .dim("this is done in real time and takes about ")
             .plain(&takes)
-            .dim(" or more");
+            .dim("; a strategy is ended after ")
+            .plain(&duration(self.world.longest));
         output.status.line(&line);
         let seed = self.seeds.first().copied().unwrap_or_default();
         let real = real::compared(&self.strategies, &self.world, seed).await?;

@@ -6,7 +6,7 @@ use steadfast_sim::HintStyle;
 use super::{
     comparison::Comparison,
     figures::{Figures, median},
-    scenario::{Asked, Scenario},
+    scenario::{Scenario, Wishes},
     strategies::Strategy,
     table::{percent, rounded},
 };
@@ -16,7 +16,7 @@ use crate::refusal::Refusal;
 struct Bar {
     storm: &'static str,
     scenario: &'static str,
-    asked: Asked,
+    asked: Wishes,
     bars: &'static [(Measured, f64)],
 }
 
@@ -34,7 +34,7 @@ enum Measured {
 
 use Measured::{Longest, Makespan, OutageLoad, P99, PeakAfterOutage, Success, Wasted};
 
-const USUAL: Asked = Asked {
+const USUAL: Wishes = Wishes {
     agents: None,
     calls: None,
     processes: None,
@@ -49,7 +49,7 @@ const BARS: [Bar; 19] = [
     Bar {
         storm: "1,000 agents, 20/s, burst 20",
         scenario: "burst",
-        asked: Asked {
+        asked: Wishes {
             agents: Some(1_000),
             ..USUAL
         },
@@ -70,7 +70,7 @@ const BARS: [Bar; 19] = [
     Bar {
         storm: "1,000 agents, hints in seconds",
         scenario: "burst",
-        asked: Asked {
+        asked: Wishes {
             agents: Some(1_000),
             hint: Some(HintStyle::Integer),
             ..USUAL
@@ -80,7 +80,7 @@ const BARS: [Bar; 19] = [
     Bar {
         storm: "200 agents, exact hints",
         scenario: "burst",
-        asked: Asked {
+        asked: Wishes {
             hint: Some(HintStyle::Exact),
             ..USUAL
         },
@@ -113,7 +113,7 @@ const BARS: [Bar; 19] = [
     Bar {
         storm: "windows of 60 s, with hints",
         scenario: "windows",
-        asked: Asked {
+        asked: Wishes {
             hint: Some(HintStyle::Integer),
             ..USUAL
         },
@@ -134,7 +134,7 @@ const BARS: [Bar; 19] = [
     Bar {
         storm: "120/s, 1,200 agents",
         scenario: "burst",
-        asked: Asked {
+        asked: Wishes {
             agents: Some(1_200),
             limit: Some(120.0),
             ..USUAL
@@ -144,7 +144,7 @@ const BARS: [Bar; 19] = [
     Bar {
         storm: "0.7/s, 42 agents",
         scenario: "burst",
-        asked: Asked {
+        asked: Wishes {
             agents: Some(42),
             limit: Some(0.7),
             ..USUAL
@@ -177,7 +177,7 @@ const BARS: [Bar; 19] = [
     Bar {
         storm: "10 processes, 200 agents",
         scenario: "burst",
-        asked: Asked {
+        asked: Wishes {
             processes: Some(10),
             ..USUAL
         },
@@ -186,7 +186,7 @@ const BARS: [Bar; 19] = [
     Bar {
         storm: "10 processes, 1,000 agents",
         scenario: "burst",
-        asked: Asked {
+        asked: Wishes {
             agents: Some(1_000),
             processes: Some(10),
             ..USUAL

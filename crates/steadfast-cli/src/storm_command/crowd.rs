@@ -26,13 +26,12 @@ pub(super) struct Crowd {
 }
 
 impl Crowd {
-    /// Lets all agents live with one strategy, until the last is done or the time is over. Who is still
-    /// at it then is dropped.
+    /// Lets all agents live with one strategy, until the last is done or the world's time is over. Who
+    /// is still at it then is dropped.
     pub(super) async fn live(
         &self,
         strategy: &Strategy,
         model: impl Fn(u32) -> Arc<dyn Model>,
-        longest: Duration,
     ) -> Result<(), Refusal> {
         let strategies = strategy.hand_out(&self.world, self.seed)?;
         let beginnings = self.world.beginnings(self.seed);
@@ -48,7 +47,7 @@ impl Crowd {
         }
         let all = async { while agents.join_next().await.is_some() {} };
         // That it took too long, the tally shows.
-        let _ = timeout(longest, first(all, self.ledger.ran_away())).await;
+        let _ = timeout(self.world.longest, first(all, self.ledger.ran_away())).await;
         agents.shutdown().await;
         Ok(())
     }

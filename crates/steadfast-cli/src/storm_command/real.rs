@@ -19,10 +19,10 @@ use super::{
     crowd::Crowd,
     figures::{Figures, Ideal},
     ledger::Ledger,
-    scenario::Scenario,
+    scenario::{Scenario, check_length},
     strategies::{MEASURE, Strategy, named},
     tally::Tally,
-    world::{Arrivals, Headers, Limit, World},
+    world::{Headers, Limit, World},
 };
 use crate::refusal::Refusal;
 
@@ -32,7 +32,7 @@ const MOST_AGENTS: u32 = 400;
 /// What is compared if nothing is said: each takes its time.
 pub(super) const USUAL: &str = "fleet,perfect,full-jitter,openai-python";
 
-/// How long one strategy may take, in real time.
+/// How long one strategy may take, in real time, and beside it in virtual time.
 const LONGEST: Duration = secs(120);
 /// The pause between two pieces of an answer, which is so as long as its service takes.
 const PIECE: Duration = millis(25);
@@ -43,6 +43,8 @@ const OTHER_PIECES: u32 = 3;
 const TICK: Duration = millis(10);
 /// How soon the simulator refuses, or begins to answer.
 const REACTION: Duration = millis(2);
+/// How much of the burst the limiter that knows the limit leaves to what comes too early.
+const KEPT_BACK: u32 = 1;
 
 /// With how many kinds of luck the same storm is computed: who wins a race for the last token, the
 /// network decides in a real one, and that decides who waits longest.
@@ -171,7 +173,7 @@ pub(super) fn real_world(scenario: &Scenario, world: World) -> Result<World, Ref
     if plain != world || !has_bucket {
         return Err(Refusal::new(
             format!("`--real` has no scenario `{}`", scenario.name),
-            "the simulator has a token bucket of requests: `burst`, `loops`, `arrivals` or `trickle`",
+            "the simulator has a token bucket of requests: `burst`, `loops` or `arrivals`",
         ));
     }
     if world.agents > MOST_AGENTS {
@@ -183,24 +185,32 @@ pub(super) fn real_world(scenario: &Scenario, world: World) -> Result<World, Ref
             "each has a socket at both ends: choose fewer, or leave out `--real`",
         ));
     }
-    Ok(World {
+    if matches!(&world.limit, Limit::Requests { burst, .. } if *burst <= KEPT_BACK) {
+        return Err(Refusal::new(
+            "`--real` needs a `--burst` of at least 2",
+            "requests do not arrive as evenly as they are sent: add `--burst 2`, or leave out `--real`",
+        ));
+    }
+    let world = World {
         reaction: REACTION,
-        kept_back: 1,
+        kept_back: KEPT_BACK,
         // It always writes them.
         headers: Headers::OfBucket,
+        longest: LONGEST,
         ..world
-    })
+    };
+    check_length(&world)?;
+    Ok(world)
 }
 
-/// Says how long all of it may take at most, for those who wait.
-pub(super) fn expected(world: &World, trials: usize) -> Duration {
-    let calls = f64::from(world.agents) * f64::from(world.calls);
-    let arriving = match world.arrivals {
-        Arrivals::AtOnce => 0.0,
-        Arrivals::Poisson(a_second) => f64::from(world.agents) / a_second,
-    };
-    let one = (calls / world.requests_a_second()).max(arriving) + 4.0;
-    Duration::from_secs_f64(one * trials as f64)
+/// Returns about how long all of it takes, for those who wait: a storm for each strategy, and one for
+/// the measure, whether it was asked for or not.
+pub(super) fn expected(strategies: &[&Strategy], world: &World) -> Duration {
+    let is_measure = |strategy: &&&Strategy| strategy.name == MEASURE;
+    let others = strategies.len() - strategies.iter().filter(is_measure).count();
+    let storms = u32::try_from(others + 1).unwrap_or(u32::MAX);
+    let one = warm_up_pause(world).saturating_add(world.expected());
+    one.saturating_mul(storms)
 }
 
 /// Lets all strategies compete, one after the other, in real time.
@@ -303,14 +313,14 @@ async fn trial(strategy: &Strategy, world: &World, seed: u64) -> Result<Tally, R
         .api_key("storm")
         .build()?;
     let model: Arc<dyn Model> = Arc::new(model);
-    warm_up(&model, a_second).await;
+    warm_up(&model, warm_up_pause(&world)).await;
     let crowd = Crowd {
         world,
         seed,
         ledger: ledger.get_or_init(Ledger::open).clone(),
     };
     let shared = |_| Arc::clone(&model);
-    crowd.live(strategy, shared, LONGEST).await?;
+    crowd.live(strategy, shared).await?;
     drop(model);
     simulator.stop().await;
     Ok(crowd.ledger.close())
@@ -318,12 +328,17 @@ async fn trial(strategy: &Strategy, world: &World, seed: u64) -> Result<Tally, R
 
 /// Makes one call before the storm, since a program's first one takes longer than any other, and waits
 /// until the token that it took is there again.
-async fn warm_up(model: &Arc<dyn Model>, a_second: f64) {
+async fn warm_up(model: &Arc<dyn Model>, pause: Duration) {
     // If it fails, all calls do, and the storm says so.
     if let Ok(answer) = model.stream(ModelRequest::new([Message::user("Hi")])).await {
         let _ = answer.response().await;
     }
-    sleep(Duration::from_secs_f64(1.0 / a_second)).await;
+    sleep(pause).await;
+}
+
+/// As long as one token takes to come back.
+fn warm_up_pause(world: &World) -> Duration {
+    Duration::from_secs_f64(1.0 / world.requests_a_second())
 }
 
 /// Answers at such length that it takes as long as the service of this call.

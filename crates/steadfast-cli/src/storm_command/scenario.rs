@@ -4,7 +4,7 @@ use steadfast::secs;
 use steadfast_sim::HintStyle;
 
 use super::world::{Arrivals, Headers, Limit, MEAN_TOKENS, Network, World};
-use crate::{command_line::StormOptions, refusal::Refusal};
+use crate::{command_line::StormOptions, refusal::Refusal, text_view::duration};
 
 /// A storm with a name.
 #[derive(Debug, Clone, Copy)]
@@ -23,15 +23,7 @@ pub(super) struct Scenario {
 
 /// All of them; the first is meant if none is named.
 pub(super) const SCENARIOS: [Scenario; 14] = [
-    Scenario {
-        name: "burst",
-        what: "all agents call at once, and their provider has a token bucket",
-        agents: 200,
-        a_second: 20.0,
-        burst: None,
-        calls: 1,
-        change: |world| world,
-    },
+    BURST,
     Scenario {
         name: "loops",
         what: "agents of several calls, which think 0.5 to 2 s before the next",
@@ -109,7 +101,7 @@ pub(super) const SCENARIOS: [Scenario; 14] = [
     },
     Scenario {
         name: "outage",
-        what: "agents come at half the limit for two minutes; 503 from second 30 to 60",
+        what: "agents come at half the limit; every request is a 503 from second 30 to 60",
         agents: 1_200,
         change: |world| World {
             outage: Some(secs(30)..secs(60)),
@@ -158,7 +150,7 @@ pub(super) const SCENARIOS: [Scenario; 14] = [
 
 const BURST: Scenario = Scenario {
     name: "burst",
-    what: "",
+    what: "all agents call at once, and their provider has a token bucket",
     agents: 200,
     a_second: 20.0,
     burst: None,
@@ -191,8 +183,8 @@ fn token_limited(world: World) -> World {
     else {
         return world;
     };
-    // The largest prompt has to fit.
-    let burst = u64::from(burst.max(16)) * MEAN_TOKENS as u64;
+    let burst = burst.max(least_token_burst(world.calls));
+    let burst = u64::from(burst) * MEAN_TOKENS as u64;
     World {
         limit: Limit::Tokens {
             a_second: a_second * MEAN_TOKENS,
@@ -200,6 +192,11 @@ fn token_limited(world: World) -> World {
         },
         ..world
     }
+}
+
+/// The smallest burst there: the last call of a conversation has to fit, with the largest of prompts.
+fn least_token_burst(calls: u32) -> u32 {
+    calls.saturating_mul(16)
 }
 
 impl Scenario {
@@ -218,7 +215,7 @@ impl Scenario {
     }
 
     /// Makes its world, with what is asked for in it.
-    pub(super) fn world(&self, asked: &Asked) -> Result<World, Refusal> {
+    pub(super) fn world(&self, asked: &Wishes) -> Result<World, Refusal> {
         let a_second = asked.limit.unwrap_or(self.a_second);
         let usual_burst = || self.burst.filter(|_| asked.limit.is_none());
         let burst = asked
@@ -232,13 +229,41 @@ impl Scenario {
             ..World::burst(asked.agents.unwrap_or(self.agents), a_second, burst)
         };
         check(&world, a_second, burst)?;
-        Ok((self.change)(world))
+        let world = (self.change)(world);
+        if let Some(burst) = asked.burst {
+            self.check_burst(&world, burst)?;
+        }
+        check_length(&world)?;
+        Ok(world)
+    }
+
+    /// Refuses a burst that would go by without a word, or be made a larger one.
+    fn check_burst(&self, world: &World, burst: u32) -> Result<(), Refusal> {
+        match &world.limit {
+            Limit::Windows { .. } | Limit::Concurrency { .. } => Err(Refusal::new(
+                format!(
+                    "`--burst` has no meaning with `--scenario {}`: its limit has no burst",
+                    self.name
+                ),
+                "leave out one of the two",
+            )),
+            Limit::Tokens { .. } if burst < least_token_burst(world.calls) => Err(Refusal::new(
+                format!(
+                    "`--burst` cannot be `{burst}`: with `--scenario {}` it is at least {}, a thousand \
+                     tokens each, so that the largest call fits",
+                    self.name,
+                    least_token_burst(world.calls)
+                ),
+                "choose a larger one, or leave it out",
+            )),
+            Limit::Tokens { .. } | Limit::Requests { .. } => Ok(()),
+        }
     }
 }
 
 /// What somebody wants otherwise than a scenario has it.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Asked {
+pub(super) struct Wishes {
     pub(super) agents: Option<u32>,
     pub(super) calls: Option<u32>,
     pub(super) processes: Option<u32>,
@@ -247,7 +272,7 @@ pub(super) struct Asked {
     pub(super) hint: Option<HintStyle>,
 }
 
-impl From<&StormOptions> for Asked {
+impl From<&StormOptions> for Wishes {
     fn from(options: &StormOptions) -> Self {
         Self {
             agents: options.agents,
@@ -269,11 +294,13 @@ const FASTEST: f64 = 100_000.0;
 const SLOWEST: f64 = 0.01;
 
 fn check(world: &World, a_second: f64, burst: u32) -> Result<(), Refusal> {
+    let cannot_be = |flag: &str, value: String, bound: String, hint: &str| {
+        let problem = format!("`{flag}` cannot be `{value}`: {bound}");
+        Err(Refusal::new(problem, hint))
+    };
     let beyond = |flag: &str, value: String, bound: String| {
-        Err(Refusal::new(
-            format!("`{flag}` cannot be `{value}`: {bound}"),
-            "a storm is computed agent by agent: choose a smaller one",
-        ))
+        let hint = "a storm is computed agent by agent: choose a smaller one";
+        cannot_be(flag, value, bound, hint)
     };
     let calls = u64::from(world.agents) * u64::from(world.calls);
     if world.agents > MOST_AGENTS {
@@ -288,9 +315,14 @@ fn check(world: &World, a_second: f64, burst: u32) -> Result<(), Refusal> {
         let most = format!("there are {} agents to be in them", world.agents);
         return beyond("--processes", world.processes.to_string(), most);
     }
-    if !(SLOWEST..=FASTEST).contains(&a_second) {
-        let bounds = format!("it is from {SLOWEST} to {FASTEST} requests a second");
-        return beyond("--limit", format!("{a_second}/s"), bounds);
+    if a_second < SLOWEST {
+        let least = format!("it is at least {SLOWEST} requests a second");
+        let hint = "no storm would end: choose a larger one, such as `1/s`";
+        return cannot_be("--limit", format!("{a_second}/s"), least, hint);
+    }
+    if a_second > FASTEST {
+        let most = format!("it is at most {FASTEST} requests a second");
+        return beyond("--limit", format!("{a_second}/s"), most);
     }
     if burst > MOST_BURST {
         return beyond(
@@ -300,6 +332,22 @@ fn check(world: &World, a_second: f64, burst: u32) -> Result<(), Refusal> {
         );
     }
     Ok(())
+}
+
+/// Refuses a world in which not even the limiter that knows the limit would be done in time.
+pub(super) fn check_length(world: &World) -> Result<(), Refusal> {
+    let expected = world.expected();
+    if expected <= world.longest {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        format!(
+            "`--agents`, `--calls` and `--limit` make a storm of {}, and it is ended after {}",
+            duration(expected),
+            duration(world.longest)
+        ),
+        "choose fewer agents or calls, or a higher limit",
+    ))
 }
 
 /// Says in one line what a world is like.

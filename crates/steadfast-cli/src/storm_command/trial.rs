@@ -6,12 +6,8 @@ use std::sync::Arc;
 use steadfast::Model;
 
 use super::{
-    crowd::Crowd,
-    ledger::Ledger,
-    provider::Provider,
-    strategies::Strategy,
-    tally::Tally,
-    world::{LONGEST, World},
+    crowd::Crowd, ledger::Ledger, provider::Provider, strategies::Strategy, tally::Tally,
+    world::World,
 };
 use crate::refusal::Refusal;
 
@@ -35,7 +31,7 @@ pub(super) fn trial(strategy: &Strategy, world: &World, seed: u64) -> Result<Tal
         };
         let provider = Provider::open(world, seed, crowd.ledger.clone());
         let line = |agent| -> Arc<dyn Model> { Arc::new(provider.line(agent)) };
-        crowd.live(strategy, line, LONGEST).await?;
+        crowd.live(strategy, line).await?;
         Ok(crowd.ledger.close())
     })
 }

@@ -35,6 +35,8 @@ pub(super) struct World {
     /// Which of those that come at once is first, and what their jitter draws: 0 as they are numbered.
     /// All else stays the same.
     pub(super) luck: u64,
+    /// After what time the storm is ended, whoever is still at it.
+    pub(super) longest: Duration,
 }
 
 /// What the provider admits.
@@ -67,8 +69,8 @@ pub(super) enum Headers {
     None,
     /// What may go at once, what is left of it, and when all of it is there again.
     OfBucket,
-    /// The limit of a minute, beside what is left of far less: so the simulator writes them, and
-    /// vendors whose limit of a minute holds for shorter times too.
+    /// The limit of a minute, beside what is left of far less: so vendors write them whose limit of a
+    /// minute holds for shorter times too.
     OfMinute,
 }
 
@@ -82,13 +84,18 @@ pub(super) enum Arrivals {
 
 /// The most tokens that a model may answer with, in the world with token limits.
 pub(super) const ANSWER_TOKENS: u32 = 200;
-/// How many tokens a call takes on average there, and the most of one prompt.
+/// How many tokens a conversation's first call takes on average there, its prompt of them, and the most
+/// of one prompt.
 pub(super) const MEAN_TOKENS: f64 = 1_000.0;
+const MEAN_PROMPT_TOKENS: f64 = MEAN_TOKENS - ANSWER_TOKENS as f64;
 const MOST_PROMPT_TOKENS: f64 = 15_000.0;
 /// How uneven prompts are: the standard deviation of the logarithm.
 const PROMPT_SIGMA: f64 = 1.0;
-/// The same of service times, whose mean is one second.
+/// The same of service times, and their mean in seconds.
 const SERVICE_SIGMA: f64 = 0.5;
+const MEAN_SERVICE: f64 = 1.0;
+/// How long the slowest of many services takes, about.
+const LAST_SERVICE: f64 = 4.0;
 /// How many characters make a token, as clients guess it.
 pub(super) const CHARACTERS_A_TOKEN: usize = 4;
 /// Between which bounds an agent thinks before its next call.
@@ -116,6 +123,7 @@ impl World {
             headers: Headers::None,
             kept_back: 0,
             luck: 0,
+            longest: LONGEST,
         }
     }
 
@@ -144,6 +152,34 @@ impl World {
         }
     }
 
+    /// Returns about how long the limiter that knows the limit needs: for all calls, or for those of one
+    /// agent, where that is longer.
+    pub(super) fn expected(&self) -> Duration {
+        let calls = f64::from(self.agents) * f64::from(self.calls);
+        let all = match &self.limit {
+            Limit::Requests {
+                a_second, burst, ..
+            } => (calls - f64::from(*burst)) / a_second,
+            Limit::Windows { requests, length } => {
+                ((calls - 1.0) / f64::from(*requests)).floor() * length.as_secs_f64()
+            }
+            Limit::Tokens { a_second, burst } => {
+                let tokens = f64::from(self.agents) * tokens_of_conversation(self.calls);
+                (tokens - *burst as f64) / a_second
+            }
+            Limit::Concurrency { calls: at_once } => calls / f64::from(*at_once),
+        };
+        let (least, most) = THINKING;
+        let pauses = f64::from(self.calls.saturating_sub(1)) * f64::midpoint(least, most);
+        let one = f64::from(self.calls) * MEAN_SERVICE + pauses;
+        let coming = match self.arrivals {
+            Arrivals::AtOnce => 0.0,
+            Arrivals::Poisson(a_second) => f64::from(self.agents) / a_second,
+        };
+        let last = all.max(one).max(coming) + LAST_SERVICE;
+        Duration::try_from_secs_f64(last).unwrap_or(Duration::MAX)
+    }
+
     /// Returns the same from each second on at which it becomes another one, the first at 0.
     pub(super) fn rates(&self) -> Vec<(f64, f64)> {
         let mut rates = vec![(0.0, self.requests_a_second())];
@@ -156,7 +192,7 @@ impl World {
     /// Draws how long the model takes for a call: the same for every strategy.
     pub(super) fn service(&self, seed: u64, agent: u32, call: u32) -> Duration {
         let mut chance = Chance::of(seed, Draw::Service, &[agent.into(), call.into()]);
-        let service = chance.lognormal_with_mean(1.0, SERVICE_SIGMA);
+        let service = chance.lognormal_with_mean(MEAN_SERVICE, SERVICE_SIGMA);
         Duration::from_secs_f64(service).max(self.reaction)
     }
 
@@ -192,7 +228,7 @@ impl World {
         let Limit::Tokens { .. } = self.limit else {
             return "Which way does the storm go?".to_owned();
         };
-        let mean = MEAN_TOKENS - f64::from(ANSWER_TOKENS);
+        let mean = MEAN_PROMPT_TOKENS;
         let tokens = Chance::of(seed, Draw::Prompt, &[agent.into(), call.into()])
             .lognormal_with_mean(mean, PROMPT_SIGMA)
             .clamp(1.0, MOST_PROMPT_TOKENS);
@@ -233,6 +269,13 @@ impl World {
     }
 }
 
+/// How many tokens all calls of a conversation take on average: each has the prompts before it too.
+fn tokens_of_conversation(calls: u32) -> f64 {
+    let calls = f64::from(calls);
+    let prompts = calls * (calls + 1.0) / 2.0;
+    prompts * MEAN_PROMPT_TOKENS + calls * f64::from(ANSWER_TOKENS)
+}
+
 /// How long one request and its answer are on their way.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Journey {
@@ -240,5 +283,5 @@ pub(super) struct Journey {
     pub(super) back: Duration,
 }
 
-/// How long a storm may take before it is ended: in virtual time, as in the study.
-pub(super) const LONGEST: Duration = secs(3_600);
+/// How long a storm may take before it is ended, in virtual time, as in the study.
+const LONGEST: Duration = secs(3_600);

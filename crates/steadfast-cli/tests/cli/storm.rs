@@ -199,29 +199,91 @@ fn bars_have_storms_of_their_own() -> TestResult {
 #[test]
 fn impossible_storms_are_refused_by_the_name_of_the_flag() -> TestResult {
     let cases = [
-        (["--strategy", "nosuch"], "`--strategy` names `nosuch`"),
-        (["--strategy", "perfect,,none"], "`--strategy` names ``"),
-        (["--scenario", "nosuch"], "`--scenario` cannot be `nosuch`"),
-        (["--agents", "0"], "`--agents` cannot be `0`"),
-        (["--agents", "20001"], "`--agents` cannot be `20001`"),
-        (["--calls", "5001"], "`--calls` cannot be `5001`"),
-        (["--limit", "0/s"], "`--limit` cannot be `0/s`"),
-        (["--limit", "-1/s"], "`--limit` cannot be `-1/s`"),
-        (["--limit", "NaN/s"], "`--limit` cannot be `NaN/s`"),
-        (["--limit", "1e9/s"], "`--limit` cannot be `1000000000/s`"),
-        (["--limit", "0.001/s"], "`--limit` cannot be `0.001/s`"),
-        (["--burst", "0"], "`--burst` cannot be `0`"),
-        (["--burst", "1000001"], "`--burst` cannot be `1000001`"),
-        (["--processes", "201"], "`--processes` cannot be `201`"),
-        (["--hint", "maybe"], "`--hint` cannot be `maybe`"),
-        (["--seeds", "0"], "`--seeds` cannot be `0`"),
-        (["--seeds", "1001"], "`--seeds` cannot be `1001`"),
+        ("--strategy nosuch", "`--strategy` names `nosuch`"),
+        ("--strategy perfect,,none", "`--strategy` names ``"),
+        ("--scenario nosuch", "`--scenario` cannot be `nosuch`"),
+        ("--agents 0", "`--agents` cannot be `0`"),
+        ("--agents 20001", "`--agents` cannot be `20001`"),
+        ("--calls 5001", "`--calls` cannot be `5001`"),
+        (
+            "--limit 0/s",
+            "`--limit` cannot be `0/s`: it lets no request",
+        ),
+        (
+            "--limit -1/s",
+            "`--limit` cannot be `-1/s`: it lets no request",
+        ),
+        (
+            "--limit NaN/s",
+            "`--limit` cannot be `NaN/s`: it is not a rate",
+        ),
+        ("--limit 1e9/s", "`--limit` cannot be `1000000000/s`"),
+        (
+            "--limit 0.001/s",
+            "`--limit` cannot be `0.001/s`: it is at least",
+        ),
+        ("--burst 0", "`--burst` cannot be `0`"),
+        ("--burst 1000001", "`--burst` cannot be `1000001`"),
+        (
+            "--scenario windows --burst 3",
+            "`--burst` has no meaning with `--scenario windows`",
+        ),
+        (
+            "--scenario concurrency --burst 3",
+            "`--burst` has no meaning with `--scenario concurrency`",
+        ),
+        (
+            "--scenario tokens --burst 15",
+            "`--burst` cannot be `15`: with `--scenario tokens` it is at least 16",
+        ),
+        (
+            "--scenario tokens --calls 5 --burst 79",
+            "`--burst` cannot be `79`: with `--scenario tokens` it is at least 80",
+        ),
+        (
+            "--agents 20000 --limit 1/s",
+            "`--agents`, `--calls` and `--limit` make a storm of 5h 33m",
+        ),
+        ("--processes 201", "`--processes` cannot be `201`"),
+        ("--hint maybe", "`--hint` cannot be `maybe`"),
+        ("--seed -1", "`--seed` cannot be `-1`"),
+        ("--seed 1.5", "`--seed` cannot be `1.5`"),
+        ("--seeds 0", "`--seeds` cannot be `0`"),
+        ("--seeds 1001", "`--seeds` cannot be `1001`"),
     ];
     for (arguments, expected) in cases {
-        let refused = storm(&arguments)?;
+        let refused = storm(&arguments.split(' ').collect::<Vec<_>>())?;
 
-        check_refusal(&refused, &arguments.join(" "), expected);
+        check_refusal(&refused, arguments, expected);
     }
+    Ok(())
+}
+
+#[test]
+fn hint_of_a_limit_points_to_where_it_can_be() -> TestResult {
+    for (limit, expected) in [("0.001/s", "a larger one"), ("1e9/s", "a smaller one")] {
+        let refused = storm(&["--limit", limit])?;
+
+        assert!(refused.stderr.contains(expected), "{}", refused.stderr);
+    }
+    Ok(())
+}
+
+#[test]
+fn long_conversations_with_a_token_limit_fit() -> TestResult {
+    let rows = figures(&[
+        "--scenario",
+        "tokens",
+        "--agents",
+        "10",
+        "--calls",
+        "20",
+        "--strategy",
+        "perfect",
+    ])?;
+
+    let figures = (&rows[0]["success"], &rows[0]["wasted"]);
+    assert_eq!(figures, (&Value::from(1.0), &Value::from(0.0)));
     Ok(())
 }
 
@@ -263,6 +325,18 @@ fn real_storms_that_cannot_be_are_refused() -> TestResult {
         (
             ["--agents", "401"],
             "`--real` has at most 400 agents, not 401",
+        ),
+        (
+            ["--scenario", "trickle"],
+            "`--real` needs a `--burst` of at least 2",
+        ),
+        (
+            ["--limit", "0.1/s"],
+            "`--real` needs a `--burst` of at least 2",
+        ),
+        (
+            ["--calls", "60"],
+            "`--agents`, `--calls` and `--limit` make a storm of 3m 3s, and it is ended after 2m 0s",
         ),
         (["--seeds", "2"], "`--seeds` has no meaning with `--real`"),
     ];

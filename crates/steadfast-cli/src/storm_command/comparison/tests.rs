@@ -4,7 +4,10 @@ use steadfast::millis;
 use steadfast_sim::HintStyle;
 
 use super::*;
-use crate::storm_command::world::Limit;
+use crate::storm_command::{
+    scenario::{SCENARIOS, Wishes},
+    world::Limit,
+};
 
 /// What the study found for a strategy: the shares of success and of waste, and its ratio to the ideal
 /// where all agents made it.
@@ -169,6 +172,20 @@ fn limiter_that_knows_the_limit_is_never_refused() {
             assert_eq!((figures.success, figures.wasted), (1.0, 0.0), "{world:?}");
             assert_eq!(figures.makespan_over_ideal, 1.0, "{world:?}");
         }
+    }
+}
+
+#[test]
+fn storms_take_about_as_long_as_is_expected_of_them() {
+    let perfect = [named(MEASURE).unwrap()];
+    for scenario in &SCENARIOS {
+        let world = scenario.world(&Wishes::default()).unwrap();
+        let expected = world.expected().as_secs_f64();
+
+        let compared = Comparison::of(&perfect, world, vec![1]).unwrap();
+
+        let ratio = compared.rows[0].median.makespan / expected;
+        assert!((0.5..1.5).contains(&ratio), "{}: {ratio}", scenario.name);
     }
 }
 

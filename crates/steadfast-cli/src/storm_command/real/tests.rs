@@ -1,6 +1,7 @@
 //! Here real time and real sockets are the subject.
 
 use super::*;
+use crate::storm_command::world::Arrivals;
 
 #[test]
 fn differences_are_named_figure_by_figure() {
@@ -71,6 +72,8 @@ fn simulator_has_a_token_bucket_and_nothing_else() {
     for world in refused {
         assert!(real_world(scenario, world).is_err());
     }
+    assert!(real_world(scenario, World::burst(60, 20.0, 1)).is_err());
+    assert!(real_world(scenario, World::burst(131, 1.0, 2)).is_err());
     let taken = World {
         calls: 3,
         processes: 2,
@@ -78,6 +81,26 @@ fn simulator_has_a_token_bucket_and_nothing_else() {
         ..burst()
     };
     assert!(real_world(scenario, taken).is_ok());
+}
+
+#[test]
+fn measure_is_taken_once_whoever_competes() {
+    let world = real_world(
+        Scenario::named("burst").unwrap(),
+        World::burst(60, 20.0, 20),
+    );
+    let world = world.unwrap();
+    let takes = |names: &[&str]| {
+        let strategies: Vec<_> = names.iter().map(|name| named(name).unwrap()).collect();
+        expected(&strategies, &world)
+    };
+
+    let alone = takes(&[MEASURE]);
+
+    // A second's worth at once, two seconds for the others, the last service, and a token's warm-up.
+    assert_eq!(alone, millis(6_050));
+    assert_eq!(takes(&["fleet"]), 2 * alone);
+    assert_eq!(takes(&["fleet", MEASURE]), 2 * alone);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
