@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use steadfast_sim::HintStyle;
 
 use super::{
-    comparison::Comparison,
+    comparison::{Comparison, Row},
     figures::{Figures, median},
     scenario::{Scenario, Wishes},
     strategies::Strategy,
@@ -27,12 +27,15 @@ enum Measured {
     Makespan,
     Wasted,
     P99,
+    LongestOverIdeal,
     OutageLoad,
     Longest,
     PeakAfterOutage,
 }
 
-use Measured::{Longest, Makespan, OutageLoad, P99, PeakAfterOutage, Success, Wasted};
+use Measured::{
+    Longest, LongestOverIdeal, Makespan, OutageLoad, P99, PeakAfterOutage, Success, Wasted,
+};
 
 const USUAL: Wishes = Wishes {
     agents: None,
@@ -43,8 +46,10 @@ const USUAL: Wishes = Wishes {
     hint: None,
 };
 
-/// Every row of the table that was agreed on, in its order. In the last of each, who waits longest is
-/// held against the limiter that knows the limit: nobody starves.
+/// The storms that were agreed on, in that order. Everywhere all agents have to be done. That nobody
+/// starves is held where agents of several calls compete for their turn: there the call that takes
+/// longest is set beside that of the limiter that knows the limit. What a call costs where nothing is
+/// throttled is no storm: the benchmarks hold it.
 const BARS: [Bar; 19] = [
     Bar {
         storm: "1,000 agents, 20/s, burst 20",
@@ -65,7 +70,12 @@ const BARS: [Bar; 19] = [
         storm: "200 agents of 5 calls",
         scenario: "loops",
         asked: USUAL,
-        bars: &[(Makespan, 1.03), (Wasted, 0.04), (P99, 1.05)],
+        bars: &[
+            (Makespan, 1.03),
+            (Wasted, 0.04),
+            (P99, 1.05),
+            (LongestOverIdeal, 1.05),
+        ],
     },
     Bar {
         storm: "1,000 agents, hints in seconds",
@@ -202,8 +212,10 @@ pub(super) struct Reached {
     storm: &'static str,
     measured: Measured,
     bar: f64,
-    /// Seed by seed.
+    /// Seed by seed; not a number is a time where agents were lost.
     values: Vec<f64>,
+    /// Whether every agent was done under every seed.
+    is_complete: bool,
 }
 
 impl Measured {
@@ -213,6 +225,7 @@ impl Measured {
             Self::Makespan => "x ideal",
             Self::Wasted => "wasted",
             Self::P99 => "p99 x ideal",
+            Self::LongestOverIdeal => "max x ideal",
             Self::OutageLoad => "in outage/s",
             Self::Longest => "longest s",
             Self::PeakAfterOutage => "peak after",
@@ -225,16 +238,25 @@ impl Measured {
             Self::Makespan => figures.makespan_over_ideal,
             Self::Wasted => figures.wasted,
             Self::P99 => figures.p99_over_ideal,
+            Self::LongestOverIdeal => figures.longest_over_ideal,
             Self::OutageLoad => figures.outage_load,
             Self::Longest => figures.longest,
             Self::PeakAfterOutage => figures.peak_after_outage,
         }
     }
 
+    /// Returns whether it is a time of agents or calls: those that were lost have none.
+    const fn is_time(self) -> bool {
+        match self {
+            Self::Makespan | Self::P99 | Self::LongestOverIdeal | Self::Longest => true,
+            Self::Success | Self::Wasted | Self::OutageLoad | Self::PeakAfterOutage => false,
+        }
+    }
+
     fn written(self, value: f64) -> String {
         match self {
             Self::Success | Self::Wasted => percent(value),
-            Self::Makespan | Self::P99 => rounded(value, 3),
+            Self::Makespan | Self::P99 | Self::LongestOverIdeal => rounded(value, 3),
             Self::OutageLoad | Self::Longest => rounded(value, 2),
             Self::PeakAfterOutage => rounded(value, 0),
         }
@@ -242,15 +264,38 @@ impl Measured {
 }
 
 impl Reached {
-    fn value(&self) -> f64 {
-        median(self.values.clone())
+    fn of(row: &Row, storm: &'static str, measured: Measured, bar: f64) -> Self {
+        let value = |seed: &Figures| {
+            if measured.is_time() && !seed.is_complete() {
+                f64::NAN
+            } else {
+                measured.of(seed)
+            }
+        };
+        Self {
+            strategy: row.strategy.name,
+            storm,
+            measured,
+            bar,
+            values: row.seeds.iter().map(value).collect(),
+            is_complete: row.summary.is_complete(),
+        }
     }
 
-    /// Returns whether the bar is reached. What could not be measured does not reach it.
+    /// The median, but of success the least.
+    fn value(&self) -> f64 {
+        match self.measured {
+            Success => self.values.iter().copied().fold(f64::INFINITY, f64::min),
+            _ => median(self.values.clone()),
+        }
+    }
+
+    /// Returns whether the bar is reached. Whoever loses agents reaches none: it is easy to be fast
+    /// for a few.
     pub(super) fn is_held(&self) -> bool {
         match self.measured {
             Success => self.value() >= self.bar,
-            _ => self.value() <= self.bar,
+            _ => self.is_complete && self.value() <= self.bar,
         }
     }
 }
@@ -272,13 +317,7 @@ pub(super) fn reached(
         let compared = Comparison::of(strategies, world, seeds.to_vec())?;
         for row in &compared.rows {
             for (measured, bar) in [(Success, 1.0)].iter().chain(bars) {
-                reached.push(Reached {
-                    strategy: row.strategy.name,
-                    storm,
-                    measured: *measured,
-                    bar: *bar,
-                    values: row.seeds.iter().map(|seed| measured.of(seed)).collect(),
-                });
+                reached.push(Reached::of(row, storm, *measured, *bar));
             }
         }
     }
@@ -290,12 +329,8 @@ pub(super) fn table(strategies: &[&Strategy], seeds: &[u64], reached: &[Reached]
     let seeds: Vec<String> = seeds.iter().map(u64::to_string).collect();
     let mut lines = Vec::new();
     for strategy in strategies {
-        let mut of_strategy = reached
-            .iter()
-            .filter(|one| one.strategy == strategy.name)
-            .peekable();
         lines.push(format!(
-            "bars for `{}`; medians, and behind them the seeds {}",
+            "bars for `{}`; medians, of success the least, and behind them the seeds {}",
             strategy.name,
             seeds.join(", ")
         ));
@@ -307,7 +342,8 @@ pub(super) fn table(strategies: &[&Strategy], seeds: &[u64], reached: &[Reached]
         let mut storm = "";
         let mut held = 0;
         let mut all = 0;
-        for one in of_strategy.by_ref() {
+        let of_strategy = |one: &&Reached| one.strategy == strategy.name;
+        for one in reached.iter().filter(of_strategy) {
             lines.push(line(one, storm));
             storm = one.storm;
             held += u32::from(one.is_held());
@@ -390,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_measured_is_not_held() {
+    fn medians_are_held_and_success_of_every_seed() {
         let one = |measured, bar, values: &[f64]| {
             Reached {
                 strategy: "perfect",
@@ -398,14 +434,25 @@ mod tests {
                 measured,
                 bar,
                 values: values.to_vec(),
+                is_complete: true,
             }
             .is_held()
         };
 
         assert!(one(Makespan, 1.03, &[0.9, 1.03, 1.2]));
         assert!(!one(Makespan, 1.03, &[0.9, 1.031, 1.2]));
-        assert!(one(Success, 1.0, &[1.0, 0.9, 1.0]));
-        assert!(!one(Success, 1.0, &[0.9]));
+        assert!(one(Success, 1.0, &[1.0, 1.0, 1.0]));
+        assert!(!one(Success, 1.0, &[1.0, 0.9, 1.0]));
         assert!(!one(Makespan, 1.03, &[f64::NAN]));
+    }
+
+    #[test]
+    fn whoever_loses_agents_holds_no_bar() {
+        let none = [named("none").unwrap()];
+
+        let reached = reached(&none, &[1]).unwrap();
+
+        let held: Vec<_> = reached.iter().filter(|one| one.is_held()).collect();
+        assert!(held.is_empty(), "{held:?}");
     }
 }

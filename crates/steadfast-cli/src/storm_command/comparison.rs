@@ -37,7 +37,7 @@ pub(super) struct Row {
     pub(super) strategy: &'static Strategy,
     /// Seed by seed.
     pub(super) seeds: Vec<Figures>,
-    pub(super) median: Figures,
+    pub(super) summary: Figures,
     /// All that happened under the first seed.
     pub(super) shown: Tally,
 }
@@ -93,7 +93,7 @@ impl Row {
             .collect();
         Self {
             strategy,
-            median: Figures::median(&seeds),
+            summary: Figures::summary(&seeds),
             seeds,
             shown: tallies.into_iter().next().unwrap_or_default(),
         }

@@ -15,6 +15,7 @@ use self::{
 use super::{
     comparison::Comparison,
     scenario::{Scenario, described},
+    table::percent,
 };
 
 /// How many charts stand side by side.
@@ -106,11 +107,11 @@ fn head(svg: &mut Svg, scenario: &Scenario, comparison: &Comparison, width: f64)
 fn foot(svg: &mut Svg, comparison: &Comparison, height: f64) {
     let explained = "\u{d7} ideal: when the last agent was done, over the same of a limiter that knows \
                      the limit. p99: of the calls that succeeded.";
-    let complete = comparison.rows.iter().all(|row| row.median.is_complete());
+    let complete = comparison.rows.iter().all(|row| row.summary.is_complete());
     let survivors = if complete {
         ""
     } else {
-        " *: of those agents that were not lost."
+        " *: agents were lost."
     };
     let explained = format!("{explained}{survivors}");
     svg.text("small quiet", MARGIN, height - 14.0, &explained);
@@ -120,10 +121,10 @@ fn foot(svg: &mut Svg, comparison: &Comparison, height: f64) {
 fn spoken(comparison: &Comparison) -> String {
     let row = |row: &super::comparison::Row| {
         format!(
-            "{}: {:.0} % of the agents done, {:.0} % of the requests refused",
+            "{}: {} of the agents done, {} of the requests refused",
             row.strategy.name,
-            100.0 * row.median.success,
-            100.0 * row.median.wasted
+            percent(row.summary.success),
+            percent(row.summary.wasted)
         )
     };
     let rows: Vec<String> = comparison.rows.iter().map(row).collect();

@@ -118,10 +118,10 @@ impl Pair {
             let rows = computed
                 .iter()
                 .filter_map(|computed| computed.rows.get(place));
-            let luck: Vec<Figures> = rows.map(|row| row.median).collect();
+            let luck: Vec<Figures> = rows.map(|row| row.summary).collect();
             Self {
                 strategy: row.strategy,
-                real: row.median,
+                real: row.summary,
                 virtually: Figures::median(&luck),
                 luck,
                 busy,

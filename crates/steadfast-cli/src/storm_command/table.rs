@@ -8,7 +8,9 @@ use super::{
     real::{Pair, Real, SECONDS, SHARES, TIMES},
     scenario::{Scenario, described},
     strategies::Whose,
+    tally::MOST_REQUESTS,
 };
+use crate::text_view::duration;
 
 /// How wide a column is.
 const WIDTH: usize = 10;
@@ -21,14 +23,16 @@ const COLUMNS: [Column; 7] = [
     ("success", |figures| percent(figures.success)),
     ("x ideal", over_ideal),
     ("wasted", |figures| percent(figures.wasted)),
-    ("p50 s", |figures| rounded(figures.p50, 1)),
-    ("p99 s", |figures| rounded(figures.p99, 1)),
+    ("p50 s", |figures| of_survivors(figures, figures.p50)),
+    ("p99 s", |figures| of_survivors(figures, figures.p99)),
     ("peak/s", |figures| rounded(figures.peak, 0)),
     ("requests", |figures| rounded(figures.requests, 0)),
 ];
 /// Those of a storm with an outage.
 const COLUMNS_OF_OUTAGE: [Column; 3] = [
-    ("longest s", |figures| rounded(figures.longest, 1)),
+    ("longest s", |figures| {
+        of_survivors(figures, figures.longest)
+    }),
     ("in outage/s", |figures| rounded(figures.outage_load, 1)),
     ("peak after", |figures| {
         rounded(figures.peak_after_outage, 0)
@@ -54,29 +58,39 @@ pub(super) fn table(scenario: &Scenario, comparison: &Comparison) -> String {
     for row in &comparison.rows {
         let figures = columns
             .iter()
-            .map(|(head, figure)| cell(head, &figure(&row.median)));
+            .map(|(head, figure)| cell(head, &figure(&row.summary)));
         let figures: String = figures.collect();
         lines.push(format!("{:first$}{figures}", row.strategy.name));
     }
     lines.push(String::new());
-    lines.push(
-        "x ideal: when the last agent was done, over the same of a limiter that knows the limit\n\
-         wasted: requests that were refused, of all; p50, p99: of the calls that succeeded"
-            .to_owned(),
-    );
-    if comparison.rows.iter().any(|row| !row.median.is_complete()) {
-        lines.push("*: of those agents that were not lost".to_owned());
+    if comparison.seeds.len() > 1 {
+        lines.push("success: of the seed that fared worst".to_owned());
     }
+    lines.extend(explained(comparison).map(str::to_owned));
     if comparison.world.outage.is_some() {
-        lines.push(
-            "in outage/s: requests at the dead provider, but for the first second".to_owned(),
-        );
+        lines.extend(EXPLAINED_OF_OUTAGE.map(str::to_owned));
     }
-    if let Some(ran_away) = ran_away(comparison) {
-        lines.push(ran_away);
-    }
+    lines.extend(ran_away(comparison));
     lines.join("\n") + "\n"
 }
+
+/// Says what the columns of every storm mean.
+fn explained(comparison: &Comparison) -> impl Iterator<Item = &'static str> {
+    let complete = comparison.rows.iter().all(|row| row.summary.is_complete());
+    let survivors = "*: agents were lost: times are of those calls that succeeded, and nothing is set beside the ideal";
+    [
+        "x ideal: when the last agent was done, over the same of a limiter that knows the limit",
+        "wasted: requests that were refused, of all; peak/s: requests in the busiest second",
+        "p50, p99: of how long the calls took that succeeded, waits included",
+    ]
+    .into_iter()
+    .chain((!complete).then_some(survivors))
+}
+
+const EXPLAINED_OF_OUTAGE: [&str; 2] = [
+    "longest: of the calls that succeeded; in outage/s: requests at the dead provider,",
+    "but for the first second; peak after: requests in the busiest second after the outage",
+];
 
 /// Writes the table of a real storm, each strategy above the same in virtual time.
 pub(super) fn table_of_pairs(scenario: &Scenario, real: &Real, pairs: &[Pair]) -> String {
@@ -128,6 +142,8 @@ pub(super) fn table_of_pairs(scenario: &Scenario, real: &Real, pairs: &[Pair]) -
     lines.push(format!(
         "timers came {mean} ms late on average and {most} ms at most, for which more is allowed"
     ));
+    lines.extend(explained(real).map(str::to_owned));
+    lines.extend(ran_away(real));
     lines.join("\n") + "\n"
 }
 
@@ -156,7 +172,9 @@ fn ran_away(comparison: &Comparison) -> Option<String> {
     let names: Vec<&str> = rows.map(|row| row.strategy.name).collect();
     (!names.is_empty()).then(|| {
         format!(
-            "ended after an hour or 3,000,000 requests: {}",
+            "ended after {} or {} million requests: {}",
+            duration(comparison.world.longest),
+            MOST_REQUESTS / 1_000_000,
             names.join(", ")
         )
     })
@@ -168,9 +186,23 @@ fn cell(head: &str, text: &str) -> String {
     format!("{text:>width$}")
 }
 
-fn over_ideal(figures: &Figures) -> String {
-    let survivors = if figures.is_complete() { "" } else { "*" };
-    rounded(figures.makespan_over_ideal, 2) + survivors
+/// Whoever loses agents is done early: that is no time to be compared.
+pub(super) fn over_ideal(figures: &Figures) -> String {
+    if figures.is_complete() {
+        rounded(figures.makespan_over_ideal, 2)
+    } else {
+        rounded(f64::NAN, 2)
+    }
+}
+
+/// Marks a time where agents were lost: those who had to wait longest may be among them.
+pub(super) fn of_survivors(figures: &Figures, time: f64) -> String {
+    let survivors = if figures.is_complete() || time.is_nan() {
+        ""
+    } else {
+        "*"
+    };
+    rounded(time, 1) + survivors
 }
 
 pub(super) fn percent(share: f64) -> String {
@@ -196,7 +228,7 @@ pub(super) fn json(scenario: &Scenario, comparison: &Comparison) -> String {
     let rows = comparison.rows.iter().map(|row| {
         let mut object = Map::new();
         object.insert("strategy".to_owned(), json!(row.strategy.name));
-        object.extend(fields(&row.median));
+        object.extend(fields(&row.summary));
         let whose = match row.strategy.whose {
             Whose::Ours => "ours",
             Whose::Measure => "measure",
@@ -242,7 +274,7 @@ pub(super) fn array(objects: impl Iterator<Item = String>) -> String {
     format!("[\n{}\n]\n", objects.join(",\n"))
 }
 
-fn fields(figures: &Figures) -> [(String, Value); 15] {
+fn fields(figures: &Figures) -> [(String, Value); 16] {
     [
         ("success", figures.success),
         ("makespan_over_ideal", figures.makespan_over_ideal),
@@ -253,6 +285,7 @@ fn fields(figures: &Figures) -> [(String, Value); 15] {
         ("makespan_s", figures.makespan),
         ("longest_s", figures.longest),
         ("p99_over_ideal", figures.p99_over_ideal),
+        ("longest_over_ideal", figures.longest_over_ideal),
         ("requests", figures.requests),
         ("requests_per_call", figures.requests_a_call),
         ("fairness", figures.fairness),

@@ -103,6 +103,38 @@ fn table_names_the_storm_the_seeds_and_every_strategy() -> TestResult {
 }
 
 #[test]
+fn those_who_lose_agents_are_set_beside_no_ideal() -> TestResult {
+    let asked = ["--agents", "40", "--strategy", "none,perfect"];
+
+    let table = storm(&asked)?;
+    let rows = figures(&asked)?;
+
+    let cells = |name: &str| -> Vec<&str> {
+        let mut lines = table.stdout.lines();
+        let line = lines.find(|line| line.starts_with(name));
+        line.unwrap_or_default().split_whitespace().collect()
+    };
+    let (none, perfect) = (cells("none"), cells("perfect"));
+    assert_eq!((none[1], none[3]), ("50.0", "-"), "{}", table.stdout);
+    assert!(none[6].ends_with('*') && none[7].ends_with('*'));
+    assert_eq!((perfect[1], perfect[3]), ("100.0", "1.00"));
+    assert!(table.stdout.contains("\n*: agents were lost"));
+    assert!(rows[0]["makespan_over_ideal"].is_number(), "{rows:?}");
+    Ok(())
+}
+
+#[test]
+fn columns_of_an_outage_are_explained() -> TestResult {
+    let table = storm(&["--scenario", "outage", "--strategy", "fleet"])?;
+
+    let (_, explained) = table.stdout.split_once("\n\nx ideal:").ok_or("no end")?;
+    for column in ["wasted", "peak/s", "longest", "in outage/s", "peak after"] {
+        assert!(explained.contains(&format!("{column}: ")), "{explained}");
+    }
+    Ok(())
+}
+
+#[test]
 fn lists_say_what_there_is() -> TestResult {
     let lists = [
         ("--scenario", ["burst", "charged", "outage"]),

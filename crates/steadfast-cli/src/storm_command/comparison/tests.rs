@@ -184,7 +184,7 @@ fn storms_take_about_as_long_as_is_expected_of_them() {
 
         let compared = Comparison::of(&perfect, world, vec![1]).unwrap();
 
-        let ratio = compared.rows[0].median.makespan / expected;
+        let ratio = compared.rows[0].summary.makespan / expected;
         assert!((0.5..1.5).contains(&ratio), "{}: {ratio}", scenario.name);
     }
 }
@@ -199,7 +199,7 @@ fn processes_that_share_nothing_refuse_each_other() {
     let wasted = |world| {
         let aimd = [named("aimd-no-ceilings").unwrap()];
         let compared = Comparison::of(&aimd, world, vec![1]).unwrap();
-        compared.rows[0].median.wasted
+        compared.rows[0].summary.wasted
     };
 
     let (together, apart) = (wasted(together), wasted(apart));

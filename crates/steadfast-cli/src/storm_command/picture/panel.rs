@@ -7,7 +7,7 @@ use crate::storm_command::{
     comparison::Row,
     figures::Figures,
     strategies::Whose,
-    table::{percent, rounded},
+    table::{of_survivors, over_ideal, percent, rounded},
     tally::{MOMENTS_A_SECOND, Moment, Tally},
     world::World,
 };
@@ -40,7 +40,7 @@ pub(super) fn panel(svg: &mut Svg, row: &Row, world: &World, scale: &Scale) {
     limit(svg, world, scale);
     finished(svg, &row.shown, world, scale);
     leaves_the_chart(svg, row, scale);
-    figures(svg, &row.median);
+    figures(svg, &row.summary);
 }
 
 fn x_of(second: f64, scale: &Scale) -> f64 {
@@ -185,15 +185,12 @@ fn thousands(number: u64) -> String {
 }
 
 fn figures(svg: &mut Svg, figures: &Figures) {
-    let complete = figures.is_complete();
-    let lost = if complete { "" } else { " lost" };
-    let survivors = if complete { "" } else { "*" };
-    let ideal = rounded(figures.makespan_over_ideal, 2) + survivors;
+    let lost = if figures.is_complete() { "" } else { " lost" };
     let lines = [
         (percent(figures.success), "agents done", lost),
-        (ideal, "\u{d7} ideal", ""),
+        (over_ideal(figures), "\u{d7} ideal", ""),
         (percent(figures.wasted), "refused", ""),
-        (rounded(figures.p99, 1) + " s", "p99", ""),
+        (of_survivors(figures, figures.p99) + " s", "p99", ""),
     ];
     let mut y = TOP + 10.0;
     for (figure, label, class) in lines {

@@ -8,6 +8,7 @@ fn differences_are_named_figure_by_figure() {
     let ideal = Ideal {
         makespan: 10.0,
         p99: 10.0,
+        longest: 10.0,
     };
     let computed = Figures {
         success: 0.5,
