@@ -256,8 +256,9 @@ pub(crate) struct ExplainOptions {
 /// Compares retry strategies: many agents against one throttled provider.
 #[derive(Debug, Args)]
 #[command(after_help = format!("\
-Every agent is a real one, with the strategy of its row; the provider is computed,
-and so is time: an hour passes in a moment. The same seed gives the same table.
+Every agent is a real one, with the strategy of its row; the provider is
+computed, and so is time: an hour passes in a moment. The same seed gives the
+same table.
 
 Rates and times are typical values: a provider with a token bucket, an answer
 after about one second, a refusal after 50 ms, and no hint when to come back.
@@ -327,8 +328,8 @@ pub(crate) struct StormOptions {
     #[arg(long, help_heading = "Comparison")]
     pub(crate) real: bool,
 
-    /// Holds strategies against the bars that the fleet strategy has to reach, storm by storm; that
-    /// one itself, if no others are named
+    /// Holds strategies (`fleet`, if none are named) against the bars that the fleet strategy has to
+    /// reach, storm by storm
     #[arg(
         long,
         help_heading = "Comparison",

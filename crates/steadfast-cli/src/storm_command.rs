@@ -14,6 +14,7 @@ mod knowing_limiter;
 mod learning_bucket;
 mod ledger;
 mod picture;
+mod picture_file;
 mod provider;
 mod real;
 mod scenario;
@@ -23,10 +24,11 @@ mod tally;
 mod trial;
 mod world;
 
-use std::{fs::File, io::Write as _, path::Path};
+use serde_json::json;
 
 use self::{
     comparison::Comparison,
+    picture_file::PictureFile,
     real::Pair,
     scenario::{SCENARIOS, Scenario, Wishes},
     strategies::{FLEET, STRATEGIES, Strategy},
@@ -48,21 +50,21 @@ const MOST_SEEDS: u32 = 1_000;
 /// Runs the command.
 pub(crate) async fn storm(options: StormOptions, output: &mut Output) -> Result<Ending, Refusal> {
     if options.scenario.as_deref() == Some("list") {
-        return Ok(tell(&listed_scenarios(), output));
+        return Ok(tell(&listed_scenarios(options.json), output));
     }
     if options.strategy.as_deref() == Some("list") {
-        return Ok(tell(&listed_strategies(), output));
+        return Ok(tell(&listed_strategies(options.json), output));
     }
     if options.bars {
         return show_bars(&options, output).await;
     }
     let storm = Storm::new(&options)?;
+    let signal = StopSignal::listen()?;
     let picture = options
         .svg
         .as_deref()
         .map(PictureFile::create)
         .transpose()?;
-    let signal = StopSignal::listen()?;
     let outcome = async {
         match options.real {
             true => storm.really(options.json, output).await,
@@ -73,6 +75,7 @@ pub(crate) async fn storm(options: StormOptions, output: &mut Output) -> Result<
         outcome = outcome => outcome?,
         () = signal.token().cancelled() => return Ok(Ending::Cancelled),
     };
+    let told = tell(&outcome.written, output);
     if let Some(file) = picture {
         let drawn = picture::picture(storm.scenario, &outcome.comparison);
         if let Err(error) = file.write(&drawn) {
@@ -80,7 +83,7 @@ pub(crate) async fn storm(options: StormOptions, output: &mut Output) -> Result<
             return Ok(Ending::ForceStop);
         }
     }
-    Ok(match tell(&outcome.written, output) {
+    Ok(match told {
         Ending::Done => outcome.ending,
         other => other,
     })
@@ -184,31 +187,6 @@ async fn computed<T: Send + 'static>(
     }
 }
 
-/// The file of a picture, opened before anything is computed for it.
-#[derive(Debug)]
-struct PictureFile<'a> {
-    path: &'a Path,
-    file: File,
-}
-
-impl<'a> PictureFile<'a> {
-    fn create(path: &'a Path) -> Result<Self, Refusal> {
-        let file = File::create(path).map_err(|error| {
-            Refusal::new(
-                format!("`--svg` cannot be written to `{}`: {error}", path.display()),
-                "give a file in a folder that exists, such as `storm.svg`",
-            )
-        })?;
-        Ok(Self { path, file })
-    }
-
-    /// Writes the picture, or says why not.
-    fn write(mut self, picture: &str) -> Result<(), String> {
-        let written = self.file.write_all(picture.as_bytes());
-        written.map_err(|error| format!("cannot write `{}`: {error}", self.path.display()))
-    }
-}
-
 /// Holds strategies against the bars.
 async fn show_bars(options: &StormOptions, output: &mut Output) -> Result<Ending, Refusal> {
     let strategies = strategies::chosen(options.strategy.as_deref().or(Some(FLEET)))?;
@@ -249,14 +227,35 @@ fn seeds(options: &StormOptions, usual: u32) -> Result<Vec<u64>, Refusal> {
     Ok((0..count).map(seed).collect())
 }
 
-fn listed_scenarios() -> String {
+fn listed_scenarios(json: bool) -> String {
+    let object = |scenario: &Scenario| {
+        let (name, what) = (scenario.name, scenario.what);
+        json!({"scenario": name, "what": what}).to_string()
+    };
     let line = |scenario: &Scenario| format!("{:16}{}\n", scenario.name, scenario.what);
-    SCENARIOS.iter().map(line).collect()
+    match json {
+        true => table::array(SCENARIOS.iter().map(object)),
+        false => SCENARIOS.iter().map(line).collect(),
+    }
 }
 
-fn listed_strategies() -> String {
-    let line = |strategy: &Strategy| format!("{:26}{}\n", strategy.name, strategy.what);
-    STRATEGIES.iter().map(line).collect()
+fn listed_strategies(json: bool) -> String {
+    let object = |strategy: &Strategy| {
+        let (name, what) = (strategy.name, strategy.what);
+        let (whose, usual) = (strategy.whose.name(), strategy.is_usual());
+        json!({"strategy": name, "what": what, "whose": whose, "usual": usual}).to_string()
+    };
+    let line = |strategy: &Strategy| {
+        let mark = if strategy.is_usual() { "*" } else { " " };
+        format!("{:26}{mark} {}\n", strategy.name, strategy.what)
+    };
+    match json {
+        true => table::array(STRATEGIES.iter().map(object)),
+        false => {
+            let lines: String = STRATEGIES.iter().map(line).collect();
+            lines + "\n*: compared if none are named\n"
+        }
+    }
 }
 
 fn tell(text: &str, output: &mut Output) -> Ending {

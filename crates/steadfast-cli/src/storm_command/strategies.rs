@@ -37,6 +37,17 @@ pub(super) enum Whose {
     Others,
 }
 
+impl Whose {
+    /// As it is called in JSON.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Ours => "ours",
+            Self::Measure => "measure",
+            Self::Others => "model",
+        }
+    }
+}
+
 /// Who has one value of it together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum SharedBy {
@@ -309,6 +320,11 @@ impl Strategy {
             shared: SharedBy::Nobody,
             ..self
         }
+    }
+
+    /// Returns whether it is compared if nothing else is said.
+    pub(super) fn is_usual(&self) -> bool {
+        USUAL.contains(&self.name)
     }
 
     /// Gives every agent its value, one and the same to those who share it.

@@ -7,7 +7,6 @@ use super::{
     figures::{Figures, Ideal, median},
     real::{Pair, Real, SECONDS, SHARES, TIMES},
     scenario::{Scenario, described},
-    strategies::Whose,
     tally::MOST_REQUESTS,
 };
 use crate::text_view::duration;
@@ -229,12 +228,7 @@ pub(super) fn json(scenario: &Scenario, comparison: &Comparison) -> String {
         let mut object = Map::new();
         object.insert("strategy".to_owned(), json!(row.strategy.name));
         object.extend(fields(&row.summary));
-        let whose = match row.strategy.whose {
-            Whose::Ours => "ours",
-            Whose::Measure => "measure",
-            Whose::Others => "model",
-        };
-        object.insert("whose".to_owned(), json!(whose));
+        object.insert("whose".to_owned(), json!(row.strategy.whose.name()));
         object.insert("scenario".to_owned(), json!(scenario.name));
         object.insert("agents".to_owned(), json!(comparison.world.agents));
         object.insert("calls".to_owned(), json!(comparison.world.calls));

@@ -382,6 +382,7 @@ fn simulators_that_cannot_work_are_refused() -> TestResult {
             "cannot read cassette `/nonexistent.yaml`",
         ),
         ("--seed", "x", "`--seed` cannot be `x`"),
+        ("--seed", "-1", "`--seed` cannot be `-1`"),
         (
             "--chunk-delay",
             "20",
@@ -432,6 +433,7 @@ fn help_shows_examples_and_exit_statuses() -> TestResult {
         &["run", "--help"],
         &["sim", "--help"],
         &["explain", "--help"],
+        &["storm", "--help"],
         &["run", "-h"],
     ] {
         let helped = finish(&mut steadfast(arguments))?;
@@ -469,6 +471,7 @@ fn help_lines_wider_than_a_small_terminal() -> TestResult<Vec<String>> {
         &["run", "--help"],
         &["sim", "--help"],
         &["explain", "--help"],
+        &["storm", "--help"],
     ] {
         let page = finish(&mut steadfast(arguments))?.stdout;
         let after = page

@@ -1,7 +1,15 @@
 //! `steadfast storm`: strategies side by side, the same figures for the same seed, and what is refused.
 
+#[cfg(unix)]
+use std::{
+    io::{BufRead as _, BufReader},
+    process::Stdio,
+};
+
 use serde_json::Value;
 
+#[cfg(unix)]
+use crate::process::{PATIENCE, send, wait};
 use crate::{
     bad_input::check_refusal,
     process::{Finished, TestResult, finish, steadfast},
@@ -153,6 +161,20 @@ fn lists_say_what_there_is() -> TestResult {
 }
 
 #[test]
+fn lists_are_objects_for_programs() -> TestResult {
+    for (flag, field, first) in [
+        ("--scenario", "scenario", "burst"),
+        ("--strategy", "strategy", "perfect"),
+    ] {
+        let listed = figures(&[flag, "list"])?;
+
+        assert_eq!(listed[0][field], first);
+        assert!(listed.iter().all(|one| one["what"].is_string()));
+    }
+    Ok(())
+}
+
+#[test]
 fn picture_is_written_beside_the_table() -> TestResult {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("storm.svg");
@@ -171,6 +193,31 @@ fn picture_is_written_beside_the_table() -> TestResult {
     assert_eq!(table.status, Some(0), "{}", table.stderr);
     assert!(table.stdout.contains("perfect"), "{}", table.stdout);
     assert!(picture.starts_with("<svg ") && picture.ends_with("</svg>\n"));
+    Ok(())
+}
+
+#[cfg(unix)]
+#[test]
+fn interrupted_storm_leaves_the_old_picture() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("storm.svg");
+    std::fs::write(&file, "old")?;
+    let path = file.to_str().ok_or("no text")?;
+    let mut child = steadfast(&["storm", "--real", "--agents", "400", "--svg", path])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let mut line = String::new();
+    BufReader::new(child.stderr.take().ok_or("no stderr")?).read_line(&mut line)?;
+
+    send(&child, rustix::process::Signal::INT)?;
+    let status = wait(&mut child, PATIENCE)?;
+
+    assert!(line.contains("this is done in real time"), "{line}");
+    assert_eq!(status, Some(130));
+    assert_eq!(std::fs::read_to_string(&file)?, "old");
+    assert_eq!(std::fs::read_dir(folder.path())?.count(), 1);
     Ok(())
 }
 
