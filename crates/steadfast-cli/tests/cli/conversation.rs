@@ -1,6 +1,6 @@
 //! Runs against a provider of another process: recorded conversations, prompts from standard input.
 
-use std::{env, path::Path};
+use std::{env, path::Path, process::Command};
 
 use serde_json::{Value, json};
 use steadfast_sim::Simulator;
@@ -40,13 +40,17 @@ then:
 
 "#;
 
+/// A run against a provider of another process.
+fn run_against(base_url: &str, arguments: &[&str]) -> Command {
+    let to_it = ["run", "--model", "openai:m", "--base-url", base_url];
+    steadfast(&[&to_it, arguments].concat())
+}
+
 /// Runs a prompt from standard input against a cassette.
 fn replay(cassette: &Path, arguments: &[&str]) -> TestResult<Finished> {
     let cassette = cassette.to_str().ok_or("the path is not UTF-8")?;
     let sim = SimProcess::start(&["--cassette", cassette, "--seed", "7"])?;
-    let base_url = sim.base_url()?;
-    let to_sim = ["run", "--model", "openai:m", "--base-url", &base_url];
-    let mut command = steadfast(&[&to_sim, arguments, &["-"]].concat());
+    let mut command = run_against(&sim.base_url()?, &[arguments, &["-"]].concat());
     finish_with_input(&mut command, "When is high water in Bodø?\n".as_bytes())
 }
 
@@ -123,20 +127,9 @@ fn recorded_tool_conversation_ends_at_the_limit_of_turns() -> TestResult {
 #[test]
 fn fleet_strategy_waits_for_the_hint_and_tells_it_as_a_pacer() -> TestResult {
     let sim = SimProcess::start(&["--fault", "429:retry-after-ms=200"])?;
-    let base_url = sim.base_url()?;
-    let mut command = steadfast(&[
-        "run",
-        "--model",
-        "openai:m",
-        "--base-url",
-        &base_url,
-        "--retry",
-        "fleet",
-        "--events",
-        "jsonl",
-        "Hi",
-    ]);
+    let arguments = ["--retry", "fleet", "--events", "jsonl", "Hi"];
 
+    let mut command = run_against(&sim.base_url()?, &arguments);
     let run = finish(command.env("OPENAI_API_KEY", "any"))?;
     let events = run.events()?;
 
@@ -158,13 +151,7 @@ fn fleet_strategy_waits_for_the_hint_and_tells_it_as_a_pacer() -> TestResult {
 #[test]
 fn retry_flags_reach_the_strategy() -> TestResult {
     let sim = SimProcess::start(&["--fault", "429:retry-after-ms=50, 503", "--fault", "500"])?;
-    let base_url = sim.base_url()?;
-    let mut command = steadfast(&[
-        "run",
-        "--model",
-        "openai:m",
-        "--base-url",
-        &base_url,
+    let arguments = [
         "--events",
         "jsonl",
         "--max-attempts",
@@ -174,8 +161,9 @@ fn retry_flags_reach_the_strategy() -> TestResult {
         "--max-delay",
         "30ms",
         "Hi",
-    ]);
+    ];
 
+    let mut command = run_against(&sim.base_url()?, &arguments);
     let run = finish(command.env("OPENAI_API_KEY", "any"))?;
     let events = run.events()?;
 
@@ -197,20 +185,9 @@ fn retry_flags_reach_the_strategy() -> TestResult {
 #[tokio::test(flavor = "multi_thread")]
 async fn system_prompt_and_output_limit_reach_the_model() -> TestResult {
     let sim = Simulator::start().await?;
-    let base_url = sim.base_url();
-    let mut command = steadfast(&[
-        "run",
-        "--model",
-        "openai:m",
-        "--base-url",
-        &base_url,
-        "--system",
-        "Be brief",
-        "--max-tokens",
-        "9",
-        "Hi",
-    ]);
+    let arguments = ["--system", "Be brief", "--max-tokens", "9", "Hi"];
 
+    let mut command = run_against(&sim.base_url(), &arguments);
     let run = finish(command.env("OPENAI_API_KEY", "any"))?;
 
     assert_eq!(run.status, Some(0), "{}", run.stderr);
