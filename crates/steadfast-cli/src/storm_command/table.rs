@@ -22,15 +22,15 @@ const COLUMNS: [Column; 7] = [
     ("success", |figures| percent(figures.success)),
     ("x ideal", over_ideal),
     ("wasted", |figures| percent(figures.wasted)),
-    ("p50 s", |figures| of_survivors(figures, figures.p50)),
-    ("p99 s", |figures| of_survivors(figures, figures.p99)),
+    ("p50 s", |figures| of_survivors(figures, figures.p50, "")),
+    ("p99 s", |figures| of_survivors(figures, figures.p99, "")),
     ("peak/s", |figures| rounded(figures.peak, 0)),
     ("requests", |figures| rounded(figures.requests, 0)),
 ];
 /// Those of a storm with an outage.
 const COLUMNS_OF_OUTAGE: [Column; 3] = [
     ("longest s", |figures| {
-        of_survivors(figures, figures.longest)
+        of_survivors(figures, figures.longest, "")
     }),
     ("in outage/s", |figures| rounded(figures.outage_load, 1)),
     ("peak after", |figures| {
@@ -195,13 +195,13 @@ pub(super) fn over_ideal(figures: &Figures) -> String {
 }
 
 /// Marks a time where agents were lost: those who had to wait longest may be among them.
-pub(super) fn of_survivors(figures: &Figures, time: f64) -> String {
+pub(super) fn of_survivors(figures: &Figures, time: f64, unit: &str) -> String {
     let survivors = if figures.is_complete() || time.is_nan() {
         ""
     } else {
         "*"
     };
-    rounded(time, 1) + survivors
+    rounded(time, 1) + unit + survivors
 }
 
 pub(super) fn percent(share: f64) -> String {

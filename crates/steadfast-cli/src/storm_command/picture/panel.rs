@@ -190,7 +190,7 @@ fn figures(svg: &mut Svg, figures: &Figures) {
         (percent(figures.success), "agents done", lost),
         (over_ideal(figures), "\u{d7} ideal", ""),
         (percent(figures.wasted), "refused", ""),
-        (of_survivors(figures, figures.p99) + " s", "p99", ""),
+        (of_survivors(figures, figures.p99, " s"), "p99", ""),
     ];
     let mut y = TOP + 10.0;
     for (figure, label, class) in lines {
