@@ -15,6 +15,8 @@ mod openai_responses;
 mod process;
 mod sim;
 mod storm;
+#[cfg(target_os = "linux")]
+mod storm_pages;
 #[cfg(unix)]
 mod terminal;
 #[cfg(unix)]
