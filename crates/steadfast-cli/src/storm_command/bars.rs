@@ -426,6 +426,16 @@ mod tests {
     }
 
     #[test]
+    fn fleet_strategy_holds_every_bar() {
+        let fleet = [named("fleet").unwrap()];
+
+        let reached = reached(&fleet, &[1, 2, 3, 4, 5]).unwrap();
+
+        let missed: Vec<_> = reached.iter().filter(|one| !one.is_held()).collect();
+        assert!(missed.is_empty(), "{missed:#?}");
+    }
+
+    #[test]
     fn medians_are_held_and_success_of_every_seed() {
         let one = |measured, bar, values: &[f64]| {
             Reached {
