@@ -2,7 +2,10 @@
 
 use std::{cell::Cell, future::ready};
 
-use steadfast_resilience::{Backoff, Retry, RetryBudget, RetryQuota, millis, secs};
+use futures_util::{StreamExt, stream};
+use steadfast_resilience::{
+    AfterOutput, Backoff, Retry, RetryBudget, RetryQuota, millis, retry_stream, secs,
+};
 use tokio::time::timeout;
 
 fn doubling() -> Retry<&'static str> {
@@ -49,6 +52,24 @@ async fn budget_bounds_the_retries_of_all_operations() {
 
     assert_eq!(budget.left(), 1);
     check(&retry, 1).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn first_call_of_a_stream_earns_however_it_ends() {
+    for ends in [Ok(2), Err("cut")] {
+        for after_output in [AfterOutput::Fail, AfterOutput::Restart] {
+            let budget = RetryBudget::builder().share(1.0).floor_per_minute(0);
+            let budget = budget.build().unwrap();
+            let retry = Retry::new(Backoff::exponential(secs(1)))
+                .retry_if(|_| false)
+                .budget(budget.clone());
+            let answer = retry_stream(retry, || stream::iter([Ok(1), ends]));
+
+            answer.after_output(after_output).count().await;
+
+            assert_eq!(budget.left(), 1, "{ends:?} {after_output:?}");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,8 +9,8 @@ use std::{
 
 use futures_util::{StreamExt, stream};
 use steadfast_resilience::{
-    AdaptiveLimiter, Backoff, Cost, Limiter, Retry, RetryQuota, rate_limited_stream, retry_stream,
-    secs,
+    AdaptiveLimiter, Backoff, Cost, Limiter, Retry, RetryBudget, RetryQuota, rate_limited_stream,
+    retry_stream, secs,
 };
 use tracing::{
     Event, Level, Metadata, Subscriber,
@@ -131,12 +131,17 @@ async fn why(retry: Retry<&'static str>) -> Option<String> {
 async fn reason_to_give_up_is_written() -> TestResult {
     let retry = || Retry::<&str>::new(Backoff::constant(secs(10)));
     let year = secs(365 * 86_400);
+    let spent = RetryBudget::builder()
+        .floor_per_minute(0)
+        .share(0.0)
+        .build()?;
 
     let reasons = [
         why(retry().max_attempts(1)?).await,
         why(retry().retry_if(|_| false)).await,
         why(retry().deadline(secs(5))).await,
         why(retry().quota(RetryQuota::new(0), 1)).await,
+        why(retry().budget(spent)).await,
         why(retry().hint(move |_| Some(year))).await,
     ];
 
@@ -145,6 +150,7 @@ async fn reason_to_give_up_is_written() -> TestResult {
         "the error is not retried",
         "the wait would pass the deadline",
         "the quota is used up",
+        "the retry budget is used up",
         "the server asks for more than is ever waited",
     ];
     assert_eq!(reasons.map(Option::unwrap_or_default), expected);
@@ -168,10 +174,14 @@ async fn stream_that_ends_its_retries_writes_why() -> TestResult {
         .await;
     let late = lines.take();
 
-    let why = |lines: &[Line]| lines.last().and_then(|line| line.get("why").cloned());
-    assert_eq!(why(&output).as_deref(), Some("its reader has met items"));
-    let expected = "the limiter would let it go behind the deadline";
-    assert_eq!(why(&late).as_deref(), Some(expected));
+    let last = |lines: Vec<Line>| {
+        let mut line = lines.into_iter().last()?;
+        Some((line.remove("attempt")?, line.remove("why")?))
+    };
+    let expected = ("1".to_owned(), "its reader has met items".to_owned());
+    assert_eq!(last(output), Some(expected));
+    let why = "the limiter would let it go behind the deadline".to_owned();
+    assert_eq!(last(late), Some(("1".to_owned(), why)));
     Ok(())
 }
 

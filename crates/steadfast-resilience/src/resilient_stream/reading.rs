@@ -199,7 +199,7 @@ where
     fn next_retry(&mut self, error: &S::Error) -> Option<RetryEvent> {
         let (attempts, retry) = (self.attempts.as_mut()?, self.retry.as_ref()?);
         if self.delivered > 0 && self.after_output == Policy::Fail {
-            attempts.tell_end(retry, error, "its reader has met items");
+            attempts.stands(retry, error, "its reader has met items");
             return None;
         }
         attempts.failed(retry, error)

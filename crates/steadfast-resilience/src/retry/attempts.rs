@@ -68,8 +68,7 @@ impl Attempts {
 
     /// Counts a failed call. Answers what is waited for, after telling it; none if the error stands.
     pub(crate) fn failed<E: Display>(&mut self, retry: &Retry<E>, error: &E) -> Option<RetryEvent> {
-        self.earn(retry);
-        self.failed = self.failed.saturating_add(1);
+        self.count_failure(retry);
         match self.plan(retry, error) {
             Ok(delay) => Some(self.tell_retry(retry, error, delay)),
             Err(why) => {
@@ -79,7 +78,18 @@ impl Attempts {
         }
     }
 
-    /// Says to who listens why an error stands.
+    /// Counts a failed call whose error stands, whatever the retry would do with it, and tells why.
+    pub(crate) fn stands<E: Display>(&mut self, retry: &Retry<E>, error: &E, why: &str) {
+        self.count_failure(retry);
+        self.tell_end(retry, error, why);
+    }
+
+    fn count_failure<E>(&mut self, retry: &Retry<E>) {
+        self.earn(retry);
+        self.failed = self.failed.saturating_add(1);
+    }
+
+    /// Says to who listens why an error stands. Its call was counted before.
     pub(crate) fn tell_end<E: Display>(&self, retry: &Retry<E>, error: &E, why: &str) {
         tracing::debug!(
             operation = retry.operation.name(),
