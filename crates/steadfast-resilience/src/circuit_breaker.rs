@@ -17,7 +17,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use lane::{Lane, Rules};
+use lane::{Lane, Moment, Rules};
 
 pub use builder::CircuitBreakerBuilder;
 pub use call::CircuitCall;
@@ -32,6 +32,8 @@ pub use state::{CircuitChange, CircuitState};
 /// others are still refused. The trial's success closes it; its failure opens it again, for twice the time
 /// as before, up to a limit. A trial that is dropped gives its place to the next call, as does one that
 /// takes longer than the circuit was open.
+///
+/// Of more than a thousand circuits, those are forgotten that have not failed for long.
 ///
 /// Without options: 5 failures in a row, 30 seconds, at most 300. Clones share the circuits, across
 /// tasks, threads and agents. Changes of state are told to [`on_change`](CircuitBreakerBuilder::on_change)
@@ -76,10 +78,20 @@ struct Shared {
     on_change: Option<OnChange>,
     /// When the breaker's clock began.
     epoch: Instant,
-    lanes: Mutex<HashMap<String, Lane>>,
+    lanes: Mutex<Lanes>,
 }
 
-/// With more circuits than this, those that have seen no failure lately are forgotten.
+/// The circuits of which there is something to know.
+#[derive(Default)]
+struct Lanes {
+    by_key: HashMap<String, Lane>,
+    /// How many calls have asked to begin.
+    calls: u64,
+    /// With how many circuits those are looked for that can be forgotten.
+    many: usize,
+}
+
+/// Fewer circuits than this are all kept.
 const MANY_LANES: usize = 1_024;
 
 impl CircuitBreaker {
@@ -191,10 +203,18 @@ impl CircuitBreaker {
         let (begun, change) = {
             let mut lanes = self.lanes();
             let now = self.now();
-            match lanes.get_mut(key) {
-                Some(lane) => lane.begin(now),
+            lanes.calls += 1;
+            let call = lanes.calls;
+            match lanes.by_key.get_mut(key) {
+                Some(lane) => lane.begin(Moment {
+                    time: now,
+                    calls: call,
+                }),
                 // Nothing is known of it, so it is closed. A lane is made once there is something to know.
-                None => (Ok(lane::Begun::default()), None),
+                None => {
+                    let is_trial = false;
+                    (Ok(lane::Begun { call, is_trial }), None)
+                }
             }
         };
         self.tell(key, change);
@@ -212,7 +232,7 @@ impl CircuitBreaker {
     pub fn check(&self, key: &str) -> Result<(), CircuitOpen> {
         let lanes = self.lanes();
         let now = self.now();
-        match lanes.get(key).and_then(|lane| lane.refusal(now)) {
+        match lanes.by_key.get(key).and_then(|lane| lane.refusal(now)) {
             None => Ok(()),
             Some(refused) => Err(CircuitOpen::new(key, refused)),
         }
@@ -226,6 +246,7 @@ impl CircuitBreaker {
         let lanes = self.lanes();
         let now = self.now();
         lanes
+            .by_key
             .get(key)
             .map_or(CircuitState::Closed, |lane| lane.state_at(now))
     }
@@ -234,15 +255,16 @@ impl CircuitBreaker {
     fn ended(&self, key: &str, begun: lane::Begun, ended: lane::Ended) {
         let change = {
             let mut lanes = self.lanes();
-            let now = self.now();
+            let now = Moment {
+                time: self.now(),
+                calls: lanes.calls,
+            };
             let rules = &self.0.rules;
-            match lanes.get_mut(key) {
+            match lanes.by_key.get_mut(key) {
                 Some(lane) => lane.ended(rules, begun, ended, now),
                 None if ended == lane::Ended::Failed || rules.rate.is_some() => {
-                    if lanes.len() >= MANY_LANES {
-                        lanes.retain(|_, lane| !lane.is_forgettable(rules, now));
-                    }
-                    let lane = lanes.entry(key.to_owned()).or_default();
+                    lanes.make_room(rules, now.time);
+                    let lane = lanes.by_key.entry(key.to_owned()).or_default();
                     lane.ended(rules, begun, ended, now)
                 }
                 // A circuit that was always closed stays so.
@@ -264,13 +286,26 @@ impl CircuitBreaker {
         }
     }
 
-    fn lanes(&self) -> MutexGuard<'_, HashMap<String, Lane>> {
+    fn lanes(&self) -> MutexGuard<'_, Lanes> {
         self.0.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The time since the clock began. Asked while the lock is held, so that it never goes back.
     fn now(&self) -> Duration {
         self.0.epoch.elapsed()
+    }
+}
+
+impl Lanes {
+    /// Forgets what can be forgotten, once there are many. It looks again when they are twice as many as
+    /// it had to keep, so that one more costs the same however many there are.
+    fn make_room(&mut self, rules: &Rules, now: Duration) {
+        if self.by_key.len() < self.many.max(MANY_LANES) {
+            return;
+        }
+        self.by_key
+            .retain(|_, lane| !lane.is_forgettable(rules, now));
+        self.many = self.by_key.len().saturating_mul(2);
     }
 }
 
@@ -285,7 +320,10 @@ impl fmt::Debug for CircuitBreaker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lanes = self.lanes();
         let now = self.now();
-        let states = lanes.iter().map(|(key, lane)| (key, lane.state_at(now)));
+        let states = lanes
+            .by_key
+            .iter()
+            .map(|(key, lane)| (key, lane.state_at(now)));
         f.debug_map().entries(states).finish()
     }
 }

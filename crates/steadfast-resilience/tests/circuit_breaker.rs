@@ -371,6 +371,14 @@ async fn longest_durations_are_bounded_and_not_wrapped() -> TestResult {
     Ok(())
 }
 
+fn kept(breaker: &CircuitBreaker) -> usize {
+    let states = format!("{breaker:?}");
+    [": Closed", ": Open", ": HalfOpen"]
+        .iter()
+        .map(|state| states.matches(state).count())
+        .sum()
+}
+
 #[tokio::test(start_paused = true)]
 async fn keys_without_failures_are_not_kept() -> TestResult {
     let breaker = CircuitBreaker::builder().failure_rate(0.5).build()?;
@@ -379,8 +387,61 @@ async fn keys_without_failures_are_not_kept() -> TestResult {
         breaker.begin(&number.to_string())?.succeeded();
     }
 
-    let kept = format!("{breaker:?}").matches(": Closed").count();
-    assert!(kept <= 1_024, "{kept}");
+    assert!(kept(&breaker) <= 1_024, "{}", kept(&breaker));
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_failed_long_ago_are_not_kept() -> TestResult {
+    // One fails in a row and no more, one opens, and one opens by its share.
+    for builder in [
+        after_three(),
+        after_three().consecutive_failures(1),
+        CircuitBreaker::builder().failure_rate(0.5).min_calls(1),
+    ] {
+        let breaker = builder.build()?;
+
+        for number in 0..5_000 {
+            fail(&breaker, &number.to_string(), 1);
+            advance(secs(1)).await;
+        }
+
+        // Those of ten minutes, twice the longest time that a circuit is open, are six hundred.
+        assert!(kept(&breaker) <= 1_300, "{}", kept(&breaker));
+        assert_eq!(breaker.state("0"), CircuitState::Closed);
+    }
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_failed_lately_are_kept_however_many_there_are() -> TestResult {
+    let breaker = after_three().consecutive_failures(1).build()?;
+
+    for number in 0..5_000 {
+        fail(&breaker, &number.to_string(), 1);
+    }
+
+    assert_eq!(kept(&breaker), 5_000);
+    assert_eq!(breaker.state("0"), CircuitState::Open);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn call_begun_before_its_circuit_was_forgotten_counts() -> TestResult {
+    let breaker = after_three().consecutive_failures(1).build()?;
+    fail(&breaker, "a", 1);
+    advance(secs(30)).await;
+    breaker.begin("a")?.succeeded();
+    let call = breaker.begin("a")?;
+    advance(secs(601)).await;
+    for number in 0..1_100 {
+        fail(&breaker, &number.to_string(), 1);
+    }
+    assert!(!format!("{breaker:?}").contains("\"a\""));
+
+    call.failed();
+
+    assert_eq!(breaker.state("a"), CircuitState::Open);
     Ok(())
 }
 

@@ -161,6 +161,9 @@ proptest! {
                     };
                     in_a_row = 0;
                 }
+                if known.state == CircuitState::Closed {
+                    prop_assert!(in_a_row < failures, "{} failures in a row", in_a_row);
+                }
                 if let Some((call, number)) = said {
                     calls.push((call, known.changes, number));
                 }

@@ -42,7 +42,7 @@ impl CircuitCall {
     /// Returns whether it tries a circuit that was open.
     #[must_use]
     pub fn is_trial(&self) -> bool {
-        self.begun.is_some_and(Begun::is_trial)
+        self.begun.is_some_and(|begun| begun.is_trial)
     }
 
     /// Returns whether it goes through this breaker or a clone of it.

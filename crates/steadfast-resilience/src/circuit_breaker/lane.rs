@@ -39,11 +39,19 @@ const NOTHING: f64 = 1e-9;
 /// Into how many ticks the window of a rate is divided.
 const TICKS: u64 = 60;
 
+/// The time since a breaker's clock began, and how many calls have asked to begin.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment {
+    pub(super) time: Duration,
+    pub(super) calls: u64,
+}
+
 /// One circuit.
 #[derive(Debug, Default)]
 pub(super) struct Lane {
-    /// Counts the changes of state: what began before one says nothing after it.
-    phase: u64,
+    /// The first call that says something: what began before the last change of state does not.
+    since: u64,
+    failed_at: Option<Duration>,
     state: State,
 }
 
@@ -60,8 +68,6 @@ enum State {
     },
     HalfOpen {
         trial: Option<Trial>,
-        /// How many there were.
-        trials: u64,
         /// For how long the circuit was open.
         length: Duration,
     },
@@ -70,7 +76,7 @@ enum State {
 /// The call that has the place of the trial, and how long it keeps it.
 #[derive(Debug, Clone, Copy)]
 struct Trial {
-    number: u64,
+    call: u64,
     until: Duration,
 }
 
@@ -84,17 +90,11 @@ impl Default for State {
 }
 
 /// A call that was let go.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Begun {
-    phase: u64,
-    /// The number of the trial that it is.
-    trial: Option<u64>,
-}
-
-impl Begun {
-    pub(super) const fn is_trial(self) -> bool {
-        self.trial.is_some()
-    }
+    /// Its number among the calls of the breaker.
+    pub(super) call: u64,
+    pub(super) is_trial: bool,
 }
 
 /// A call that was not.
@@ -123,45 +123,27 @@ pub(super) struct Change {
 
 impl Lane {
     /// Lets a call go, or does not.
-    pub(super) fn begin(&mut self, now: Duration) -> (Result<Begun, Refused>, Option<Change>) {
-        if let Some(refused) = self.refusal(now) {
+    pub(super) fn begin(&mut self, now: Moment) -> (Result<Begun, Refused>, Option<Change>) {
+        if let Some(refused) = self.refusal(now.time) {
             return (Err(refused), None);
         }
-        let (change, trial) = match &mut self.state {
-            State::Closed { .. } => (None, None),
+        let change = match self.state {
             State::Open { length, .. } => {
-                let length = *length;
-                let half_open = State::HalfOpen {
-                    trial: None,
-                    trials: 0,
-                    length,
-                };
-                (Some(self.change_to(half_open)), self.try_it(now))
+                let trial = None;
+                Some(self.change_to(State::HalfOpen { trial, length }, now.calls))
             }
-            State::HalfOpen { .. } => (None, self.try_it(now)),
+            State::Closed { .. } | State::HalfOpen { .. } => None,
         };
-        let begun = Begun {
-            phase: self.phase,
-            trial,
+        let call = now.calls;
+        let is_trial = match &mut self.state {
+            State::HalfOpen { trial, length } => {
+                let until = now.time.saturating_add(*length);
+                *trial = Some(Trial { call, until });
+                true
+            }
+            State::Closed { .. } | State::Open { .. } => false,
         };
-        (Ok(begun), change)
-    }
-
-    /// Gives the place of the trial to a new call.
-    fn try_it(&mut self, now: Duration) -> Option<u64> {
-        let State::HalfOpen {
-            trial,
-            trials,
-            length,
-        } = &mut self.state
-        else {
-            return None;
-        };
-        *trials += 1;
-        let number = *trials;
-        let until = now.saturating_add(*length);
-        *trial = Some(Trial { number, until });
-        Some(number)
+        (Ok(Begun { call, is_trial }), change)
     }
 
     /// Whether a call is not let go now.
@@ -190,10 +172,13 @@ impl Lane {
         rules: &Rules,
         begun: Begun,
         ended: Ended,
-        now: Duration,
+        now: Moment,
     ) -> Option<Change> {
-        if begun.phase != self.phase {
+        if begun.call < self.since {
             return None;
+        }
+        if ended == Ended::Failed {
+            self.failed_at = Some(now.time);
         }
         match (&mut self.state, ended) {
             (State::Closed { in_a_row, counts }, Ended::Succeeded | Ended::Failed) => {
@@ -204,18 +189,20 @@ impl Lane {
                     0
                 };
                 if let Some(rate) = &rules.rate {
-                    rate.count(counts, failed, now);
+                    rate.count(counts, failed, now.time);
                 }
                 let opens = failed && rules.are_met(*in_a_row, counts);
                 opens.then(|| self.open(rules.open_for, now))
             }
-            (State::HalfOpen { .. }, Ended::Succeeded) => Some(self.change_to(State::default())),
+            (State::HalfOpen { .. }, Ended::Succeeded) => {
+                Some(self.change_to(State::default(), now.calls + 1))
+            }
             (State::HalfOpen { length, .. }, Ended::Failed) => {
                 let longer = length.saturating_mul(2).min(rules.max_open_for);
                 Some(self.open(longer, now))
             }
             (State::HalfOpen { trial, .. }, Ended::Dropped) => {
-                if trial.is_some_and(|trial| begun.trial == Some(trial.number)) {
+                if trial.is_some_and(|trial| trial.call == begun.call) {
                     *trial = None;
                 }
                 None
@@ -224,21 +211,20 @@ impl Lane {
         }
     }
 
-    fn open(&mut self, length: Duration, now: Duration) -> Change {
-        let change = self.change_to(State::Open {
-            until: now.saturating_add(length),
-            length,
-        });
+    fn open(&mut self, length: Duration, now: Moment) -> Change {
+        let until = now.time.saturating_add(length);
+        let change = self.change_to(State::Open { until, length }, now.calls + 1);
         Change {
             open_for: Some(length),
             ..change
         }
     }
 
-    fn change_to(&mut self, state: State) -> Change {
+    /// Changes the state. From this call on they say something.
+    fn change_to(&mut self, state: State, since: u64) -> Change {
         let from = self.state.name();
         self.state = state;
-        self.phase += 1;
+        self.since = since;
         Change {
             from,
             to: self.state.name(),
@@ -246,17 +232,11 @@ impl Lane {
         }
     }
 
-    /// Whether nothing is lost if this is taken for a circuit that was never used.
-    pub(super) fn is_forgettable(&mut self, rules: &Rules, now: Duration) -> bool {
-        match &mut self.state {
-            State::Closed { in_a_row, counts } => {
-                if let Some(rate) = &rules.rate {
-                    rate.slide(counts, now);
-                }
-                *in_a_row == 0 && counts.total().apart == 0
-            }
-            _ => false,
-        }
+    /// Whether it lets calls go, and its latest failure is so long ago that it may be taken for a circuit
+    /// that was never used.
+    pub(super) fn is_forgettable(&self, rules: &Rules, now: Duration) -> bool {
+        let age = self.failed_at.map(|at| now.saturating_sub(at));
+        self.refusal(now).is_none() && age.is_none_or(|age| age > rules.memory())
     }
 }
 
@@ -271,6 +251,13 @@ impl State {
 }
 
 impl Rules {
+    /// For how long a failure counts: within a window, and for a circuit that was open for the longest
+    /// time, as long again.
+    fn memory(&self) -> Duration {
+        let window = self.rate.map_or(Duration::ZERO, |rate| rate.window);
+        self.max_open_for.saturating_mul(2).max(window)
+    }
+
     fn are_met(&self, in_a_row: u32, counts: &SlidingCounts) -> bool {
         let many = |most: u32| in_a_row >= most;
         self.consecutive_failures.is_some_and(many)
