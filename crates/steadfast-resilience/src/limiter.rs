@@ -77,8 +77,8 @@ pub use permit::Permit;
 /// assert_eq!(error.field(), "per_second");
 ///
 /// let limiter = Limiter::builder().per_second(10.0).build().unwrap();
-/// let error = limiter.try_acquire(Cost::requests(21)).unwrap_err();
-/// assert_eq!(error.to_string(), "`requests` must be at most 20, got `21`"); // the default burst
+/// let error = limiter.try_acquire(Cost::requests(11)).unwrap_err();
+/// assert_eq!(error.to_string(), "`requests` must be at most 10, got `11`"); // the default burst
 /// ```
 #[derive(Clone)]
 pub struct Limiter(Arc<Shared>);

@@ -27,7 +27,7 @@ use crate::{Available, operation::Operation};
 /// };
 /// assert_eq!((event.operation_type(), event.operation_name()), ("tool", "search"));
 /// assert_eq!((event.attempt(), event.waited().as_secs()), (1, 0));
-/// assert_eq!(event.available().requests, 19.0); // of a burst of 20
+/// assert_eq!(event.available().requests, 9.0); // of a burst of 10
 /// assert_eq!(event.step_id(), Some("step-7"));
 /// assert_eq!(event.to_string(), "attempt 1 of `search` may go, after 0ns");
 /// # Ok(())

@@ -91,7 +91,23 @@ fn build_refuses_counts_of_zero_by_their_name() {
 #[test]
 fn build_refuses_a_limiter_without_a_limit() {
     // AE-14.
+    assert!(Limiter::builder().build().is_err());
     assert!(Limiter::builder().burst(5).build().is_err());
+}
+
+#[test]
+fn build_refuses_a_burst_of_what_has_no_rate() {
+    let new = || Limiter::builder().concurrency(4);
+
+    let fields = [
+        refused_field(new().burst(5)),
+        refused_field(new().burst(5).tokens_per_minute(1.0)),
+        refused_field(new().token_burst(5)),
+        refused_field(new().token_burst(5).per_second(1.0)),
+    ];
+
+    let expected = ["burst", "burst", "token_burst", "token_burst"];
+    assert_eq!(fields.map(Option::unwrap), expected);
 }
 
 #[tokio::test(start_paused = true)]
@@ -158,6 +174,22 @@ async fn burst_is_twenty_by_default() -> TestResult {
     let times = acquire_in_a_row(&limiter, 21).await?;
 
     assert_eq!((times[19], times[20]), (Duration::ZERO, millis(100)));
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn default_burst_is_no_more_than_the_smallest_window() -> TestResult {
+    let new = Limiter::builder;
+
+    for (builder, burst) in [
+        (new().per_minute(5.0), 5.0),
+        (new().per_second(10.0).per_minute(500.0), 10.0),
+        (new().per_hour(1_000.0).per_day(7.9), 7.0),
+        (new().per_second(0.5), 1.0),
+        (new().per_minute(5.0).burst(20), 20.0),
+    ] {
+        assert_eq!(builder.build()?.available().requests, burst);
+    }
     Ok(())
 }
 

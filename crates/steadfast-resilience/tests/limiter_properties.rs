@@ -226,8 +226,8 @@ fn who_waits_goes_in_order_of_arrival() {
             .enable_time()
             .start_paused(true)
             .build()?;
-        let limiter =
-            runtime.block_on(async { Limiter::builder().per_second(f64::from(rate)).build() });
+        let limiter = Limiter::builder().per_second(f64::from(rate)).burst(20);
+        let limiter = runtime.block_on(async { limiter.build() });
         let limiter = limiter.map_err(|error| TestCaseError::fail(error.to_string()))?;
         runtime.block_on(async {
             let (tx, mut rx) = tokio::sync::mpsc::unbounded_channel();

@@ -38,8 +38,8 @@ pub struct LimiterBuilder {
     token_burst: Option<u64>,
 }
 
-/// How many requests go at once if nothing is said.
-const DEFAULT_BURST: u32 = 20;
+/// How many requests go at once if nothing is said, and the windows allow it.
+const DEFAULT_BURST: f64 = 20.0;
 /// The windows of requests, by the name of their field.
 const WINDOWS: [(&str, u64); 4] = [
     ("per_second", 1),
@@ -53,6 +53,8 @@ const NANOS_A_SECOND: u64 = 1_000_000_000;
 
 impl LimiterBuilder {
     /// Limits the requests of a second.
+    ///
+    /// The rate holds on average: behind a pause a [`burst`](Self::burst) goes at once.
     pub const fn per_second(mut self, requests: f64) -> Self {
         let [_, minute, hour, day] = self.rates;
         self.rates = [Some(requests), minute, hour, day];
@@ -60,6 +62,18 @@ impl LimiterBuilder {
     }
 
     /// Limits the requests of a minute.
+    ///
+    /// ```
+    /// use steadfast_resilience::Limiter;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let at_once = |limiter: Limiter| limiter.available().requests;
+    /// assert_eq!(at_once(Limiter::builder().per_minute(5.0).build()?), 5.0);
+    /// assert_eq!(at_once(Limiter::builder().per_minute(500.0).build()?), 20.0);
+    /// assert_eq!(at_once(Limiter::builder().per_minute(500.0).burst(1).build()?), 1.0);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub const fn per_minute(mut self, requests: f64) -> Self {
         let [second, _, hour, day] = self.rates;
         self.rates = [second, Some(requests), hour, day];
@@ -88,7 +102,8 @@ impl LimiterBuilder {
 
     /// Limits how many requests go at once, when none went for a while.
     ///
-    /// The default is 20; with [`Windows::Each`] it is as many as the windows allow. More than the
+    /// The default is 20, or the requests of the smallest window where they are fewer: 5 with
+    /// `per_minute(5.0)`. With [`Windows::Each`] it is as many as the windows allow. More than the
     /// burst can never go, so a cost above it is refused. A burst of one spaces requests evenly.
     pub const fn burst(mut self, requests: u32) -> Self {
         self.burst = Some(requests);
@@ -117,8 +132,8 @@ impl LimiterBuilder {
     ///
     /// # Errors
     ///
-    /// If nothing is limited, and if a limit is zero, negative, infinite or no number, or slower than
-    /// one in a year. The error names the field.
+    /// If nothing is limited, if a limit is zero, negative, infinite or no number, or slower than one in
+    /// a year, and for a burst of what has no rate. The error names the field.
     pub fn build(self) -> Result<Limiter, ConfigError> {
         let mut rates = Vec::new();
         for ((field, seconds), count) in WINDOWS.into_iter().zip(self.rates) {
@@ -138,6 +153,14 @@ impl LimiterBuilder {
                     .with_hint("use no limiter where nothing is limited"),
             );
         }
+        if self.burst.is_some() && rates.is_empty() {
+            return Err(ConfigError::new("burst", "needs a rate of requests")
+                .with_hint("set `per_second`; `concurrency` limits how many are under way"));
+        }
+        if self.token_burst.is_some() && self.tokens.is_none() {
+            let problem = "needs `tokens_per_minute`";
+            return Err(ConfigError::new("token_burst", problem));
+        }
         Ok(Limiter::with(self.allowance(&rates)))
     }
 
@@ -149,7 +172,9 @@ impl LimiterBuilder {
         let per_second = rates.iter().map(|(count, seconds)| count / *seconds as f64);
         match self.windows {
             Windows::MostRestrictive => {
-                let burst = f64::from(self.burst.unwrap_or(DEFAULT_BURST));
+                let smallest = rates.iter().map(|(count, _)| *count);
+                let by_default = || smallest.fold(DEFAULT_BURST, f64::min).floor().max(1.0);
+                let burst = self.burst.map_or_else(by_default, f64::from);
                 let slowest = per_second.reduce(f64::min);
                 allowance.requests = slowest.map(|rate| Bucket::new(rate, burst));
                 allowance.tokens = self.tokens.map(|tokens| {

@@ -16,20 +16,12 @@ pub enum LimiterError {
 }
 
 impl LimiterError {
-    /// Returns the part of the cost that can never be met: `requests` or `tokens`.
+    /// Returns the part of the cost that can never be met, `requests` or `tokens`; `rate_limit` if a
+    /// stream has a cost and no limiter.
     #[must_use]
     pub fn field(&self) -> Option<&str> {
         match self {
             Self::NeverFits(error) => Some(error.field()),
-            Self::WouldWait(_) => None,
-        }
-    }
-
-    /// Returns what to do about it, where there is something to say.
-    #[must_use]
-    pub fn hint(&self) -> Option<&str> {
-        match self {
-            Self::NeverFits(error) => error.hint(),
             Self::WouldWait(_) => None,
         }
     }

@@ -144,11 +144,8 @@ impl Queue {
     /// How many nanoseconds the rates hold back what comes now, behind all who wait.
     pub(super) fn wait(&mut self, cost: Cost, at: u64) -> Option<u64> {
         let requests = self.requests + f64::from(cost.request_count());
-        let tokens = match cost.token_count() {
-            // It takes none, and still those before it go first.
-            0 => self.tokens,
-            tokens => self.tokens + tokens as f64,
-        };
+        // Who takes none waits for the tokens of those before it all the same: they go first.
+        let tokens = self.tokens + cost.token_count() as f64;
         let wait = self.allowance.wait(requests, tokens, at);
         let places = self.allowance.places;
         let full = places.is_some_and(|places| places.taken >= places.most);
