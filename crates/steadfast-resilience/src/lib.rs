@@ -69,7 +69,7 @@
 //! | a server that is down | [`CircuitBreaker`] |
 //! | a call that takes too long now and then | [`hedge`](hedge()) |
 //! | what is waited between two calls | [`Backoff`], [`Jitter`] and [`Wait`] |
-//! | who counts and shows what happens | [`RetryEvent`], [`RateLimitEvent`], and `tracing` at level debug |
+//! | who counts and shows what happens | [`RetryEvent`], [`RateLimitEvent`], [`CircuitChange`], and `tracing`: circuits at level warn and info, all else at debug |
 //! | an error that says nothing of itself | [`is_timeout`], [`is_connection_error`], [`reads_transient`] |
 //!
 //! What an error means, its caller says: nothing is classified here unless it is asked for. Waits are

@@ -1,4 +1,5 @@
-//! What is written for who installs a subscriber: a line for each retry, for its end, and for each wait.
+//! What is written for who installs a subscriber: a line for each retry, for its end, for each wait, for
+//! each change of a circuit and for each hedge.
 
 use std::{
     collections::BTreeMap,
@@ -9,8 +10,8 @@ use std::{
 
 use futures_util::{StreamExt, stream};
 use steadfast_resilience::{
-    AdaptiveLimiter, Backoff, Cost, Limiter, Retry, RetryBudget, RetryQuota, rate_limited_stream,
-    retry_stream, secs,
+    AdaptiveLimiter, Backoff, CircuitBreaker, Cost, Limiter, Retry, RetryBudget, RetryQuota, hedge,
+    hedge_if, millis, rate_limited_stream, retry_stream, secs,
 };
 use tracing::{
     Event, Level, Metadata, Subscriber,
@@ -20,7 +21,7 @@ use tracing::{
 
 type TestResult = Result<(), Box<dyn Error>>;
 
-/// The fields of one line, its message among them.
+/// The fields of one line, its message and its level among them.
 type Line = BTreeMap<&'static str, String>;
 
 /// Keeps the lines of this crate. There are no spans.
@@ -39,8 +40,8 @@ impl Subscriber for Lines {
     }
 
     fn event(&self, event: &Event<'_>) {
-        assert_eq!(*event.metadata().level(), Level::DEBUG);
-        let mut fields = Fields(Line::new());
+        let level = event.metadata().level().to_string();
+        let mut fields = Fields(Line::from([("level", level)]));
         event.record(&mut fields);
         let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         lines.push(fields.0);
@@ -74,8 +75,14 @@ fn listen() -> (Lines, tracing::subscriber::DefaultGuard) {
     (lines.clone(), tracing::subscriber::set_default(lines))
 }
 
+fn line_at<const N: usize>(level: Level, fields: [(&'static str, &str); N]) -> Line {
+    let mut line = Line::from(fields.map(|(name, value)| (name, value.to_owned())));
+    line.insert("level", level.to_string());
+    line
+}
+
 fn line<const N: usize>(fields: [(&'static str, &str); N]) -> Line {
-    fields.map(|(name, value)| (name, value.to_owned())).into()
+    line_at(Level::DEBUG, fields)
 }
 
 #[tokio::test(start_paused = true)]
@@ -229,4 +236,52 @@ async fn wait_for_an_adaptive_limiter_is_written_once() {
         ("expected_wait", "2s"),
     ]);
     assert_eq!(lines.take(), [expected]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn changes_of_a_circuit_are_written_and_its_calls_are_not() -> TestResult {
+    let breaker = CircuitBreaker::builder().consecutive_failures(2).build()?;
+    let (lines, _guard) = listen();
+
+    for _ in 0..2 {
+        breaker.begin("search")?.failed();
+    }
+    assert!(breaker.begin("search").is_err());
+    tokio::time::advance(secs(30)).await;
+    breaker.begin("search")?.succeeded();
+
+    let opened = line_at(
+        Level::WARN,
+        [
+            ("message", "a circuit opens: calls are refused"),
+            ("key", "search"),
+            ("open_for", "Some(30s)"),
+        ],
+    );
+    let told = |message| line_at(Level::INFO, [("message", message), ("key", "search")]);
+    let tried = told("a circuit is half-open: one call tries");
+    let closed = told("a circuit closes: calls go again");
+    assert_eq!(lines.take(), [opened, tried, closed]);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn hedge_is_written_if_it_is_made() -> TestResult {
+    let (lines, _guard) = listen();
+    let slow = || async {
+        tokio::time::sleep(secs(2)).await;
+        Ok::<_, String>(())
+    };
+
+    hedge(secs(3), slow).await?;
+    hedge_if(millis(200), || false, slow).await?;
+    assert_eq!(lines.take(), []);
+    hedge(millis(200), slow).await?;
+
+    let expected = line([
+        ("message", "a call is slow: it is made a second time"),
+        ("delay", "200ms"),
+    ]);
+    assert_eq!(lines.take(), [expected]);
+    Ok(())
 }
