@@ -9,10 +9,10 @@ use std::{error, fmt};
 /// ```
 /// use steadfast_resilience::ConfigError;
 ///
-/// let error = ConfigError::new("max_attempts", "must be at least 1, got `0`")
-///     .with_hint("use `NoopRetryStrategy` to switch retries off");
-/// assert_eq!(error.to_string(), "`max_attempts` must be at least 1, got `0`");
-/// assert_eq!(error.field(), "max_attempts");
+/// let error = ConfigError::new("share", "must be a number from 0 to 10, got `20`")
+///     .with_hint("it is no percentage: 0.2 allows 20 retries for 100 calls");
+/// assert_eq!(error.to_string(), "`share` must be a number from 0 to 10, got `20`");
+/// assert_eq!(error.field(), "share");
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct ConfigError(Box<Refused>);
@@ -33,6 +33,30 @@ impl ConfigError {
             problem: problem.into(),
             hint: None,
         }))
+    }
+
+    /// Names a count that is zero.
+    ///
+    /// ```
+    /// use steadfast_resilience::ConfigError;
+    ///
+    /// let error = ConfigError::zero_count("concurrency");
+    /// assert_eq!(error.to_string(), "`concurrency` must be at least 1, got `0`");
+    /// ```
+    pub fn zero_count(field: impl Into<String>) -> Self {
+        Self::new(field, "must be at least 1, got `0`")
+    }
+
+    /// Names a time that is zero.
+    ///
+    /// ```
+    /// use steadfast_resilience::ConfigError;
+    ///
+    /// let error = ConfigError::zero_time("window");
+    /// assert_eq!(error.to_string(), "`window` must be longer than zero");
+    /// ```
+    pub fn zero_time(field: impl Into<String>) -> Self {
+        Self::new(field, "must be longer than zero")
     }
 
     /// Adds what to do about it.

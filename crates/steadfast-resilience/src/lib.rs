@@ -105,6 +105,7 @@ mod retry;
 mod retry_budget;
 mod retry_event;
 mod retry_quota;
+mod rounding;
 mod sliding_counts;
 mod sync;
 mod transient;

@@ -392,7 +392,7 @@ impl Limiter {
 fn never_fits(cost: Cost, most: Cost) -> ConfigError {
     let (requests, tokens) = (cost.request_count(), cost.token_count());
     if requests == 0 {
-        return ConfigError::new("requests", "must be at least 1, got `0`");
+        return ConfigError::zero_count("requests");
     }
     let (field, most, got) = match most.request_count() {
         most if requests > most => ("requests", most.into(), requests.into()),

@@ -112,10 +112,8 @@ impl<E> Retry<E> {
     /// 0 is refused: an operation that is never called has no answer.
     pub fn max_attempts(mut self, max_attempts: u32) -> Result<Self, ConfigError> {
         if max_attempts == 0 {
-            return Err(
-                ConfigError::new("max_attempts", "must be at least 1, got `0`")
-                    .with_hint("the first call counts; 1 switches retries off"),
-            );
+            return Err(ConfigError::zero_count("max_attempts")
+                .with_hint("the first call counts; 1 switches retries off"));
         }
         self.max_attempts = max_attempts;
         Ok(self)

@@ -7,14 +7,12 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::{ConfigError, sliding_counts::SlidingCounts};
+use crate::{ConfigError, rounding::NOTHING, sliding_counts::SlidingCounts};
 
 /// How many seconds a call and a retry count.
 const WINDOW: u64 = 60;
 /// The largest share: ten retries for each call.
 const LARGEST_SHARE: f64 = 10.0;
-/// Products of floats may be this much off.
-const NOTHING: f64 = 1e-9;
 
 /// Retries that many calls share: so many for each call, and a few a minute in any case.
 ///
@@ -53,7 +51,7 @@ struct Shared {
     floor: u32,
     /// When the budget's clock began.
     epoch: Instant,
-    /// The calls of the last minute by the second, and apart the retries.
+    /// The calls of the last minute by the second, and noted the retries.
     counts: Mutex<SlidingCounts>,
 }
 
@@ -77,14 +75,14 @@ impl RetryBudget {
         let mut counts = self.counts();
         let is_left = self.left_of(&counts) > 0;
         if is_left {
-            counts.count_apart();
+            counts.count_noted();
         }
         is_left
     }
 
     /// Gives a retry back that was taken and not made. One of a minute ago is not counted any more.
     pub fn give_back(&self) {
-        self.counts().uncount_apart();
+        self.counts().uncount_noted();
     }
 
     /// Returns how many retries are left now.
@@ -109,7 +107,7 @@ impl RetryBudget {
         let total = counts.total();
         let earned = (total.calls as f64 * self.0.share + NOTHING) as u64;
         let allowed = earned.saturating_add(u64::from(self.0.floor));
-        allowed.saturating_sub(total.apart)
+        allowed.saturating_sub(total.noted)
     }
 
     /// The clock is read while the lock is held, so that it never goes back.

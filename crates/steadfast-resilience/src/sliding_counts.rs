@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, mem};
 
-/// How many calls there were lately, and how many of them are counted apart: retries, or failures.
+/// How many calls there were lately, and how much was noted beside them: retries made, or calls failed.
 ///
 /// What happened within one tick leaves together, once all of it lies outside the window.
 #[derive(Debug, Clone, Default)]
@@ -23,7 +23,7 @@ struct Tick {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     pub(crate) calls: u64,
-    pub(crate) apart: u64,
+    pub(crate) noted: u64,
 }
 
 impl SlidingCounts {
@@ -44,7 +44,7 @@ impl SlidingCounts {
             && first.number.saturating_add(window) < number
         {
             self.total.calls -= first.tally.calls;
-            self.total.apart -= first.tally.apart;
+            self.total.noted -= first.tally.noted;
             self.earlier.pop_front();
         }
     }
@@ -59,17 +59,17 @@ impl SlidingCounts {
         self.total.calls += 1;
     }
 
-    pub(crate) const fn count_apart(&mut self) {
-        self.current.tally.apart += 1;
-        self.total.apart += 1;
+    pub(crate) const fn count_noted(&mut self) {
+        self.current.tally.noted += 1;
+        self.total.noted += 1;
     }
 
-    /// Takes the latest back that was counted apart, if the window still holds it.
-    pub(crate) fn uncount_apart(&mut self) {
+    /// Takes the latest back that was noted, if the window still holds it.
+    pub(crate) fn uncount_noted(&mut self) {
         let ticks = self.earlier.iter_mut().chain([&mut self.current]);
-        if let Some(tick) = ticks.rev().find(|tick| tick.tally.apart > 0) {
-            tick.tally.apart -= 1;
-            self.total.apart -= 1;
+        if let Some(tick) = ticks.rev().find(|tick| tick.tally.noted > 0) {
+            tick.tally.noted -= 1;
+            self.total.noted -= 1;
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::rounding::NOTHING;
+
 /// Tokens that fill at a rate, up to one second's worth, and at least one.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TokenBucket {
@@ -14,9 +16,6 @@ pub(super) struct TokenBucket {
 
 /// The slowest rate, in tokens a second: one try every two seconds finds out what is possible again.
 const MIN_RATE: f64 = 0.5;
-/// So little is missing that no clock could show the wait for it. Without this, a wait of less than
-/// a nanosecond would be made again and again, for ever.
-const NOTHING: f64 = 1e-9;
 
 impl TokenBucket {
     /// Starts empty.
@@ -43,6 +42,7 @@ impl TokenBucket {
     pub(super) fn take(&mut self, at: f64) -> Result<(), Duration> {
         self.refill(at);
         let missing = 1.0 - self.capacity;
+        // No clock could show the wait for less: it would be made again and again, for ever.
         if missing > NOTHING {
             let seconds = missing / self.fill_rate;
             let wait = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);

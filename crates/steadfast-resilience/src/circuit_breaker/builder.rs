@@ -107,12 +107,12 @@ impl CircuitBreakerBuilder {
             ("min_calls", Some(self.min_calls)),
         ] {
             if count == Some(0) {
-                return Err(ConfigError::new(field, "must be at least 1, got `0`"));
+                return Err(ConfigError::zero_count(field));
             }
         }
         for (field, time) in [("window", self.window), ("open_for", self.open_for)] {
             if time.is_zero() {
-                return Err(ConfigError::new(field, "must be longer than zero"));
+                return Err(ConfigError::zero_time(field));
             }
         }
         if let Some(share) = self.failure_rate

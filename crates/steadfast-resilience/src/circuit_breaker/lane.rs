@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::CircuitState;
-use crate::{secs, sliding_counts::SlidingCounts};
+use crate::{rounding::NOTHING, secs, sliding_counts::SlidingCounts};
 
 /// When a circuit opens, and for how long.
 #[derive(Debug, Clone, Copy)]
@@ -34,8 +34,6 @@ impl Default for Rules {
     }
 }
 
-/// Products of floats may be this much off.
-const NOTHING: f64 = 1e-9;
 /// Into how many ticks the window of a rate is divided.
 const TICKS: u64 = 60;
 
@@ -59,7 +57,7 @@ pub(super) struct Lane {
 enum State {
     Closed {
         in_a_row: u32,
-        /// The calls of the window, and apart the failures; only kept where a rate is looked at.
+        /// The calls of the window, and noted the failures; only kept where a rate is looked at.
         counts: SlidingCounts,
     },
     Open {
@@ -276,13 +274,13 @@ impl Rate {
         self.slide(counts, now);
         counts.count_call();
         if failed {
-            counts.count_apart();
+            counts.count_noted();
         }
     }
 
     fn is_met(&self, counts: &SlidingCounts) -> bool {
         let total = counts.total();
         total.calls >= u64::from(self.min_calls)
-            && total.apart as f64 + NOTHING >= self.share * total.calls as f64
+            && total.noted as f64 + NOTHING >= self.share * total.calls as f64
     }
 }

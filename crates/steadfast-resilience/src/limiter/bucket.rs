@@ -1,5 +1,7 @@
 //! A token bucket that can take back what was not used: pure arithmetic on nanoseconds.
 
+use crate::rounding::NOTHING;
+
 /// Tokens that fill at a constant rate up to a capacity. It may owe: then it is below zero.
 ///
 /// What is given back counts as if it had never been taken. That is less than was taken if the bucket
@@ -12,7 +14,7 @@ pub(super) struct Bucket {
     capacity: f64,
     level: f64,
     filled_at: u64,
-    /// What may be missing and does not count.
+    /// What may be missing and does not count: no clock could show the wait for it.
     nothing: f64,
     /// What a low must differ by from the one before it.
     step: f64,
@@ -28,9 +30,7 @@ struct Low {
 
 /// For how many of them there is room at the beginning.
 const LOWS: usize = 32;
-/// So little is missing that no clock could show the wait for it; and the share of the capacity that
-/// sums of floats may be off.
-const NOTHING: f64 = 1e-9;
+/// The share of the capacity that sums of floats may be off.
 const ROUNDING: f64 = 1e-13;
 /// Into how many steps the capacity is divided when lows are remembered. What is lost by it when
 /// tokens are given back is one step at most; what it costs is so many entries at most.

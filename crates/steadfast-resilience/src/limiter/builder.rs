@@ -214,7 +214,7 @@ fn check_rate(field: &str, count: f64, seconds: u64) -> Result<f64, ConfigError>
 
 fn check_count(field: &str, count: Option<u64>) -> Result<(), ConfigError> {
     match count {
-        Some(0) => Err(ConfigError::new(field, "must be at least 1, got `0`")),
+        Some(0) => Err(ConfigError::zero_count(field)),
         _ => Ok(()),
     }
 }

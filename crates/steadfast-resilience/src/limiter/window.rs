@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use crate::rounding::NOTHING;
+
 /// So much within so long, whatever the moment from which it is counted.
 ///
 /// What went within a thousandth of the window is kept as one entry that leaves when the last of it
@@ -26,8 +28,6 @@ struct Entry {
 
 /// Into how many entries a window is divided.
 const ENTRIES: u64 = 1_000;
-/// Sums of floats may be this much off.
-const NOTHING: f64 = 1e-9;
 
 impl Window {
     /// Makes an empty window of so many nanoseconds. Less than one within it is one within longer.

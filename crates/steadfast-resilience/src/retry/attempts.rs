@@ -23,8 +23,8 @@ pub(crate) struct Attempts {
     last_delay: Option<Duration>,
     /// None where the bits come from the thread's own generator.
     seeded: Option<Rng>,
-    drawn: Option<Drawn>,
-    drawn_retry: Option<DrawnRetry>,
+    of_quota: Option<Drawn>,
+    of_budget: Option<Drawn>,
 }
 
 impl Attempts {
@@ -36,8 +36,8 @@ impl Attempts {
             failed: 0,
             last_delay: None,
             seeded: seed.map(Rng::with_seed),
-            drawn: None,
-            drawn_retry: None,
+            of_quota: None,
+            of_budget: None,
         }
     }
 
@@ -142,11 +142,8 @@ impl Attempts {
     }
 
     /// Says that the wait is over: from here on the retry has cost what it drew.
-    pub(crate) const fn waited(&mut self) {
-        if let Some(drawn) = &mut self.drawn {
-            drawn.is_spent = true;
-        }
-        if let Some(drawn) = &mut self.drawn_retry {
+    pub(crate) fn waited(&mut self) {
+        for drawn in self.of_quota.iter_mut().chain(&mut self.of_budget) {
             drawn.is_spent = true;
         }
     }
@@ -163,7 +160,7 @@ impl Attempts {
     /// Says that the operation succeeded.
     pub(crate) fn succeeded<E>(self, retry: &Retry<E>) {
         self.earn(retry);
-        match (self.drawn, &retry.quota) {
+        match (self.of_quota, &retry.quota) {
             (Some(mut drawn), _) => drawn.is_spent = false,
             (None, Some((quota, _))) => quota.give_back(1),
             (None, None) => {}
@@ -184,11 +181,12 @@ impl Attempts {
             return Err("the wait would pass the deadline");
         }
         if let Some(budget) = &retry.budget {
-            let drawn = DrawnRetry::take(budget).ok_or("the retry budget is used up")?;
-            self.drawn_retry = Some(drawn);
+            let drawn = Source::Budget(budget.clone()).draw();
+            self.of_budget = Some(drawn.ok_or("the retry budget is used up")?);
         }
         if let Some((quota, tokens)) = &retry.quota {
-            self.drawn = Some(Drawn::take(quota, *tokens).ok_or("the quota is used up")?);
+            let drawn = Source::Quota(quota.clone(), *tokens).draw();
+            self.of_quota = Some(drawn.ok_or("the quota is used up")?);
         }
         Ok(delay)
     }
@@ -211,52 +209,39 @@ impl Attempts {
     }
 }
 
-/// Tokens of a quota, which it gets back unless they were spent.
+/// What a retry draws on.
 #[derive(Debug)]
-struct Drawn {
-    quota: RetryQuota,
-    tokens: u32,
-    is_spent: bool,
+enum Source {
+    Quota(RetryQuota, u32),
+    Budget(RetryBudget),
 }
 
-impl Drawn {
-    fn take(quota: &RetryQuota, tokens: u32) -> Option<Self> {
-        quota.take(tokens).then(|| Self {
-            quota: quota.clone(),
-            tokens,
+impl Source {
+    fn draw(self) -> Option<Drawn> {
+        let is_drawn = match &self {
+            Self::Quota(quota, tokens) => quota.take(*tokens),
+            Self::Budget(budget) => budget.take(),
+        };
+        is_drawn.then(|| Drawn {
+            from: self,
             is_spent: false,
         })
     }
+}
+
+/// What was drawn. Its source gets it back unless it was spent.
+#[derive(Debug)]
+struct Drawn {
+    from: Source,
+    is_spent: bool,
 }
 
 impl Drop for Drawn {
     fn drop(&mut self) {
-        if !self.is_spent {
-            self.quota.give_back(self.tokens);
-        }
-    }
-}
-
-/// A retry of a budget, which it gets back unless it was made.
-#[derive(Debug)]
-struct DrawnRetry {
-    budget: RetryBudget,
-    is_spent: bool,
-}
-
-impl DrawnRetry {
-    fn take(budget: &RetryBudget) -> Option<Self> {
-        budget.take().then(|| Self {
-            budget: budget.clone(),
-            is_spent: false,
-        })
-    }
-}
-
-impl Drop for DrawnRetry {
-    fn drop(&mut self) {
-        if !self.is_spent {
-            self.budget.give_back();
+        match &self.from {
+            _ if self.is_spent => {}
+            Source::Quota(quota, tokens) => quota.give_back(*tokens),
+            Source::Budget(budget) => budget.give_back(),
         }
     }
 }
