@@ -1,27 +1,16 @@
 //! What holds for every backoff, whatever its configuration and whatever it is asked.
 
-#[path = "support/property.rs"]
-mod property;
+#[path = "support/holds.rs"]
+mod holds;
 
 use std::time::Duration;
 
-use property::seeded;
+use holds::holds;
 use proptest::{
     prelude::{Just, Strategy, any},
     prop_assert, prop_assert_eq, prop_oneof,
-    test_runner::{TestCaseError, TestRunner},
 };
 use steadfast_resilience::{Backoff, Jitter, Wait};
-
-/// Tries a property on many values.
-fn holds<S: Strategy>(strategy: S, property: impl Fn(S::Value) -> Result<(), TestCaseError>) {
-    let outcome = TestRunner::new(seeded()).run(&strategy, property);
-    assert!(
-        outcome.is_ok(),
-        "{}",
-        outcome.err().map(|e| e.to_string()).unwrap_or_default()
-    );
-}
 
 /// Delays of every size: the edges, and what people write.
 fn delay() -> impl Strategy<Value = Duration> {

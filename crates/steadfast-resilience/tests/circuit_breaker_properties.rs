@@ -1,5 +1,7 @@
 //! What holds for every circuit, whoever begins calls, ends and drops them, and when.
 
+#[path = "support/paused.rs"]
+mod paused;
 #[path = "support/property.rs"]
 mod property;
 
@@ -8,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use paused::paused;
 use property::seeded;
 use proptest::{
     prelude::{Just, Strategy, any},
@@ -53,10 +56,7 @@ proptest! {
     /// and in no other way, and opens with a trial's failure or with as many failures as were set.
     #[test]
     fn circuit_changes_only_for_its_reasons(failures in 1..5_u32, steps in steps()) {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()?;
+        let runtime = paused()?;
         runtime.block_on(async {
             let told = Arc::new(Mutex::new(Vec::new()));
             let tell = Arc::clone(&told);

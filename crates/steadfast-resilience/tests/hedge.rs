@@ -1,5 +1,7 @@
 //! Hedging any future: when a second call is made, who wins, what is dropped.
 
+#[path = "support/paused.rs"]
+mod paused;
 #[path = "support/property.rs"]
 mod property;
 
@@ -9,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use paused::paused;
 use property::seeded;
 use proptest::{
     prelude::{Strategy, any},
@@ -163,10 +166,7 @@ proptest! {
         second in call("second"),
         may_hedge in any::<bool>(),
     ) {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()?;
+        let runtime = paused()?;
         // Odd and even, so that nothing happens at the same moment.
         let delay = millis(delay * 4 + 1);
         let hedged = may_hedge && first.0 > delay;

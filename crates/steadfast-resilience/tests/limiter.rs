@@ -1,13 +1,16 @@
 //! Who waits for a limiter, who goes next and what permits give back, in paused time.
 
+#[path = "support/polling.rs"]
+mod polling;
+
 use std::{
     error::Error,
-    future::Future,
-    pin::{Pin, pin},
+    pin::pin,
     sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll, Waker},
+    task::Poll,
 };
 
+use polling::poll_once;
 use steadfast_resilience::{Cost, Limiter, LimiterError, Permit, Windows, millis, secs};
 use tokio::{
     task::JoinSet,
@@ -15,11 +18,6 @@ use tokio::{
 };
 
 type TestResult = Result<(), Box<dyn Error>>;
-
-/// Polls a future once, as a task that is then left alone.
-fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
-    future.poll(&mut Context::from_waker(Waker::noop()))
-}
 
 /// Lets a name arrive in a queue and write it down once it is let go; it keeps its permit.
 fn spawn_in_order(

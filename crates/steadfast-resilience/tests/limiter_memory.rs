@@ -1,30 +1,22 @@
 //! What those who wait for a limiter cost, counted by the allocator.
 
-use std::{
-    error::Error,
-    future::Future,
-    pin::Pin,
-    task::{Context, Poll, Waker},
-};
+#[path = "support/polling.rs"]
+mod polling;
 
+use std::{error::Error, pin::pin, task::Poll};
+
+use futures_util::future::BoxFuture;
+use polling::poll_once;
 use steadfast_resilience::{Cost, Limiter, LimiterError, Permit, Windows};
 
 type TestResult = Result<(), Box<dyn Error>>;
-type Waiting<'a> = Pin<Box<dyn Future<Output = Result<Permit<'a>, LimiterError>> + 'a>>;
-
 const WAITERS: usize = 100_000;
 
-fn wait(limiter: &Limiter) -> Waiting<'_> {
-    let mut waiting: Waiting<'_> = Box::pin(limiter.acquire(Cost::request().tokens(10)));
+fn wait(limiter: &Limiter) -> BoxFuture<'_, Result<Permit<'_>, LimiterError>> {
+    let mut waiting = Box::pin(limiter.acquire(Cost::request().tokens(10)));
     // The first of them sets a timer; the noop waker stands for one of any executor.
-    assert!(poll(&mut waiting).is_pending());
+    assert!(poll_once(waiting.as_mut()).is_pending());
     waiting
-}
-
-fn poll<'a>(waiting: &mut Waiting<'a>) -> Poll<Result<Permit<'a>, LimiterError>> {
-    waiting
-        .as_mut()
-        .poll(&mut Context::from_waker(Waker::noop()))
 }
 
 #[tokio::test(start_paused = true)]
@@ -94,11 +86,8 @@ async fn free_acquire_allocates_nothing() -> TestResult {
         .concurrency(8)
         .build()?;
     let acquire = || {
-        let mut future = std::pin::pin!(limiter.acquire(Cost::request().tokens(10)));
-        let Poll::Ready(Ok(permit)) = future
-            .as_mut()
-            .poll(&mut Context::from_waker(Waker::noop()))
-        else {
+        let mut future = pin!(limiter.acquire(Cost::request().tokens(10)));
+        let Poll::Ready(Ok(permit)) = poll_once(future.as_mut()) else {
             return;
         };
         permit.settle(7);

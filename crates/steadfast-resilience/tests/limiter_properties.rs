@@ -1,36 +1,27 @@
 //! What holds for every limiter, whatever its limits, who asks, settles and gives up, and when.
 
+#[path = "support/holds.rs"]
+mod holds;
 #[path = "support/limits.rs"]
 mod limits;
-#[path = "support/property.rs"]
-mod property;
+#[path = "support/paused.rs"]
+mod paused;
+#[path = "support/polling.rs"]
+mod polling;
 
-use std::{
-    future::Future,
-    pin::Pin,
-    task::{Context, Poll, Waker},
-    time::Duration,
-};
+use std::{task::Poll, time::Duration};
 
-use limits::{Limits, MOST_REQUESTS, MOST_TOKENS, Went, limits};
-use property::seeded;
+use holds::holds;
+use limits::{Acquiring, Limits, MOST_REQUESTS, MOST_TOKENS, Went, limits};
+use paused::paused;
+use polling::poll_once;
 use proptest::{
     prelude::{Strategy, any},
     prop_assert, prop_assert_eq, prop_oneof,
-    test_runner::{TestCaseError, TestRunner},
+    test_runner::TestCaseError,
 };
-use steadfast_resilience::{Cost, Limiter, LimiterError, Permit};
+use steadfast_resilience::{Cost, Limiter, Permit};
 use tokio::time::{Instant, advance};
-
-/// Tries a property on many values.
-fn holds<S: Strategy>(strategy: S, property: impl Fn(S::Value) -> Result<(), TestCaseError>) {
-    let outcome = TestRunner::new(seeded()).run(&strategy, property);
-    assert!(
-        outcome.is_ok(),
-        "{}",
-        outcome.err().map(|e| e.to_string()).unwrap_or_default()
-    );
-}
 
 /// What users of a limiter do, one after the other. Numbers choose among what there is.
 #[derive(Debug, Clone, Copy)]
@@ -59,15 +50,13 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 1..120)
 }
 
-type Waiting<'a> = Pin<Box<dyn Future<Output = Result<Permit<'a>, LimiterError>> + 'a>>;
-
 /// Who uses one limiter, and what it let go.
 struct World<'a> {
     limiter: &'a Limiter,
     limits: Limits,
     began: Instant,
     arrived: usize,
-    waiting: Vec<(usize, Cost, Waiting<'a>)>,
+    waiting: Vec<(usize, Cost, Acquiring<'a>)>,
     held: Vec<(usize, Permit<'a>)>,
     went: Vec<Went>,
 }
@@ -83,10 +72,7 @@ impl<'a> World<'a> {
     fn poll_from_behind(&mut self) -> Result<(), TestCaseError> {
         for waiting in std::mem::take(&mut self.waiting).into_iter().rev() {
             let (number, cost, mut future) = waiting;
-            match future
-                .as_mut()
-                .poll(&mut Context::from_waker(Waker::noop()))
-            {
+            match poll_once(future.as_mut()) {
                 Poll::Pending => self.waiting.push((number, cost, future)),
                 Poll::Ready(Ok(permit)) => {
                     self.hold(cost, permit);
@@ -115,13 +101,10 @@ impl<'a> World<'a> {
         match step {
             Step::Arrive { requests, tokens } => {
                 let cost = Cost::requests(requests).tokens(tokens);
-                let mut future: Waiting<'a> = Box::pin(self.limiter.acquire(cost));
+                let mut future = Box::pin(self.limiter.acquire(cost));
                 let number = self.arrived;
                 self.arrived += 1;
-                match future
-                    .as_mut()
-                    .poll(&mut Context::from_waker(Waker::noop()))
-                {
+                match poll_once(future.as_mut()) {
                     Poll::Pending => self.waiting.push((number, cost, future)),
                     Poll::Ready(permit) => {
                         let permit = permit.map_err(|e| TestCaseError::fail(e.to_string()))?;
@@ -174,10 +157,7 @@ impl<'a> World<'a> {
 }
 
 fn run(limits: Limits, steps: &[Step]) -> Result<(), TestCaseError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()?;
+    let runtime = paused()?;
     let limiter = runtime.block_on(async { limits.build() })?;
     runtime.block_on(async {
         let mut world = World {
@@ -222,10 +202,7 @@ fn who_waits_goes_in_order_of_arrival() {
     // AE-20.
     let costs = proptest::collection::vec((1..=20_u32, any::<bool>()), 1..60);
     holds((1..=50_u32, costs), |(rate, costs)| {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()?;
+        let runtime = paused()?;
         let limiter = Limiter::builder().per_second(f64::from(rate)).burst(20);
         let limiter = runtime.block_on(async { limiter.build() });
         let limiter = limiter.map_err(|error| TestCaseError::fail(error.to_string()))?;

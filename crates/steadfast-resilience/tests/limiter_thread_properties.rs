@@ -5,22 +5,26 @@
 
 #[path = "support/limits.rs"]
 mod limits;
+#[path = "support/paused.rs"]
+mod paused;
+#[path = "support/polling.rs"]
+mod polling;
 #[path = "support/property.rs"]
 mod property;
 
 use std::{
-    future::Future,
-    pin::Pin,
     sync::{
         Barrier, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    task::{Context, Poll, Waker},
+    task::Poll,
     thread,
     time::Duration,
 };
 
-use limits::{Limits, MOST_REQUESTS, MOST_TOKENS, Went, limits};
+use limits::{Acquiring, Limits, MOST_REQUESTS, MOST_TOKENS, Went, limits};
+use paused::paused;
+use polling::poll_once;
 use property::seeded;
 use proptest::{
     prelude::{Strategy, any},
@@ -73,8 +77,6 @@ fn rounds() -> impl Strategy<Value = Vec<Round>> {
     proptest::collection::vec(round, 1..8)
 }
 
-type Waiting<'a> = Pin<Box<dyn Future<Output = Result<Permit<'a>, LimiterError>> + 'a>>;
-
 /// What all threads know of each other.
 struct Shared {
     began: Instant,
@@ -92,7 +94,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 struct User<'a> {
     limiter: &'a Limiter,
     shared: &'a Shared,
-    waiting: Vec<(Cost, Waiting<'a>)>,
+    waiting: Vec<(Cost, Acquiring<'a>)>,
     held: Vec<(usize, Cost, Permit<'a>)>,
 }
 
@@ -144,10 +146,7 @@ impl<'a> User<'a> {
 
     fn look_from(&mut self, place: usize) {
         for (cost, mut future) in self.waiting.split_off(place) {
-            match future
-                .as_mut()
-                .poll(&mut Context::from_waker(Waker::noop()))
-            {
+            match poll_once(future.as_mut()) {
                 Poll::Pending => self.waiting.push((cost, future)),
                 Poll::Ready(Ok(permit)) => self.hold(cost, permit),
                 Poll::Ready(Err(error)) => locked(&self.shared.errors).push(error),
@@ -297,13 +296,6 @@ impl Lead<'_> {
         self.limits.check_full(self.limiter.available())?;
         self.limits.check_intervals(&locked(&self.shared.went))
     }
-}
-
-fn paused() -> std::io::Result<Runtime> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
 }
 
 fn run(limits: Limits, rounds: &[Round]) -> Result<(), TestCaseError> {

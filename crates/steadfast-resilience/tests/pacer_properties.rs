@@ -1,10 +1,13 @@
 //! What holds for every pacer, whatever the provider's limit, who asks, gives up and is refused.
 
+#[path = "support/paused.rs"]
+mod paused;
 #[path = "support/property.rs"]
 mod property;
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
 
+use paused::paused;
 use property::seeded;
 use proptest::{
     prelude::Just,
@@ -14,7 +17,6 @@ use proptest::{
 };
 use steadfast_resilience::{Pacer, millis};
 use tokio::{
-    runtime::Builder,
     task::LocalSet,
     time::{Instant, sleep, timeout},
 };
@@ -192,11 +194,7 @@ async fn call(
 }
 
 fn everybody_is_answered_in_order_of_age(world: World) -> Result<(), TestCaseError> {
-    let runtime = Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .map_err(|error| TestCaseError::fail(error.to_string()))?;
+    let runtime = paused().map_err(|error| TestCaseError::fail(error.to_string()))?;
     let calls = world.gaps.len();
     // What the limit itself takes, with every refusal paid for several times, and the outage.
     let ideal = calls as f64 / world.rate();

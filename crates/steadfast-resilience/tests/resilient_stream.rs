@@ -1,5 +1,9 @@
 //! Streams with a limiter and retries: what their reader meets, and in which order.
 
+#[path = "support/limited.rs"]
+mod limited;
+#[path = "support/paused.rs"]
+mod paused;
 #[path = "support/property.rs"]
 mod property;
 #[path = "support/streams.rs"]
@@ -15,6 +19,8 @@ use std::{
 };
 
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
+use limited::{endless, one_place, ten_a_second};
+use paused::paused;
 use property::seeded;
 use proptest::{
     prelude::{Just, Strategy, any},
@@ -24,7 +30,7 @@ use steadfast_resilience::{
     AfterOutput, Backoff, Cost, Limiter, RateLimitEvent, Resilient, ResilientStream, Retry, millis,
     rate_limited_stream, resilient_stream, retry_stream, secs,
 };
-use streams::{Attempt, Inner, doubling, endless, one_place, read, script, ten_a_second, word};
+use streams::{Attempt, Inner, doubling, read, script, word};
 use tokio::time::{Instant, sleep};
 
 type TestResult = Result<(), Box<dyn Error>>;
@@ -412,10 +418,7 @@ proptest! {
         reads in 0..40_usize,
         others in 0..3_usize,
     ) {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
+        let runtime = paused()
             .unwrap();
         runtime.block_on(async {
             let limiter = Limiter::builder().per_second(2.0).burst(1).concurrency(1).build().unwrap();

@@ -1,16 +1,19 @@
 //! What a stream holds of its limiter, until when, and what becomes of it when it is not read to its end.
 
+#[path = "support/limited.rs"]
+mod limited;
 #[path = "support/streams.rs"]
 mod streams;
 
 use std::{cell::Cell, error::Error, rc::Rc, time::Duration};
 
 use futures_util::{StreamExt, stream};
+use limited::{endless, one_place, ten_a_second};
 use steadfast_resilience::{
     AfterOutput, Backoff, Cost, Limiter, Resilient, ResilientStream, Retry, RetryQuota, millis,
     rate_limited_stream, resilient_stream, secs,
 };
-use streams::{Attempt, Inner, doubling, endless, one_place, read, script, ten_a_second, word};
+use streams::{Attempt, Inner, doubling, read, script, word};
 use tokio::time::{Instant, timeout};
 
 type TestResult = Result<(), Box<dyn Error>>;

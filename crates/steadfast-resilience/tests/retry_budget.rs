@@ -1,10 +1,13 @@
 //! A retry budget: what is allowed, for how long it counts, who shares it, what is refused.
 
+#[path = "support/paused.rs"]
+mod paused;
 #[path = "support/property.rs"]
 mod property;
 
 use std::{error::Error, thread, time::Duration};
 
+use paused::paused;
 use property::seeded;
 use proptest::{
     prelude::{Strategy, any},
@@ -173,10 +176,7 @@ proptest! {
         floor in 0..5_u32,
         steps in proptest::collection::vec(step(), 0..300),
     ) {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()?;
+        let runtime = paused()?;
         let within = |moments: &[Duration], now: Duration, last: Duration| {
             moments.iter().filter(|moment| now.saturating_sub(**moment) < last).count() as f64
         };

@@ -1,5 +1,7 @@
 //! What holds for every retry, whatever its configuration: it ends, in time, and says what it waits.
 
+#[path = "support/paused.rs"]
+mod paused;
 #[path = "support/property.rs"]
 mod property;
 
@@ -10,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use paused::paused;
 use property::seeded;
 use proptest::{
     prelude::{Just, Strategy, any},
@@ -45,10 +48,7 @@ fn backoff() -> impl Strategy<Value = Backoff> {
 
 /// Fails for ever. Returns when each call began, after the first.
 fn exhaust(retry: &Retry<&'static str>) -> Vec<Duration> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build();
+    let runtime = paused();
     let calls = RefCell::new(Vec::new());
     if let Ok(runtime) = runtime {
         let _failed = runtime.block_on(async {

@@ -1,60 +1,32 @@
 //! Retries of streams: what the reader meets, in which order, and what is never met twice.
 
+#[path = "support/paused.rs"]
+mod paused;
 #[path = "support/property.rs"]
 mod property;
+#[path = "support/streams.rs"]
+mod streams;
 
 use std::{
     cell::{Cell, RefCell},
     future::pending,
-    pin::Pin,
     rc::Rc,
     task::Poll,
     time::Duration,
 };
 
 use futures_util::{FutureExt, Stream, StreamExt, TryStreamExt, stream};
+use paused::paused;
 use property::seeded;
 use proptest::{
     prelude::{Strategy, any},
     prop_assert_eq, proptest,
 };
 use steadfast_resilience::{
-    AfterOutput, Backoff, Resilient, ResilientStream, Retry, RetryQuota, millis, retry_stream, secs,
+    AfterOutput, Backoff, Resilient, Retry, RetryQuota, millis, retry_stream, secs,
 };
+use streams::{Inner, doubling, read, script};
 use tokio::time::{Instant, timeout};
-
-type Attempt = Vec<Result<u64, &'static str>>;
-type Inner = Pin<Box<dyn Stream<Item = Result<u64, &'static str>>>>;
-
-fn doubling() -> Retry<&'static str> {
-    Retry::new(Backoff::exponential(secs(1)))
-}
-
-/// Opens the attempts in turn; behind them, a stream that fails at once.
-fn script(attempts: impl Into<Vec<Attempt>>) -> impl FnMut() -> Inner {
-    let mut attempts = attempts.into().into_iter();
-    move || {
-        let attempt = attempts
-            .next()
-            .unwrap_or_else(|| vec![Err("out of script")]);
-        Box::pin(stream::iter(attempt))
-    }
-}
-
-/// Reads to the end. What was met is shown as words: `2s` is a retry that waits so long.
-async fn read<F: FnMut(u64) -> Inner>(mut stream: ResilientStream<Inner, F>) -> String {
-    let mut met = Vec::new();
-    while let Some(next) = stream.next().await {
-        met.push(match next {
-            Ok(Resilient::Item(item)) => item.to_string(),
-            Ok(Resilient::Retry(event)) => format!("{:?}", event.delay()),
-            Ok(Resilient::Reset) => "reset".to_owned(),
-            Ok(other) => format!("{other:?}"),
-            Err(error) => format!("error:{error}"),
-        });
-    }
-    met.join(" ")
-}
 
 #[tokio::test(start_paused = true)]
 async fn stream_without_a_failure_passes_through() {
@@ -75,7 +47,7 @@ async fn two_events_then_the_original_error() {
 
     let met = read(retry_stream(doubling(), script(attempts))).await;
 
-    assert_eq!(met, "1s 2s error:three");
+    assert_eq!(met, "retry:1s retry:2s error:three");
     assert_eq!(began.elapsed(), secs(3));
 }
 
@@ -85,7 +57,7 @@ async fn failure_before_the_first_item_is_tried_again() {
 
     assert_eq!(
         read(retry_stream(doubling(), script(attempts))).await,
-        "1s 1 2"
+        "retry:1s 1 2"
     );
 }
 
@@ -121,7 +93,7 @@ async fn restart_tells_a_reset_before_the_retry() {
 
     let stream = retry_stream(doubling(), script(attempts)).after_output(AfterOutput::Restart);
 
-    assert_eq!(read(stream).await, "1 reset 1s 2s 1 2");
+    assert_eq!(read(stream).await, "1 reset retry:1s retry:2s 1 2");
 }
 
 #[tokio::test(start_paused = true)]
@@ -131,7 +103,7 @@ async fn last_failure_resets_nothing() {
 
     let stream = retry_stream(retry, script(attempts)).after_output(AfterOutput::Restart);
 
-    assert_eq!(read(stream).await, "1 reset 1s 1 error:cut again");
+    assert_eq!(read(stream).await, "1 reset retry:1s 1 error:cut again");
 }
 
 #[tokio::test(start_paused = true)]
@@ -148,7 +120,10 @@ async fn resume_goes_on_behind_what_was_met() {
         Box::pin(stream::iter(attempts.next().unwrap_or_default()))
     });
 
-    assert_eq!(read(stream).await, "1s 1 2 2s 3 4s 8s 4");
+    assert_eq!(
+        read(stream).await,
+        "retry:1s 1 2 retry:2s 3 retry:4s retry:8s 4"
+    );
     assert_eq!(asked.take(), [2, 3, 3]);
 }
 
@@ -161,7 +136,7 @@ async fn zero_delay_is_told_and_does_not_wait() {
     // Nothing of it waits, so one poll of each is enough.
     let met = read(stream).now_or_never();
 
-    assert_eq!(met.as_deref(), Some("1 reset 0ns 1"));
+    assert_eq!(met.as_deref(), Some("1 reset retry:0ns 1"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -386,10 +361,7 @@ proptest! {
         resumes in any::<bool>(),
         max_attempts in 1..9_u32,
     ) {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
+        let runtime = paused()
             .unwrap();
         let retry = doubling().max_attempts(max_attempts).unwrap();
         let remaining = Rc::new(RefCell::new(cuts.clone().into_iter()));

@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use proptest::{
     prelude::{Just, Strategy},
     prop_assert, prop_oneof,
     test_runner::TestCaseError,
 };
-use steadfast_resilience::{Available, Cost, Limiter, Windows};
+use steadfast_resilience::{Available, Cost, Limiter, LimiterError, Permit, Windows};
+
+/// Someone who waits for a permit.
+pub(crate) type Acquiring<'a> = BoxFuture<'a, Result<Permit<'a>, LimiterError>>;
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {

@@ -3,24 +3,13 @@
 use std::{pin::Pin, time::Duration};
 
 use futures_util::{Stream, StreamExt, stream};
-use steadfast_resilience::{
-    Backoff, ConfigError, Limiter, Resilient, ResilientStream, Retry, secs,
-};
+use steadfast_resilience::{Backoff, Resilient, ResilientStream, Retry, secs};
 
 pub(crate) type Attempt = Vec<Result<u64, &'static str>>;
 pub(crate) type Inner = Pin<Box<dyn Stream<Item = Result<u64, &'static str>>>>;
 
 pub(crate) fn doubling() -> Retry<&'static str> {
     Retry::new(Backoff::exponential(secs(1)))
-}
-
-/// Ten a second, one at a time.
-pub(crate) fn ten_a_second() -> Result<Limiter, ConfigError> {
-    Limiter::builder().per_second(10.0).burst(1).build()
-}
-
-pub(crate) fn one_place() -> Result<Limiter, ConfigError> {
-    Limiter::builder().concurrency(1).build()
 }
 
 /// Opens the attempts in turn; behind them, a stream that fails at once.
@@ -34,12 +23,8 @@ pub(crate) fn script(attempts: impl Into<Vec<Attempt>>) -> impl FnMut() -> Inner
     }
 }
 
-pub(crate) fn endless() -> Inner {
-    Box::pin(stream::iter([Ok(1)]).chain(stream::pending()))
-}
-
 /// To milliseconds: what is less than a billionth of a request is not waited for.
-pub(crate) fn rounded(wait: Duration) -> Duration {
+fn rounded(wait: Duration) -> Duration {
     Duration::from_secs_f64((wait.as_secs_f64() * 1e3).round() / 1e3)
 }
 
