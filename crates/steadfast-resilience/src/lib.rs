@@ -98,6 +98,7 @@ mod jitter;
 mod limiter;
 mod operation;
 mod pacer;
+mod queue;
 mod rate_limit_event;
 mod resilient;
 mod resilient_stream;

@@ -8,21 +8,19 @@ mod bucket;
 mod builder;
 mod cost;
 mod error;
+mod limits;
 mod permit;
-mod queue;
-mod turn;
 mod window;
 
-use std::{borrow::Cow, fmt, sync::PoisonError, task::Waker, time::Duration};
+use std::{borrow::Cow, fmt, time::Duration};
 
 use crate::{
     ConfigError,
-    sync::{Arc, Instant, Mutex, MutexGuard},
+    queue::{self, Gate, Handle, Place, Queue, Waiters},
+    sync::Arc,
 };
 use allowance::{Allowance, Taken};
-use queue::{Found, Queue};
-
-pub(crate) use turn::Turn;
+use limits::{Limits, nanos};
 
 pub use builder::{LimiterBuilder, Windows};
 pub use cost::Cost;
@@ -84,14 +82,15 @@ pub use permit::Permit;
 pub struct Limiter(Arc<Shared>);
 
 struct Shared {
-    /// When the limiter's clock began.
-    epoch: Instant,
     /// The most requests and tokens that one operation may take.
     most: Cost,
     /// Whether the end of an operation frees a place.
     has_places: bool,
-    queue: Mutex<Queue>,
+    queue: Queue<Limits>,
 }
+
+/// A place in a limiter's queue. Dropping it gives the place back, and what it was let go with.
+pub(crate) type Turn<'a> = queue::Turn<Cow<'a, Limiter>>;
 
 /// What a limiter has left, at the moment of the question.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -115,10 +114,9 @@ impl Limiter {
 
     fn with(allowance: Allowance) -> Self {
         Self(Arc::new(Shared {
-            epoch: Instant::now(),
             most: allowance.most(),
             has_places: allowance.places.is_some(),
-            queue: Mutex::new(Queue::new(allowance)),
+            queue: Queue::new(Limits::new(allowance)),
         }))
     }
 
@@ -141,7 +139,7 @@ impl Limiter {
         let limiter = Cow::Borrowed(self);
         match self.take_or_join(cost) {
             Ok(taken) => Ok(Permit::new(limiter, taken)),
-            Err(ticket) => Ok(Turn::begin(limiter, ticket, cost).await),
+            Err(place) => Ok(begin_turn(limiter, place, cost).await),
         }
     }
 
@@ -191,18 +189,19 @@ impl Limiter {
     /// [`acquire`](Self::acquire).
     pub fn try_acquire(&self, cost: Cost) -> Result<Permit<'_>, LimiterError> {
         self.check(cost)?;
-        let mut queue = self.queue();
-        if queue.waiting() > 0 {
-            drop(queue);
+        let queue = &self.0.queue;
+        let mut waiters = queue.lock();
+        if waiters.count() > 0 {
+            drop(waiters);
             // Someone who waits may be free to go, and its future be left alone.
-            self.advance();
-            queue = self.queue();
+            queue.advance();
+            waiters = queue.lock();
         }
-        let now = self.now();
-        if let Some(taken) = queue.take(cost, now) {
+        let at = nanos(queue.now());
+        if let Some(taken) = take(&mut waiters, cost, at) {
             return Ok(Permit::new(Cow::Borrowed(self), taken));
         }
-        let wait = queue.wait(cost, now).unwrap_or_default();
+        let wait = waiters.gate.wait_behind_all(cost, at);
         Err(LimiterError::WouldWait(Duration::from_nanos(wait)))
     }
 
@@ -228,29 +227,25 @@ impl Limiter {
     /// ```
     #[must_use]
     pub fn expected_wait(&self, cost: Cost) -> Option<Duration> {
-        let mut queue = self.queue();
-        queue.wait(cost, self.now()).map(Duration::from_nanos)
-    }
-
-    /// Guesses how long the last of those who wait will.
-    fn wait_of_all(&self) -> Duration {
-        let mut queue = self.queue();
-        let now = self.now();
-        Duration::from_nanos(queue.wait_of_all(now))
+        let mut waiters = self.0.queue.lock();
+        let at = nanos(self.0.queue.now());
+        let wait = waiters.gate.wait_behind_all(cost, at);
+        let would_wait = wait > 0 || waiters.count() > 0 || waiters.gate.allowance.is_full();
+        would_wait.then_some(Duration::from_nanos(wait))
     }
 
     /// Returns what is left now. Where others take as well, the next moment may be another.
     #[must_use]
     pub fn available(&self) -> Available {
-        let mut queue = self.queue();
-        let now = self.now();
-        let (requests, tokens) = queue.allowance.left(now);
-        let places = queue.allowance.places;
+        let mut waiters = self.0.queue.lock();
+        let at = nanos(self.0.queue.now());
+        let (requests, tokens) = waiters.gate.allowance.left(at);
+        let places = waiters.gate.allowance.places;
         Available {
             requests,
             tokens,
             places: places.map(|places| places.most.saturating_sub(places.taken)),
-            waiting: queue.waiting(),
+            waiting: waiters.count(),
         }
     }
 
@@ -287,103 +282,88 @@ impl Limiter {
     pub(crate) fn enter(self, cost: Cost) -> Result<Permit<'static>, Turn<'static>> {
         match self.take_or_join(cost) {
             Ok(taken) => Ok(Permit::new(Cow::Owned(self), taken)),
-            Err(ticket) => Err(Turn::begin(Cow::Owned(self), ticket, cost)),
+            Err(place) => Err(begin_turn(Cow::Owned(self), place, cost)),
         }
     }
 
     // What a free acquire goes through is inlined: what was taken is then written once, where it is
     // read, instead of from place to place, which took as long as the rest of the arithmetic.
     #[inline]
-    fn take_or_join(&self, cost: Cost) -> Result<Taken, u64> {
-        // Where the lock is free the clock is read before it, so that neither waits for the other. A time
-        // that is a little old by then fills nothing, and lets nothing go that a later one would not.
-        let before = self.now();
-        let (mut queue, now) = match self.0.queue.try_lock() {
-            Ok(queue) => (queue, before),
-            Err(_) => {
-                let queue = self.queue();
-                (queue, self.now())
-            }
-        };
-        queue.take(cost, now).ok_or_else(|| queue.join(cost))
+    fn take_or_join(&self, cost: Cost) -> Result<Taken, Place> {
+        // A time that is a little old fills nothing, and lets nothing go that a later one would not.
+        let (mut waiters, now) = self.0.queue.lock_at();
+        take(&mut waiters, cost, nanos(now)).ok_or_else(|| {
+            let place = waiters.place(ALL_OF_ONE_AGE);
+            waiters.join(place, cost);
+            place
+        })
     }
 
     fn settle(&self, taken: Taken, used_tokens: u64) {
-        let mut queue = self.queue();
-        queue.allowance.settle(taken, used_tokens, self.now());
-        self.ended(queue);
+        let queue = &self.0.queue;
+        queue.change(|limits| {
+            let at = nanos(queue.now());
+            limits.allowance.settle(taken, used_tokens, at);
+            limits.allowance.release();
+        });
     }
 
     fn give_back(&self, taken: Taken) {
-        let mut queue = self.queue();
-        queue.allowance.give_back(taken, self.now());
-        self.ended(queue);
+        let queue = &self.0.queue;
+        queue.change(|limits| limits.take_back(taken, queue.now()));
     }
 
     #[inline]
     fn release(&self) {
         if self.0.has_places {
-            self.ended(self.queue());
+            self.0.queue.change(|limits| limits.allowance.release());
         }
     }
+}
 
-    fn ended(&self, mut queue: MutexGuard<'_, Queue>) {
-        queue.allowance.release();
-        queue.changed();
-        let someone_waits = queue.waiting() > 0;
-        drop(queue);
-        if someone_waits {
-            self.advance();
-        }
+/// Takes the cost at once, if nobody waits and nothing holds it back.
+#[inline]
+fn take(waiters: &mut Waiters<Limits>, cost: Cost, at: u64) -> Option<Taken> {
+    if waiters.count() > 0 {
+        return None;
+    }
+    waiters.gate.allowance.take(cost, at).ok()
+}
+
+/// They go in the order of their arrival.
+const ALL_OF_ONE_AGE: i64 = 0;
+
+fn begin_turn(limiter: Cow<'_, Limiter>, place: Place, cost: Cost) -> Turn<'_> {
+    let turn = Turn::begin(limiter, place);
+    tracing::debug!(
+        requests = cost.request_count(),
+        tokens = cost.token_count(),
+        expected_wait = ?turn.expected_wait(),
+        "waiting for a limiter"
+    );
+    turn
+}
+
+impl Turn<'_> {
+    /// Guesses how long it waits, behind those who wait now.
+    pub(crate) fn expected_wait(&self) -> Duration {
+        let queue = self.handle().queue();
+        let mut waiters = queue.lock();
+        let at = nanos(queue.now());
+        Duration::from_nanos(waiters.gate.wait_of_all(at))
+    }
+}
+
+impl<'a> Handle for Cow<'a, Limiter> {
+    type Gate = Limits;
+    type Right = Permit<'a>;
+
+    fn queue(&self) -> &Queue<Limits> {
+        &self.0.queue
     }
 
-    fn leave(&self, ticket: u64) {
-        let waker = {
-            let mut queue = self.queue();
-            queue.leave(ticket, self.now())
-        };
-        drop(waker);
-        self.advance();
-    }
-
-    fn look(&self, ticket: u64, waker: &Waker) -> Found {
-        let mut queue = self.queue();
-        let found = queue.look(ticket, self.now());
-        let old_waker = queue.set_waker(ticket, waker);
-        drop(queue);
-        drop(old_waker);
-        found
-    }
-
-    /// Lets those go who may, one after the other, and wakes them without holding the lock.
-    fn advance(&self) {
-        while let Some(waker) = self.next_to_wake() {
-            waker.wake();
-        }
-    }
-
-    fn next_to_wake(&self) -> Option<Waker> {
-        let mut queue = self.queue();
-        if queue.waiting() == 0 {
-            return None;
-        }
-        queue.advance(self.now())
-    }
-
-    #[inline]
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.0.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Nanoseconds since the clock began.
-    #[inline]
-    fn now(&self) -> u64 {
-        let passed = self.0.epoch.elapsed();
-        let nanos = u64::from(passed.subsec_nanos());
-        passed
-            .as_secs()
-            .saturating_mul(1_000_000_000)
-            .saturating_add(nanos)
+    fn right(&self, taken: Taken) -> Permit<'a> {
+        Permit::new(self.clone(), taken)
     }
 }
 

@@ -11,21 +11,16 @@ mod places;
 mod replay;
 mod slow_start;
 mod told;
-mod turn;
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::Waker,
-    time::Duration,
+use std::{fmt, time::Duration};
+
+use crate::{
+    queue::{Gate, Queue, Turn},
+    sync::{Arc, Instant},
 };
-
-use tokio::time::Instant;
-
 use history::SendId;
-use line::{Found, Line, Place};
+use line::{InLine, Line};
 use pacing::Pacing;
-use turn::Turn;
 
 pub use pass::Pass;
 
@@ -78,13 +73,7 @@ pub use pass::Pass;
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct Pacer(Arc<Shared>);
-
-struct Shared {
-    /// When the pacer's clock began.
-    epoch: Instant,
-    line: Mutex<Line>,
-}
+pub struct Pacer(Arc<Queue<Line>>);
 
 impl Pacer {
     /// Makes a pacer that knows nothing.
@@ -96,10 +85,7 @@ impl Pacer {
     /// Makes one whose random numbers are fixed, for tests: it spreads its waits in the same way.
     #[must_use]
     pub fn with_seed(seed: u64) -> Self {
-        Self(Arc::new(Shared {
-            epoch: Instant::now(),
-            line: Mutex::new(Line::new(Pacing::new(seed))),
-        }))
+        Self(Arc::new(Queue::new(Line::new(Pacing::new(seed)))))
     }
 
     /// Waits until a call that is as old as this may go: behind all that are older.
@@ -116,29 +102,29 @@ impl Pacer {
     /// A future that is dropped gives its place back, and takes nothing.
     pub async fn admit(&self, born: Instant) -> Pass {
         let place = {
-            let mut line = self.line();
-            let place = line.place(self.seconds(born));
-            if let Some(id) = line.take(self.now()) {
+            let born = self.nanos(born);
+            let mut line = self.0.lock();
+            let kept = line.gate.take_kept(born);
+            let place = kept.unwrap_or_else(|| line.place(born));
+            if line.count() == 0
+                && let Ok(id) = line.gate.let_go((), false, self.0.now())
+            {
                 return Pass::new(self.clone(), place, id);
             }
-            line.join(place);
+            line.join(place, ());
             place
         };
-        let turn = Turn::new(self, place);
-        self.advance();
-        let id = turn.await;
-        Pass::new(self.clone(), place, id)
+        Turn::begin(InLine(self, place), place).await
     }
 
     /// Guesses how long a call that is as old as this would wait now; none if nothing is known, or if
     /// it would not.
     #[must_use]
     pub fn expected_wait(&self, born: Instant) -> Option<Duration> {
-        let born = self.seconds(born);
-        let wait = {
-            let line = self.line();
-            line.expected_wait(self.now(), born)
-        };
+        let line = self.0.lock();
+        let before = line.count_before(self.nanos(born));
+        let wait = line.gate.pacing.wait(self.0.now().as_secs_f64(), before);
+        drop(line);
         Duration::try_from_secs_f64(wait)
             .ok()
             .filter(|wait| !wait.is_zero())
@@ -147,7 +133,7 @@ impl Pacer {
     /// Returns how many calls a second are let go; none while that is not limited.
     #[must_use]
     pub fn rate(&self) -> Option<f64> {
-        self.line().pacing.rate()
+        self.0.lock().gate.pacing.rate()
     }
 
     /// Returns whether calls are held back: by a rate, by a number of calls under way, or since some
@@ -171,76 +157,28 @@ impl Pacer {
     /// ```
     #[must_use]
     pub fn is_limited(&self) -> bool {
-        let line = self.line();
-        line.waiting() > 0 || line.pacing.is_limited()
+        let line = self.0.lock();
+        line.count() > 0 || line.gate.pacing.is_limited()
     }
 
     /// Returns how many calls wait.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.line().waiting()
+        self.0.lock().count()
     }
 
     /// Changes what is known, and lets those go who may then.
     fn learn(&self, change: impl FnOnce(&mut Line, f64)) {
-        let someone_waits = {
-            let mut line = self.line();
-            let now = self.now();
-            change(&mut line, now);
-            line.waiting() > 0
-        };
-        if someone_waits {
-            self.advance();
-        }
-    }
-
-    /// Lets those go who may, one after the other, and wakes them without holding the lock.
-    fn advance(&self) {
-        while let Some(waker) = self.next_to_wake() {
-            waker.wake();
-        }
-    }
-
-    fn next_to_wake(&self) -> Option<Waker> {
-        let mut line = self.line();
-        let now = self.now();
-        line.advance(now)
-    }
-
-    fn look(&self, place: Place, waker: &Waker) -> Found {
-        let mut line = self.line();
-        let now = self.now();
-        let (found, own_waker) = line.look(place, now);
-        let old_waker = line.set_waker(place, waker);
-        drop(line);
-        drop((own_waker, old_waker));
-        found
-    }
-
-    fn leave(&self, place: Place) {
-        let waker = {
-            let mut line = self.line();
-            let now = self.now();
-            line.leave(place, now)
-        };
-        // Without the lock: dropping a waker may drop a task, and that another future of this line.
-        drop(waker);
-        self.advance();
-    }
-
-    fn line(&self) -> MutexGuard<'_, Line> {
-        self.0.line.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn now(&self) -> f64 {
-        self.0.epoch.elapsed().as_secs_f64()
+        self.0
+            .change(|line| change(line, self.0.now().as_secs_f64()));
     }
 
     /// A moment on the pacer's clock; what was before it began counts as less than nothing.
-    fn seconds(&self, moment: Instant) -> f64 {
-        let after = moment.saturating_duration_since(self.0.epoch);
-        let before = self.0.epoch.saturating_duration_since(moment);
-        after.as_secs_f64() - before.as_secs_f64()
+    fn nanos(&self, moment: Instant) -> i64 {
+        let nanos = |time: Duration| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
+        let epoch = self.0.epoch();
+        let after = nanos(moment.saturating_duration_since(epoch));
+        after.saturating_sub(nanos(epoch.saturating_duration_since(moment)))
     }
 }
 
@@ -258,3 +196,6 @@ impl fmt::Debug for Pacer {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, loom))]
+mod interleavings;

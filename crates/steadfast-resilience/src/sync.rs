@@ -11,7 +11,7 @@ pub(crate) use tokio::time::{Instant, Sleep, sleep};
 pub(crate) use loom::sync::{Arc, Mutex, MutexGuard, atomic::AtomicU32};
 
 #[cfg(all(test, loom))]
-pub(crate) use virtual_time::{Instant, Sleep, advance, model, sleep};
+pub(crate) use virtual_time::{Instant, Sleep, advance_until, model, sleep};
 
 #[cfg(all(test, loom))]
 mod virtual_time;

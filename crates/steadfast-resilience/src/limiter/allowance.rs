@@ -32,7 +32,7 @@ pub(super) enum Hold {
 
 /// What was taken, to be given back or settled.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Taken {
+pub(crate) struct Taken {
     pub(super) cost: Cost,
     number: u64,
 }
@@ -85,13 +85,17 @@ impl Allowance {
         wait
     }
 
+    /// Whether as many are under way as may be.
+    #[inline]
+    pub(super) fn is_full(&self) -> bool {
+        self.places
+            .is_some_and(|places| places.taken >= places.most)
+    }
+
     /// Takes the cost from every limit, or says what holds it back.
     #[inline]
     pub(super) fn take(&mut self, cost: Cost, at: u64) -> Result<Taken, Hold> {
-        if self
-            .places
-            .is_some_and(|places| places.taken >= places.most)
-        {
+        if self.is_full() {
             return Err(Hold::UntilRelease);
         }
         let (requests, tokens) = (f64::from(cost.request_count()), cost.token_count() as f64);

@@ -4,11 +4,13 @@
 //! not among what is tried: its place is taken by a clock that a test moves.
 
 use std::{
+    cell::Cell,
     future::Future,
     pin::pin,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Wake, Waker},
 };
 
+use futures_util::{FutureExt, future::BoxFuture};
 use loom::{
     future::block_on,
     sync::{
@@ -21,7 +23,7 @@ use loom::{
 use super::{Cost, Limiter, LimiterError, Permit};
 use crate::{
     ConfigError, secs,
-    sync::{advance, model},
+    sync::{advance_until, model},
 };
 
 fn places(most: u32) -> Result<Limiter, ConfigError> {
@@ -143,15 +145,6 @@ fn giving_back_wakes_who_waits_for_the_requests() {
     });
 }
 
-/// Moves the clock until as many have gone as shall. It moves also between a look and the timer that
-/// follows from it, so once is not enough.
-fn pass_time(went: &AtomicU32, shall: u32) {
-    while went.load(Ordering::Acquire) < shall {
-        advance(secs(1));
-        thread::yield_now();
-    }
-}
-
 #[test]
 fn clock_wakes_the_first_and_the_first_the_second() {
     model(|| {
@@ -166,7 +159,7 @@ fn clock_wakes_the_first_and_the_first_the_second() {
             })
         });
 
-        pass_time(&went, 2);
+        advance_until(secs(1), || went.load(Ordering::Acquire) == 2);
 
         for thread in threads {
             thread.join().unwrap();
@@ -188,10 +181,43 @@ fn first_that_leaves_gives_its_timer_to_the_next() {
             gone.fetch_add(1, Ordering::Release);
         });
 
-        pass_time(&went, 1);
+        advance_until(secs(1), || went.load(Ordering::Acquire) == 1);
 
         gives_up.join().unwrap();
         waits.join().unwrap();
+        assert_eq!(limiter.available().waiting, 0);
+    });
+}
+
+/// A task that waits for a permit: it is dropped with its last waker.
+struct Task(
+    #[expect(dead_code, reason = "it is only dropped")] std::sync::Mutex<BoxFuture<'static, ()>>,
+);
+
+impl Wake for Task {
+    fn wake(self: std::sync::Arc<Self>) {}
+}
+
+#[test]
+fn waker_that_drops_another_turn_is_dropped_without_the_lock() {
+    model(|| {
+        let limiter = Limiter::builder().per_second(1.0).burst(1).build().unwrap();
+        drop(limiter.try_acquire(Cost::request()));
+        let mut first = Box::pin(limiter.acquire(Cost::request()));
+        let mut second = limiter.acquire_owned(Cost::request()).map(drop).boxed();
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(first.as_mut().poll(&mut cx).is_pending());
+        assert!(second.as_mut().poll(&mut cx).is_pending());
+        let waker = Waker::from(std::sync::Arc::new(Task(std::sync::Mutex::new(second))));
+        let looked = first.as_mut().poll(&mut Context::from_waker(&waker));
+        assert!(looked.is_pending());
+        drop(waker);
+        let has_passed = Cell::new(false);
+        advance_until(secs(1), || has_passed.replace(true));
+
+        let went = first.as_mut().poll(&mut cx);
+
+        assert!(matches!(went, Poll::Ready(Ok(_))));
         assert_eq!(limiter.available().waiting, 0);
     });
 }

@@ -2,8 +2,8 @@
 
 use std::{fmt, time::Duration};
 
-use super::{Pacer, SendId, line::Place, pacing::Refusal};
-use crate::secs;
+use super::{Pacer, SendId, pacing::Refusal};
+use crate::{queue::Place, secs};
 
 /// The longest that a server can have all stay away: a wrong clock does not stop everything.
 const LONGEST_HINT: Duration = secs(60 * 60);

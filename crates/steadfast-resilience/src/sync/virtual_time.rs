@@ -12,6 +12,7 @@ use std::{
 use loom::{
     model::Builder,
     sync::{Mutex, MutexGuard},
+    thread,
 };
 
 /// How often a thread is stopped where it could go on, in one order. What goes wrong with threads needs
@@ -41,8 +42,17 @@ pub(crate) fn model(test: impl Fn() + Send + Sync + 'static) {
     builder.check(test);
 }
 
+/// Moves the clock, step by step, until something has happened. It moves also between a look and the
+/// timer that follows from it, so once is not enough.
+pub(crate) fn advance_until(step: Duration, has_happened: impl Fn() -> bool) {
+    while !has_happened() {
+        advance(step);
+        thread::yield_now();
+    }
+}
+
 /// Moves the clock and wakes whose time has come.
-pub(crate) fn advance(passed: Duration) {
+fn advance(passed: Duration) {
     let woken: Vec<_> = {
         let mut clock = clock();
         clock.now += passed;
@@ -58,8 +68,9 @@ pub(crate) fn advance(passed: Duration) {
     }
 }
 
+/// Public, since it stands where tokio's does in what is public.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Instant(Duration);
+pub struct Instant(Duration);
 
 impl Instant {
     pub(crate) fn now() -> Self {
@@ -68,6 +79,10 @@ impl Instant {
 
     pub(crate) fn elapsed(self) -> Duration {
         clock().now - self.0
+    }
+
+    pub(crate) const fn saturating_duration_since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
     }
 }
 
