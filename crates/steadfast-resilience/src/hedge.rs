@@ -49,6 +49,8 @@ use tokio::time::timeout;
 /// # Cancel safety
 ///
 /// Dropping the future drops both calls.
+#[doc(alias = "backup_request")]
+#[doc(alias = "speculative")]
 pub async fn hedge<T, E, Fut>(delay: Duration, operation: impl FnMut() -> Fut) -> Result<T, E>
 where
     Fut: Future<Output = Result<T, E>>,

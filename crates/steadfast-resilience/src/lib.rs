@@ -35,8 +35,8 @@
 //! A stream does both, and its reader sees each wait before it begins:
 //!
 //! ```
-//! use futures_util::{StreamExt, stream};
 //! use steadfast_resilience::{Backoff, Limiter, Resilient, Retry, resilient_stream, secs};
+//! # use futures_util::stream;
 //!
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {

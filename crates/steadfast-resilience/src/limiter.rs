@@ -79,6 +79,9 @@ pub use permit::Permit;
 /// assert_eq!(error.to_string(), "`requests` must be at most 10, got `11`"); // the default burst
 /// ```
 #[derive(Clone)]
+#[doc(alias = "rate_limiter")]
+#[doc(alias = "token_bucket")]
+#[doc(alias = "throttle")]
 pub struct Limiter(Arc<Shared>);
 
 struct Shared {
@@ -86,6 +89,7 @@ struct Shared {
     most: Cost,
     /// Whether the end of an operation frees a place.
     has_places: bool,
+    has_tokens: bool,
     queue: Queue<Limits>,
 }
 
@@ -116,6 +120,7 @@ impl Limiter {
         Self(Arc::new(Shared {
             most: allowance.most(),
             has_places: allowance.places.is_some(),
+            has_tokens: allowance.tokens.is_some() || !allowance.token_windows.is_empty(),
             queue: Queue::new(Limits::new(allowance)),
         }))
     }
@@ -210,7 +215,8 @@ impl Limiter {
     /// It counts what those before it take, at the rates of the limiter. It is exact for one window,
     /// as long as nobody leaves the queue, gives something back or settles. Where requests and tokens
     /// are both scarce it is the least that can be. Nobody knows when an operation ends: a wait for
-    /// the concurrency limit alone counts as nothing.
+    /// the concurrency limit alone counts as nothing. Whether the cost fits at all is not asked here: what
+    /// [`acquire`](Self::acquire) refuses has a time as well, after which as much has come in.
     ///
     /// ```
     /// use steadfast_resilience::{Cost, Limiter, millis};
@@ -236,6 +242,7 @@ impl Limiter {
 
     /// Returns what is left now. Where others take as well, the next moment may be another.
     #[must_use]
+    #[doc(alias = "tokens_available")]
     pub fn available(&self) -> Available {
         let mut waiters = self.0.queue.lock();
         let at = nanos(self.0.queue.now());
@@ -276,6 +283,22 @@ impl Limiter {
             return Err(LimiterError::NeverFits(never_fits(cost, most)));
         }
         Ok(())
+    }
+
+    /// Returns whether it limits a model's tokens, so that a cost has to estimate them.
+    ///
+    /// ```
+    /// use steadfast_resilience::Limiter;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// assert!(Limiter::builder().tokens_per_minute(10_000.0).build()?.limits_tokens());
+    /// assert!(!Limiter::builder().per_second(10.0).build()?.limits_tokens());
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn limits_tokens(&self) -> bool {
+        self.0.has_tokens
     }
 
     /// Takes a permit, or a place in the queue. The cost was checked.

@@ -73,6 +73,8 @@ pub use pass::Pass;
 /// # }
 /// ```
 #[derive(Clone)]
+#[doc(alias = "adaptive")]
+#[doc(alias = "aimd")]
 pub struct Pacer(Arc<Queue<Line>>);
 
 impl Pacer {

@@ -11,7 +11,7 @@ use crate::{Available, operation::Operation};
 /// An operation that its limiter let go, after a wait or at once.
 ///
 /// ```
-/// use futures_util::{StreamExt, stream};
+/// use futures_util::stream;
 /// use steadfast_resilience::{Limiter, Resilient, rate_limited_stream};
 ///
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)]

@@ -24,7 +24,7 @@ use reading::State;
 /// All that happens stands in the stream: who has a reader needs no callback to count it.
 ///
 /// ```
-/// use futures_util::{StreamExt, stream};
+/// use futures_util::stream;
 /// use steadfast_resilience::{Backoff, Limiter, Resilient, Retry, resilient_stream, secs};
 ///
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
@@ -86,7 +86,7 @@ pub fn resilient_stream<S: TryStream>(
 /// stream that connects in its own first poll is retried with that.
 ///
 /// ```
-/// use futures_util::{StreamExt, stream};
+/// use futures_util::stream;
 /// use steadfast_resilience::{Backoff, Resilient, Retry, retry_stream, secs};
 ///
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
@@ -130,7 +130,7 @@ pub fn retry_stream<S: TryStream>(
 /// wait for.
 ///
 /// ```
-/// use futures_util::{StreamExt, stream};
+/// use futures_util::stream;
 /// use steadfast_resilience::{Limiter, Resilient, rate_limited_stream};
 ///
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
@@ -209,6 +209,8 @@ impl<S: TryStream, F: FnMut(u64) -> S> ResilientStream<S, F> {
     }
 
     /// Waits for a limiter before the stream is opened, and takes one request from it.
+    ///
+    /// A [`cost`](Self::cost) that was given before was another limiter's, and counts no more.
     pub fn rate_limit(mut self, limiter: &Limiter) -> Self {
         self.admission.limit(limiter);
         self
@@ -237,7 +239,8 @@ impl<S: TryStream, F: FnMut(u64) -> S> ResilientStream<S, F> {
     ///
     /// # Errors
     ///
-    /// [`LimiterError::NeverFits`] if the limiter can never let it go, and if none was given yet.
+    /// [`LimiterError::NeverFits`] if the limiter can never let it go, and if none was given yet. It is
+    /// refused here, and not when the stream is read, whose errors are those of the stream.
     pub fn cost(mut self, cost: Cost) -> Result<Self, LimiterError> {
         self.admission.set_cost(cost)?;
         Ok(self)
@@ -366,19 +369,28 @@ impl<S: TryStream, F: FnMut(u64) -> S> ResilientStream<S, F> {
     /// Goes on where the stream failed.
     ///
     /// The function is told how many items the reader has met, and opens a stream of those behind
-    /// them. Before the first item the stream is opened as ever.
+    /// them. Before the first item the stream is opened as ever. Both open streams of one type: box what
+    /// is of two. A stream that is opened by a future is made one with `try_flatten_stream`.
     ///
     /// ```
-    /// use futures_util::{StreamExt, TryStreamExt, stream};
+    /// use futures_util::{StreamExt, TryFutureExt, TryStreamExt, stream::{self, BoxStream}};
     /// use steadfast_resilience::{Backoff, Resilient, Retry, retry_stream, secs};
+    ///
+    /// type Lines = BoxStream<'static, Result<u64, &'static str>>;
+    ///
+    /// async fn download(from: u64) -> Result<Lines, &'static str> {
+    ///     // … the request …
+    ///     Ok(match from {
+    ///         0 => stream::iter([Ok(0), Ok(1), Ok(2), Err("cut")]).boxed(),
+    ///         _ => stream::iter(from..5).map(Ok).boxed(),
+    ///     })
+    /// }
     ///
     /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
     /// # async fn main() -> Result<(), &'static str> {
-    /// let lines = |from, cut| {
-    ///     stream::iter(from..5).map(move |n| if Some(n) == cut { Err("cut") } else { Ok(n) })
-    /// };
-    /// let met: Vec<_> = retry_stream(Retry::new(Backoff::constant(secs(1))), || lines(0, Some(3)))
-    ///     .resume(|met| lines(met, None))
+    /// let open = |from| download(from).try_flatten_stream().boxed();
+    /// let met: Vec<_> = retry_stream(Retry::new(Backoff::constant(secs(1))), || open(0))
+    ///     .resume(open)
     ///     .try_collect()
     ///     .await?;
     ///

@@ -109,7 +109,9 @@ impl<E> Retry<E> {
     ///
     /// # Errors
     ///
-    /// 0 is refused: an operation that is never called has no answer.
+    /// 0 is refused: an operation that is never called has no answer. It is refused here since a `Retry`
+    /// is used as it is, without a `build` that could do so.
+    #[doc(alias = "max_retries")]
     pub fn max_attempts(mut self, max_attempts: u32) -> Result<Self, ConfigError> {
         if max_attempts == 0 {
             return Err(ConfigError::zero_count("max_attempts")
@@ -120,6 +122,7 @@ impl<E> Retry<E> {
     }
 
     /// Retries only the errors that the predicate accepts. Any other comes back at once.
+    #[doc(alias = "predicate")]
     pub fn retry_if(mut self, predicate: impl Fn(&E) -> bool + Send + Sync + 'static) -> Self {
         self.retry_if = Some(Arc::new(predicate));
         self
@@ -138,6 +141,7 @@ impl<E> Retry<E> {
     /// Reads how long the server asks to wait. The longer of this and the backoff counts.
     ///
     /// The backoff's `max_delay` does not shorten it; see [`Backoff::delay_with_hint`].
+    #[doc(alias = "retry_after")]
     pub fn hint(mut self, hint: impl Fn(&E) -> Option<Duration> + Send + Sync + 'static) -> Self {
         self.hint = Some(Arc::new(hint));
         self

@@ -44,6 +44,7 @@ const LARGEST_SHARE: f64 = 10.0;
 /// # }
 /// ```
 #[derive(Clone)]
+#[doc(alias = "retry_throttling")]
 pub struct RetryBudget(Arc<Shared>);
 
 struct Shared {

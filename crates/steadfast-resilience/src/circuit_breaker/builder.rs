@@ -68,6 +68,7 @@ impl CircuitBreakerBuilder {
     }
 
     /// Sets for how long a circuit is open at first. The default is 30 seconds.
+    #[doc(alias = "reset_timeout")]
     pub const fn open_for(mut self, time: Duration) -> Self {
         self.open_for = time;
         self

@@ -55,6 +55,7 @@ impl LimiterBuilder {
     /// Limits the requests of a second.
     ///
     /// The rate holds on average: behind a pause a [`burst`](Self::burst) goes at once.
+    #[doc(alias = "requests_per_second")]
     pub const fn per_second(mut self, requests: f64) -> Self {
         let [_, minute, hour, day] = self.rates;
         self.rates = [Some(requests), minute, hour, day];
@@ -74,6 +75,7 @@ impl LimiterBuilder {
     /// # Ok(())
     /// # }
     /// ```
+    #[doc(alias = "rpm")]
     pub const fn per_minute(mut self, requests: f64) -> Self {
         let [second, _, hour, day] = self.rates;
         self.rates = [second, Some(requests), hour, day];
@@ -105,18 +107,23 @@ impl LimiterBuilder {
     /// The default is 20, or the requests of the smallest window where they are fewer: 5 with
     /// `per_minute(5.0)`. With [`Windows::Each`] it is as many as the windows allow. More than the
     /// burst can never go, so a cost above it is refused. A burst of one spaces requests evenly.
+    #[doc(alias = "burst_size")]
     pub const fn burst(mut self, requests: u32) -> Self {
         self.burst = Some(requests);
         self
     }
 
     /// Limits how many operations are under way at once: how many permits there are.
+    #[doc(alias = "semaphore")]
+    #[doc(alias = "bulkhead")]
+    #[doc(alias = "max_in_flight")]
     pub const fn concurrency(mut self, operations: u32) -> Self {
         self.concurrency = Some(operations);
         self
     }
 
     /// Limits the tokens of a minute, which are reserved before a call and settled after it.
+    #[doc(alias = "tpm")]
     pub const fn tokens_per_minute(mut self, tokens: f64) -> Self {
         self.tokens = Some(tokens);
         self

@@ -2,7 +2,9 @@
 //! failure means, its retry decides.
 
 use std::{
-    fmt, mem,
+    fmt,
+    future::{Future, poll_fn},
+    mem,
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
@@ -92,6 +94,36 @@ where
     S::Error: fmt::Display,
     F: FnMut(u64) -> S,
 {
+    /// Reads what comes next; none at the end.
+    ///
+    /// It is that of `StreamExt`, for who has no crate with one.
+    ///
+    /// ```
+    /// use steadfast_resilience::{Resilient, resilient_stream};
+    /// # use futures_util::stream;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let mut answer = resilient_stream(|| stream::iter([Ok::<_, String>("word")]));
+    ///
+    /// assert_eq!(answer.next().await, Some(Ok(Resilient::Item("word"))));
+    /// assert_eq!(answer.next().await, None);
+    /// # }
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses no item, and no place in the queue of a limiter.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "it is the `next` of streams, and no iterator's"
+    )]
+    pub fn next(
+        &mut self,
+    ) -> impl Future<Output = Option<Result<Resilient<S::Ok>, S::Error>>> + Unpin {
+        poll_fn(|cx| Pin::new(&mut *self).poll_next(cx))
+    }
+
     /// Begins the operation, with the first poll.
     fn begin(&mut self) {
         if self.attempts.is_some() {
