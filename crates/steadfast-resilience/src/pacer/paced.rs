@@ -6,8 +6,9 @@ use fastrand::Rng;
 use super::{
     estimate::{Estimate, Finding},
     history::{History, SendId},
-    pacing::{NOTHING, Refusal, Refused},
+    pacing::{Refusal, Refused},
 };
+use crate::rounding::NOTHING;
 
 /// The longest that is waited before a limit is tried again that still refuses, in seconds.
 const LONGEST_HOLD: f64 = 10.0;

@@ -13,6 +13,7 @@ use super::{
     slow_start::SlowStart,
     told::Told,
 };
+use crate::rounding::NOTHING;
 
 /// How long a refusal is waited for before a call counts as accepted, until one was seen; in seconds.
 const FIRST_REFUSAL: f64 = 0.2;
@@ -26,9 +27,6 @@ const SILENCE: f64 = 10.0;
 /// Where nothing is left, what was let go so far says about what the rate is. One that is so many times
 /// as much is not believed: it is of a longer time than the limit.
 const CREDIBLE: f64 = 4.0;
-
-/// Less than this is nothing: sums of floats may be this much off.
-pub(super) const NOTHING: f64 = 1e-9;
 
 /// What is known of one provider's limit, and what follows from it. Times are seconds since the
 /// pacer's clock began.
