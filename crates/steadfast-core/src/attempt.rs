@@ -21,10 +21,10 @@ use verdict::{Discard, Then};
 use crate::{
     agent_loop::answer_of_hook,
     event::{
-        AgentEvent, AttemptStartedEvent, EventScope, MessageAddedEvent, ModelSwitchedEvent,
-        ReasoningDeltaEvent, TextDeltaEvent,
+        AgentEvent, AttemptStartedEvent, CallRole, EventScope, MessageAddedEvent,
+        ModelSwitchedEvent, ReasoningDeltaEvent, TextDeltaEvent,
     },
-    hook_event::{AfterModelCallEvent, AttemptFacts, ModelCallAcceptedEvent, Permits},
+    hook_event::{AfterModelCallEvent, AttemptFacts, CallsMade, ModelCallAcceptedEvent, Permits},
     interrupt::{Interrupt, Watch},
     message::Message,
     model::{
@@ -43,8 +43,7 @@ pub(crate) async fn attempt(cx: &RunContext<'_>, run: &Run) -> AttemptOutcome {
         run,
         number: run.attempts_in_turn().saturating_add(1),
         model: CalledModel(Arc::clone(&cx.agent.model)),
-        called: false,
-        hedged: false,
+        calls: CallsMade::default(),
         started: cx.runtime.now(),
         watch: cx.watch(),
         assembly: Assembly::default(),
@@ -71,10 +70,8 @@ struct Attempt<'a> {
     run: &'a Run,
     number: u32,
     model: CalledModel,
-    /// Whether the model was called, and not answered for by a hook.
-    called: bool,
-    /// Whether it was called a second time.
-    hedged: bool,
+    /// Which calls of the model were made; none if a hook answers for it.
+    calls: CallsMade,
     started: SystemTime,
     watch: Watch,
     assembly: Assembly,
@@ -158,7 +155,7 @@ impl Attempt<'_> {
         request: ModelRequest,
         hedging: Option<Box<Hedging>>,
     ) -> Outcome {
-        self.called = true;
+        self.calls.note(CallRole::First);
         if let Some(from) = self.cx.switch_model(&self.model) {
             self.cx.tell(AgentEvent::ModelSwitched(ModelSwitchedEvent {
                 scope: self.scope(),
@@ -275,8 +272,7 @@ impl Attempt<'_> {
         AfterModelCallEvent {
             scope: self.scope(),
             model: self.model.clone(),
-            called: self.called,
-            hedged: self.hedged,
+            called: self.calls.includes(CallRole::First),
             facts: self.facts(outcome.as_ref().is_some_and(Result::is_err)),
             outcome,
             usage: self.assembly.usage(),

@@ -13,5 +13,5 @@ pub(crate) use after_model_call::{AttemptFacts, WaitPlan};
 pub use before_model_call::BeforeModelCallEvent;
 pub use invocation::{AfterInvocationEvent, AgentInitializedEvent, BeforeInvocationEvent};
 pub use model_call_accepted::ModelCallAcceptedEvent;
-pub(crate) use permit::{Admission, DeclaredWait, Permits};
+pub(crate) use permit::{Admission, CallsMade, DeclaredWait, Held, Permits};
 pub use tool_call::{AfterToolCallEvent, AfterToolsEvent, BeforeToolCallEvent, BeforeToolsEvent};

@@ -371,6 +371,29 @@ async fn predicate_counts_otherwise() -> TestResult {
 }
 
 #[tokio::test(start_paused = true)]
+async fn refusal_of_one_breaker_is_no_failure_for_another() -> TestResult {
+    let (first, second) = (breaker()?, breaker()?);
+    open(&first);
+    advance(secs(30)).await;
+    let model = ScriptedModel::new([]);
+    let agent = once(&model, &first)
+        .hooks(second.clone())
+        .on(|event: &mut BeforeModelCallEvent| event.wait_for(secs(5), sleep(secs(5))))
+        .build()?;
+    let waiting = agent.prompt("?").spawn();
+    sleep(secs(1)).await;
+
+    open(&second);
+    let error = waiting.await.unwrap_err();
+
+    // The first had begun its trial; nothing was called, so it is the next call's.
+    assert_eq!(error.retry_after(), Some(secs(26)));
+    assert_eq!(first.state("scripted"), CircuitState::HalfOpen);
+    assert!(first.check("scripted").is_ok());
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
 async fn two_breakers_of_one_agent_do_not_mix_their_calls() -> TestResult {
     let (first, second) = (breaker()?, breaker()?);
     let model = ScriptedModel::always(Reply::fail(Kind::Server));

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use steadfast_core::{
     AfterModelCallEvent, Agent, AgentBuilder, BeforeModelCallEvent, CallRole, CircuitBreaker,
-    CircuitState, Hedge, Limiter, ModelError, ModelErrorKind as Kind, NoopRetryStrategy,
-    RetryBudget, Usage, secs,
+    CircuitState, Hedge, HookRegistry, Limiter, ModelError, ModelErrorKind as Kind,
+    NoopRetryStrategy, RetryBudget, Usage, secs,
     testing::{Reply, ScriptedModel},
 };
 use tokio::time::sleep;
@@ -88,6 +88,108 @@ async fn hedge_takes_its_tokens_and_gives_them_back_if_it_is_not_made() -> TestR
     agent.prompt("?").await?;
     assert_eq!(shared.available().tokens as u64, 10_000 - 42);
     assert_eq!(model.calls(), 1);
+    Ok(())
+}
+
+/// Refuses hedges behind all others.
+fn no_hedges() -> HookRegistry {
+    let mut hooks = HookRegistry::new();
+    hooks
+        .order(i32::MAX)
+        .on(|event: &mut BeforeModelCallEvent| {
+            event.admit_if(|role| match role {
+                CallRole::First => Ok(()),
+                _ => Err(ModelError::new(Kind::Overloaded, "no")),
+            });
+        });
+    hooks
+}
+
+#[tokio::test(start_paused = true)]
+async fn refused_hedge_leaves_its_place_to_others_at_once() -> TestResult {
+    let limiter = Limiter::builder()
+        .per_day(1.0)
+        .burst(10)
+        .concurrency(2)
+        .build()?;
+    let spent = RetryBudget::builder()
+        .share(0.0)
+        .floor_per_minute(0)
+        .build()?;
+    let model = ScriptedModel::always(Reply::text("yes").after(secs(60)));
+    let agent = hedged(&model).hooks(limiter.clone()).hooks(spent).build()?;
+
+    let run = agent.prompt("?").spawn();
+    sleep(secs(6)).await;
+
+    let left = limiter.available();
+    assert_eq!((left.places, left.requests as u64), (Some(1), 9));
+    assert_eq!((run.await?.duration(), model.calls()), (secs(60), 1));
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn hedge_that_a_later_hook_refuses_draws_nothing() -> TestResult {
+    let budget = RetryBudget::builder()
+        .share(0.0)
+        .floor_per_minute(1)
+        .build()?;
+    let model = ScriptedModel::always(Reply::text("yes").after(secs(60)));
+    let agent = hedged(&model)
+        .hooks(budget.clone())
+        .hooks(no_hedges())
+        .build()?;
+
+    let run = agent.prompt("?").spawn();
+    sleep(secs(6)).await;
+
+    assert_eq!(budget.left(), 1);
+    run.await?;
+    assert_eq!((budget.left(), model.calls()), (1, 1));
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn hedge_of_a_run_that_is_dropped_stays_drawn_and_taken() -> TestResult {
+    let limiter = Limiter::builder().per_day(1.0).burst(10).build()?;
+    let budget = RetryBudget::builder()
+        .share(0.0)
+        .floor_per_minute(1)
+        .build()?;
+    let agent = hedged(&ScriptedModel::always(Reply::hang()))
+        .hooks(limiter.clone())
+        .hooks(budget.clone())
+        .build()?;
+
+    let run = agent.prompt("?").spawn();
+    sleep(secs(6)).await;
+    drop(run);
+    sleep(secs(1)).await;
+
+    // Both calls have reached the provider.
+    assert_eq!((limiter.available().requests as u64, budget.left()), (8, 0));
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn trial_that_lasts_too_long_is_not_hedged() -> TestResult {
+    let breaker = CircuitBreaker::builder()
+        .consecutive_failures(1)
+        .open_for(secs(3))
+        .build()?;
+    breaker.begin("scripted")?.failed();
+    sleep(secs(3)).await;
+    let model = ScriptedModel::always(Reply::text("yes").after(secs(7)));
+    let agent = hedged(&model).hooks(breaker.clone()).build()?;
+
+    let run = agent.prompt("?").spawn();
+    sleep(secs(6)).await;
+
+    // Its place has lapsed, and is not the hedge's.
+    assert_eq!(model.calls(), 1);
+    assert!(breaker.check("scripted").is_ok());
+    run.await?;
+    assert_eq!(breaker.state("scripted"), CircuitState::Closed);
     Ok(())
 }
 

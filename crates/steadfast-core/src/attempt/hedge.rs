@@ -54,13 +54,12 @@ impl Attempt<'_> {
                     self.watch.limit_silence(idle);
                 }
                 Next::Late => {
-                    self.hedged = self.may_hedge(&mut hedging);
-                    if self.hedged {
+                    if self.may_hedge(&mut hedging) {
                         race.hedge = Some(race.call(&self.model.0, request.clone()));
                     }
                 }
                 Next::Answers(winner, stream) => {
-                    if self.hedged {
+                    if self.calls.includes(CallRole::Hedge) {
                         self.tell_winner(winner);
                     }
                     return Ok(stream);
@@ -77,6 +76,7 @@ impl Attempt<'_> {
             tracing::debug!(run = %self.cx.run, attempt = self.number, %error, "no hedge is made");
             return false;
         }
+        self.calls.note(CallRole::Hedge);
         tracing::info!(
             run = %self.cx.run,
             attempt = self.number,

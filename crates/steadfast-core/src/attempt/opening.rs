@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{Attempt, hedge::Hedging};
 use crate::{
     event::CallRole,
-    hook_event::{Admission, BeforeModelCallEvent, DeclaredWait, WaitPlan},
+    hook_event::{Admission, BeforeModelCallEvent, DeclaredWait, Held, WaitPlan},
     model::{ModelError, ModelRequest},
     run_context::Unanswered,
 };
@@ -43,6 +43,7 @@ impl Attempt<'_> {
             model: self.model.clone(),
             waits: Vec::new(),
             admissions: Vec::new(),
+            calls: self.calls.clone(),
             refusal: None,
             hedge: None,
             cancel: None,
@@ -111,15 +112,16 @@ impl Attempt<'_> {
     }
 
     /// Asks whether a call is made, now that nothing else is waited for.
+    ///
+    /// If one refuses, what those before it gave is dropped at once: nothing is held for no call.
     pub(super) fn admit(
         &mut self,
         role: CallRole,
         admissions: &mut [Admission],
     ) -> Result<(), ModelError> {
-        for admission in admissions {
-            let held = admission.ask(role)?;
-            self.permits.add([held]);
-        }
+        let asked = admissions.iter_mut().map(|admission| admission.ask(role));
+        let given: Vec<Held> = asked.collect::<Result<_, _>>()?;
+        self.permits.add(given);
         Ok(())
     }
 }

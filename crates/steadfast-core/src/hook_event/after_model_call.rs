@@ -44,8 +44,6 @@ pub struct AfterModelCallEvent {
     pub(crate) model: CalledModel,
     /// Whether the model was called, and not answered for by a hook.
     pub(crate) called: bool,
-    /// Whether it was called a second time.
-    pub(crate) hedged: bool,
     pub(crate) outcome: Option<Result<ModelResponse, ModelError>>,
     pub(crate) usage: Usage,
     pub(crate) facts: AttemptFacts,

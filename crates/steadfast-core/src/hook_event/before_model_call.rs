@@ -2,11 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::permit::{Admission, DeclaredWait};
+use super::permit::{Admission, CallsMade, DeclaredWait};
 use crate::{
     event::{CallRole, EventScope, scoped},
     history::History,
-    model::{CalledModel, Model, ModelError, ModelRequest},
+    model::{CalledModel, Model, ModelError, ModelErrorKind, ModelRequest},
 };
 
 scoped!(BeforeModelCallEvent);
@@ -23,6 +23,7 @@ pub struct BeforeModelCallEvent {
     pub(crate) model: CalledModel,
     pub(crate) waits: Vec<DeclaredWait>,
     pub(crate) admissions: Vec<Admission>,
+    pub(crate) calls: CallsMade,
     pub(crate) refusal: Option<Box<ModelError>>,
     pub(crate) hedge: Option<Duration>,
     /// Set to a text to answer with it instead of calling the model.
@@ -191,9 +192,11 @@ impl BeforeModelCallEvent {
     ///
     /// What a hook learns before a long wait may be wrong after it. An error has the attempt fail with
     /// it, as [`fail_with`](Self::fail_with) does. What else it gives is held until the attempt has
-    /// ended, like the permit of a wait. It is not asked if the call is not made for another reason.
+    /// ended, like the permit of a wait, or dropped at once if somebody asked later refuses. It is not
+    /// asked if the call is not made for another reason.
     ///
-    /// A hedge is asked for again, as [`CallRole::Hedge`]: an error then means that there is none.
+    /// A hedge is asked for again, as [`CallRole::Hedge`]: an error then means that there is none. It is
+    /// written to the log.
     ///
     /// ```
     /// use std::sync::{Arc, atomic::{AtomicBool, Ordering}};
@@ -229,6 +232,20 @@ impl BeforeModelCallEvent {
         self.admissions.push(Admission::new(admit));
     }
 
+    /// Asks about a hedge only, and not about the first call: what is held for it, or why it is not made.
+    pub(crate) fn hedge_if<T: Send + 'static>(
+        &mut self,
+        mut admit: impl FnMut() -> Result<T, &'static str> + Send + 'static,
+    ) {
+        self.admit_if(move |role| match role {
+            CallRole::First => Ok(None),
+            CallRole::Hedge => match admit() {
+                Ok(held) => Ok(Some(held)),
+                Err(why) => Err(ModelError::new(ModelErrorKind::Overloaded, why)),
+            },
+        });
+    }
+
     /// Has the model called a second time in this attempt, if it has said nothing for so long.
     ///
     /// The first of the two calls that says something answers, and the other is dropped. What counts is
@@ -245,8 +262,11 @@ impl BeforeModelCallEvent {
         self.cancel.is_some() || self.refusal.is_some()
     }
 
-    /// Returns the longest delay that was declared so far: the call waits for at least so long. None if
-    /// nothing is waited for.
+    /// Returns the longest delay that was declared so far, in whatever order the waits are made; none if no
+    /// hook has declared a wait.
+    ///
+    /// It is as much a guess as they are. A line that lets the call go at once declares zero, as that of a
+    /// [`FleetRetryStrategy`](crate::FleetRetryStrategy) does for every call.
     #[must_use]
     pub fn delay(&self) -> Option<Duration> {
         self.waits.iter().map(DeclaredWait::expected).max()

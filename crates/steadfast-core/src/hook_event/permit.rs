@@ -1,11 +1,14 @@
-//! What hooks declare for the time before a call, and what comes of it: waits, admissions, permits. The
-//! loop makes the waits and asks the admissions.
+//! What hooks declare for the time before a call, and what comes of it: waits, admissions, permits, and
+//! which calls were made. The loop makes the waits and asks the admissions.
 
 use std::{
     any::Any,
     fmt,
     future::poll_fn,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     task::Poll,
     time::Duration,
 };
@@ -119,6 +122,36 @@ impl Admission {
 impl fmt::Debug for Admission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Admission")
+    }
+}
+
+/// Which calls of an attempt were made: what was taken for one that was not is given back.
+///
+/// What is held shares it, since an attempt may be dropped at any moment, and nobody is asked then.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct CallsMade(Arc<Made>);
+
+#[derive(Debug, Default)]
+struct Made {
+    first: AtomicBool,
+    hedge: AtomicBool,
+}
+
+impl CallsMade {
+    /// Notes that a call is made. What was given for it is then used, whatever becomes of the attempt.
+    pub(crate) fn note(&self, role: CallRole) {
+        self.of(role).store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn includes(&self, role: CallRole) -> bool {
+        self.of(role).load(Ordering::Relaxed)
+    }
+
+    fn of(&self, role: CallRole) -> &AtomicBool {
+        match role {
+            CallRole::First => &self.0.first,
+            CallRole::Hedge => &self.0.hedge,
+        }
     }
 }
 

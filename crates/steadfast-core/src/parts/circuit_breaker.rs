@@ -6,6 +6,7 @@ use std::{fmt, sync::Arc};
 use steadfast_resilience::{CircuitBreaker, CircuitCall, CircuitOpen};
 
 use crate::{
+    event::CallRole,
     hook::{BEHIND_THE_CHOICE, HookProvider, HookRegistry},
     hook_event::{AfterModelCallEvent, BeforeModelCallEvent},
     model::{ModelError, ModelErrorKind},
@@ -123,7 +124,14 @@ impl ModelCircuitBreaker {
             return;
         }
         let breaker = self.breaker.clone();
-        event.admit_if(move |_| breaker.begin(&key).map_err(|open| refusal(&open)));
+        event.admit_if(move |role| {
+            let call = breaker.begin(&key).map_err(|open| refusal(&open))?;
+            // One call tries the circuit, also if it takes so long that its place is free again.
+            match role {
+                CallRole::Hedge if call.is_trial() => Err(no_second_trial()),
+                CallRole::First | CallRole::Hedge => Ok(call),
+            }
+        });
     }
 
     fn conclude(&self, event: &mut AfterModelCallEvent) {
@@ -166,6 +174,12 @@ fn tells_against_the_provider(error: &ModelError) -> bool {
         error.kind(),
         Kind::Server | Kind::Overloaded | Kind::Network | Kind::Timeout | Kind::Truncated
     )
+}
+
+/// The error that keeps a trial from being hedged.
+fn no_second_trial() -> ModelError {
+    let why = "one call tries whether there is an answer, and is not made twice";
+    ModelError::new(ModelErrorKind::Overloaded, why)
 }
 
 /// The error of an attempt whose call was refused.

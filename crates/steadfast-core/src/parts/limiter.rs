@@ -1,18 +1,14 @@
 //! A limiter in an agent: what an attempt reserves, and what it is settled with. Whose turn it is, is
 //! decided in `steadfast-resilience`.
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use steadfast_resilience::{Cost, Limiter, LimiterError, Permit};
 
 use crate::{
     event::CallRole,
     hook::{BEHIND_THE_CHOICE, HookProvider, HookRegistry},
-    hook_event::{AfterModelCallEvent, BeforeModelCallEvent},
+    hook_event::{AfterModelCallEvent, BeforeModelCallEvent, CallsMade},
     model::{ModelError, ModelErrorKind},
 };
 
@@ -144,33 +140,26 @@ impl ModelLimiter {
             event.fail_with(never_fits(&error));
             return;
         }
-        let reserved = Arc::new(Reserved::default());
-        let (line, limiter) = (self.limiter.clone(), self.limiter.clone());
-        let put = Arc::clone(&reserved);
+        let taken = {
+            let (calls, by) = (event.calls.clone(), Arc::clone(id));
+            move |role, permit| Taken {
+                permit,
+                role,
+                calls: calls.clone(),
+                by: Arc::clone(&by),
+            }
+        };
+        let (line, limiter, first) = (self.limiter.clone(), self.limiter.clone(), taken.clone());
         // Nothing is taken here: what is taken out of turn is what another run may wait for.
         event.wait_in_line(
             move || whole_millis(line.expected_wait(cost).unwrap_or_default()),
-            async move {
-                if let Ok(permit) = limiter.acquire_owned(cost).await {
-                    put.put(permit);
-                }
-                put
-            },
+            async move { first(CallRole::First, limiter.acquire_owned(cost).await.ok()) },
         );
-        let (limiter, id) = (self.limiter.clone(), Arc::clone(id));
-        event.admit_if(move |role| {
-            let permit = match role {
-                CallRole::First => reserved.take(),
-                // A hedge that had to wait would come too late to be of use.
-                CallRole::Hedge => Some(
-                    limiter
-                        .try_acquire(cost)
-                        .map_err(|_| no_hedge())?
-                        .into_owned(),
-                ),
-            };
-            let by = Arc::clone(&id);
-            Ok(Called { permit, by })
+        let limiter = self.limiter.clone();
+        // A hedge that had to wait would come too late to be of use.
+        event.hedge_if(move || match limiter.try_acquire(cost) {
+            Ok(permit) => Ok(taken(CallRole::Hedge, Some(permit.into_owned()))),
+            Err(_) => Err("it would have to wait for a limiter"),
         });
     }
 }
@@ -187,13 +176,13 @@ impl HookProvider for ModelLimiter {
                 limiter.reserve(event, limits_tokens, &own);
             });
         hooks.on(move |event: &mut AfterModelCallEvent| {
-            let is_mine = |called: &Called| Arc::ptr_eq(&called.by, &id);
-            if let Some(called) = event.take_permit(is_mine) {
-                called.settle(event);
+            let is_mine = |taken: &Taken| Arc::ptr_eq(&taken.by, &id);
+            if let Some(taken) = event.take_permit(is_mine) {
+                taken.settle(event);
             }
-            if let Some(called) = event.take_permit(is_mine) {
-                called.settle_hedge(event);
-            }
+            // Of two calls one has told what it used; for the hedge the estimate stands.
+            let is_my_hedge = |taken: &Option<Taken>| taken.as_ref().is_some_and(is_mine);
+            drop(event.take_permit(is_my_hedge));
         });
     }
 }
@@ -204,58 +193,33 @@ impl fmt::Debug for ModelLimiter {
     }
 }
 
-/// What was taken for a call that is not made yet. Dropped, it gives everything back.
-#[derive(Default)]
-struct Reserved(Mutex<Option<Permit<'static>>>);
-
-impl Reserved {
-    fn put(&self, permit: Permit<'static>) {
-        *self.permit() = Some(permit);
-    }
-
-    fn take(&self) -> Option<Permit<'static>> {
-        self.permit().take()
-    }
-
-    fn permit(&self) -> MutexGuard<'_, Option<Permit<'static>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Reserved {
-    fn drop(&mut self) {
-        if let Some(permit) = self.take() {
-            permit.give_back();
-        }
-    }
-}
-
-/// What was taken for a call that is made. Dropped, the estimate stands.
-struct Called {
+/// What was taken for a call. Dropped, it gives everything back if the call was not made; if it was, the
+/// estimate stands.
+struct Taken {
     permit: Option<Permit<'static>>,
+    role: CallRole,
+    calls: CallsMade,
+    /// Of which limiter of the agent.
     by: Arc<()>,
 }
 
-impl Called {
-    /// Of two calls one has told what it used; for the other the estimate stands.
-    fn settle_hedge(self, event: &AfterModelCallEvent) {
-        if !event.hedged
-            && let Some(permit) = self.permit
+impl Taken {
+    fn settle(mut self, event: &AfterModelCallEvent) {
+        if event.called
+            && let Some(tokens) = used(event)
+            && let Some(permit) = self.permit.take()
         {
-            // Somebody asked behind this one refused it.
-            permit.give_back();
+            permit.settle(tokens);
         }
     }
+}
 
-    fn settle(self, event: &AfterModelCallEvent) {
-        let Some(permit) = self.permit else {
-            return;
-        };
-        if !event.called {
-            // Somebody asked behind this one refused it.
+impl Drop for Taken {
+    fn drop(&mut self) {
+        if let Some(permit) = self.permit.take()
+            && !self.calls.includes(self.role)
+        {
             permit.give_back();
-        } else if let Some(tokens) = used(event) {
-            permit.settle(tokens);
         }
     }
 }
@@ -289,11 +253,6 @@ fn estimate(event: &BeforeModelCallEvent) -> u64 {
     let request = event.request();
     let output = request.settings().max_tokens.map_or(OUTPUT, u64::from);
     request.estimated_input_tokens().saturating_add(output)
-}
-
-/// The error that keeps a hedge from being made; nobody sees it.
-fn no_hedge() -> ModelError {
-    ModelError::new(ModelErrorKind::Throttled, "the hedge would have to wait")
 }
 
 /// The error of an attempt for which no wait is long enough.

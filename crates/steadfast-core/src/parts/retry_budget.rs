@@ -5,7 +5,7 @@ use steadfast_resilience::RetryBudget;
 use crate::{
     event::CallRole,
     hook::{BEHIND_ALL_REFUSALS, BEHIND_THE_STRATEGY, HookProvider, HookRegistry},
-    hook_event::{AfterModelCallEvent, BeforeModelCallEvent},
+    hook_event::{AfterModelCallEvent, BeforeModelCallEvent, CallsMade},
     model::{ModelError, ModelErrorKind},
     retry::RetryDecision,
 };
@@ -16,7 +16,7 @@ use crate::{
 /// after an answer that a hook did not like. Once nothing is left the error stands, with words that name
 /// the budget, or the answer does.
 ///
-/// A hedge draws too, and is not made if nothing is left.
+/// A hedge draws too, and is not made if nothing is left. One that somebody else refuses draws nothing.
 ///
 /// Some retries draw nothing:
 ///
@@ -51,11 +51,8 @@ impl HookProvider for RetryBudget {
         hooks
             .order(BEHIND_ALL_REFUSALS)
             .on(move |event: &mut BeforeModelCallEvent| {
-                let budget = budget.clone();
-                event.admit_if(move |role| match role {
-                    CallRole::Hedge if !budget.take() => Err(no_hedge()),
-                    _ => Ok(()),
-                });
+                let (budget, calls) = (budget.clone(), event.calls.clone());
+                event.hedge_if(move || DrawnHedge::draw(&budget, &calls));
             });
         let budget = self.clone();
         hooks
@@ -71,9 +68,30 @@ impl HookProvider for RetryBudget {
     }
 }
 
-/// The error that keeps a hedge from being made; nobody sees it.
-fn no_hedge() -> ModelError {
-    ModelError::new(ModelErrorKind::Overloaded, "the retry budget is used up")
+/// A retry that was drawn for a hedge. Dropped, it is given back if there was none after all.
+struct DrawnHedge {
+    budget: RetryBudget,
+    calls: CallsMade,
+}
+
+impl DrawnHedge {
+    fn draw(budget: &RetryBudget, calls: &CallsMade) -> Result<Self, &'static str> {
+        if !budget.take() {
+            return Err("the retry budget is used up");
+        }
+        Ok(Self {
+            budget: budget.clone(),
+            calls: calls.clone(),
+        })
+    }
+}
+
+impl Drop for DrawnHedge {
+    fn drop(&mut self) {
+        if !self.calls.includes(CallRole::Hedge) {
+            self.budget.give_back();
+        }
+    }
 }
 
 /// Whether a retry was asked for that adds to the traffic.

@@ -7,10 +7,7 @@ use std::{
     future::poll_fn,
     iter,
     pin::pin,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::Poll,
     time::Duration,
 };
@@ -22,7 +19,7 @@ use super::{FailedAttempt, RetryDecision};
 use crate::{
     event::{CallRole, DecidedBy},
     hook::{BEHIND_ALL_WAITS, HookProvider, HookRegistry},
-    hook_event::{AfterModelCallEvent, BeforeModelCallEvent, ModelCallAcceptedEvent},
+    hook_event::{AfterModelCallEvent, BeforeModelCallEvent, CallsMade, ModelCallAcceptedEvent},
     model::{ModelError, ModelErrorKind, RateLimits},
 };
 
@@ -79,11 +76,10 @@ pub struct FleetRetryStrategy {
 
 /// What an attempt holds, under a name that is nobody else's. Dropped before the call, it gives back
 /// what was taken.
-#[derive(Default)]
 struct FleetPass {
     /// None if its time was over in the line.
     pass: Mutex<Option<Pass>>,
-    is_sent: AtomicBool,
+    calls: CallsMade,
 }
 
 impl FleetPass {
@@ -91,20 +87,19 @@ impl FleetPass {
         self.pass.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes that the call is made; an error if it may not be.
-    fn send(&self) -> Result<(), ModelError> {
-        if self.pass().is_none() {
-            return Err(still_waiting());
+    /// Whether the call may be made.
+    fn admits(&self) -> Result<(), ModelError> {
+        match *self.pass() {
+            Some(_) => Ok(()),
+            None => Err(still_waiting()),
         }
-        self.is_sent.store(true, Ordering::Relaxed);
-        Ok(())
     }
 }
 
 impl Drop for FleetPass {
     fn drop(&mut self) {
         if let Some(pass) = self.pass().take()
-            && !self.is_sent.load(Ordering::Relaxed)
+            && !self.calls.includes(CallRole::First)
         {
             pass.give_back();
         }
@@ -236,15 +231,11 @@ impl FleetRetryStrategy {
         let now = Instant::now();
         let born = before(now, event.elapsed());
         let until = now.checked_add(self.give_up_after.saturating_sub(event.elapsed()));
-        if event.hedge.is_some() {
-            let line = pacer.clone();
-            event.admit_if(move |role| match role {
-                // It would go beside the line, past the limit that the line has found.
-                CallRole::Hedge if line.is_limited() => Err(no_hedge()),
-                CallRole::First | CallRole::Hedge => Ok(()),
-            });
-        }
-        let pass = Arc::new(FleetPass::default());
+        let limits = pacer.clone();
+        let pass = Arc::new(FleetPass {
+            pass: Mutex::default(),
+            calls: event.calls.clone(),
+        });
         let (line, held) = (pacer.clone(), Arc::clone(&pass));
         event.wait_again_in_line(
             move || line.expected_wait(born).unwrap_or_default(),
@@ -255,7 +246,9 @@ impl FleetRetryStrategy {
             },
         );
         event.admit_if(move |role| match role {
-            CallRole::First => pass.send(),
+            CallRole::First => pass.admits(),
+            // It would go beside the line, past the limit that the line has found.
+            CallRole::Hedge if limits.is_limited() => Err(no_hedge()),
             CallRole::Hedge => Ok(()),
         });
     }
