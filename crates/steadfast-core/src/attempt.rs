@@ -49,6 +49,7 @@ pub(crate) async fn attempt(cx: &RunContext<'_>, run: &Run) -> AttemptOutcome {
         assembly: Assembly::default(),
         answer_began: false,
         output_started: false,
+        moves_on: false,
         waited: Duration::ZERO,
         waits_out: cx.take_retried_at_once(),
         permits: Permits::default(),
@@ -61,6 +62,8 @@ pub(crate) async fn attempt(cx: &RunContext<'_>, run: &Run) -> AttemptOutcome {
         started: attempt.started,
         usage: attempt.assembly.usage(),
         waited: attempt.waited,
+        called: attempt.calls.includes(CallRole::First),
+        moves_on: attempt.moves_on,
         verdict,
     }
 }
@@ -77,6 +80,8 @@ struct Attempt<'a> {
     assembly: Assembly,
     answer_began: bool,
     output_started: bool,
+    /// Whether a retry of it is a call of another model.
+    moves_on: bool,
     /// How long it waited before the call.
     waited: Duration,
     /// What the attempt before failed with, until a wait was told for it.
@@ -296,7 +301,10 @@ impl Attempt<'_> {
         let now = self.cx.runtime.now();
         let left = |deadline: SystemTime| deadline.duration_since(now).unwrap_or_default();
         AttemptFacts {
+            calls: self.run.calls_in_turn(),
+            moves: self.run.moves(),
             waits: self.run.waits(),
+            waits_behind_calls: self.run.waits_behind_calls(),
             elapsed: self.elapsed_in_turn(),
             time_left: self.cx.deadline.map(left),
             last_delay: self.run.last_delay(),

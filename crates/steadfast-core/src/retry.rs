@@ -276,7 +276,10 @@ impl<'a> FailedAttempt<'a> {
             error,
             attempt,
             facts: AttemptFacts {
+                calls: attempt.saturating_sub(1),
+                moves: 0,
                 waits: attempt.saturating_sub(1),
+                waits_behind_calls: attempt.saturating_sub(1),
                 elapsed: Duration::ZERO,
                 time_left: None,
                 last_delay: None,
@@ -298,6 +301,7 @@ impl<'a> FailedAttempt<'a> {
     #[must_use]
     pub const fn with_waits(mut self, waits: u32) -> Self {
         self.facts.waits = waits;
+        self.facts.waits_behind_calls = waits;
         self
     }
 
@@ -378,6 +382,11 @@ impl<'a> FailedAttempt<'a> {
     #[must_use]
     pub const fn waits(&self) -> u32 {
         self.facts.waits
+    }
+
+    /// The same without the waits for calls that were refused before they were made.
+    pub(crate) const fn only_behind_calls(self) -> Self {
+        self.with_waits(self.facts.waits_behind_calls)
     }
 
     /// Returns the time since the first attempt of this turn began.

@@ -194,23 +194,15 @@ impl Run {
 
     fn take_attempt(&mut self, outcome: AttemptOutcome) {
         self.attempts = self.attempts.saturating_add(1);
-        self.turn.attempts = self.turn.attempts.saturating_add(1);
-        self.turn.started.get_or_insert(outcome.started);
-        self.turn.drawn = None;
+        self.turn.count(&outcome);
         self.usage += outcome.usage;
         self.waited = self.waited.saturating_add(outcome.waited);
         match outcome.verdict {
             AttemptVerdict::Answered { message } => self.take_answer(message),
-            AttemptVerdict::Retry { wait: None } => {}
-            AttemptVerdict::Retry { wait: Some(wait) } => {
-                self.turn.waits = self.turn.waits.saturating_add(1);
-                self.turn.last_delay = Some(wait.delay);
-                self.turn.drawn = wait.drawn;
-                self.phase = if wait.delay.is_zero() {
-                    Phase::Attempt
-                } else {
-                    Phase::Wait(wait)
-                };
+            AttemptVerdict::Retry { wait } => {
+                if let Some(wait) = wait.filter(|wait| !wait.delay.is_zero()) {
+                    self.phase = Phase::Wait(wait);
+                }
             }
             AttemptVerdict::Failed(failure) => self.end(Ending::Failed(failure)),
             AttemptVerdict::Cancelled => self.end(Ending::Finished(StopReason::Cancelled)),

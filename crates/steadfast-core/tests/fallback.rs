@@ -4,9 +4,10 @@ mod support;
 
 use steadfast_core::{
     AfterModelCallEvent, Agent, AgentResult, AwsRetryStrategy, BeforeModelCallEvent, Fallback,
-    Model, ModelError, ModelErrorKind as Kind, ModelRequest, ModelRetryStrategy, ModelStream,
-    NoopRetryStrategy, RunError, RunErrorKind, async_trait, millis, secs,
-    testing::{Reply, ScriptedModel},
+    FleetRetryStrategy, Model, ModelError, ModelErrorKind as Kind, ModelRequest,
+    ModelRetryStrategy, ModelStream, NoopRetryStrategy, RunError, RunErrorKind, async_trait,
+    millis, secs,
+    testing::{Journal, JournalRuntime, Reply, ScriptedModel},
 };
 use support::told;
 use tokio::time::{Instant, advance};
@@ -91,6 +92,72 @@ async fn error_of_the_request_stands() {
         assert_eq!(error.kind(), RunErrorKind::Model(kind));
         assert_eq!(second.1.calls(), 0);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn retry_at_once_of_the_same_model_is_no_move() {
+    // The fleet waits in its line, and not behind the attempt.
+    let first = named("a", [Reply::throttled(), Reply::fail(Kind::QuotaExhausted)]);
+    let agent = Agent::builder()
+        .model(Fallback::new(first).then(named("b", [Reply::text("yes")])))
+        .retry_strategy(FleetRetryStrategy::new().seed(1))
+        .build()
+        .unwrap();
+    assert_eq!(agent.prompt("?").await.unwrap().text(), "yes");
+
+    let first = named("a", [Reply::text(""), Reply::fail(Kind::QuotaExhausted)]);
+    let agent = Agent::builder()
+        .model(Fallback::new(first).then(named("b", [Reply::text("yes")])))
+        .retry_strategy(NoopRetryStrategy)
+        .on(|event: &mut AfterModelCallEvent| {
+            event.retry = event.response().is_some_and(|answer| answer.is_blank());
+        })
+        .build()
+        .unwrap();
+    assert_eq!(agent.prompt("?").await.unwrap().text(), "yes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn fleet_goes_through_the_list_once_in_a_turn() {
+    let failing = |name| {
+        named(
+            name,
+            [Kind::Throttled, Kind::Auth, Kind::Auth].map(Reply::fail),
+        )
+    };
+    let agent = Agent::builder()
+        .model(Fallback::new(failing("a")).then(failing("b")))
+        .retry_strategy(FleetRetryStrategy::new().seed(1))
+        .build()
+        .unwrap();
+
+    let (lines, error) = attempts(&agent).await;
+
+    let switched: Vec<_> = lines.iter().filter(|line| line.contains("from")).collect();
+    assert_eq!(switched, ["1.3 from a to b"]);
+    assert_eq!(error.unwrap_err().kind(), RunErrorKind::Model(Kind::Auth));
+}
+
+#[tokio::test(start_paused = true)]
+async fn move_is_recorded_with_its_attempt() {
+    let journal = Journal::new();
+    let agent = || {
+        let failing = |name| named(name, [Reply::fail(Kind::Server), Reply::fail(Kind::Server)]);
+        Agent::builder()
+            .model(Fallback::new(failing("a")).then(failing("b")))
+            .retry_strategy(NoopRetryStrategy)
+            .build()
+            .unwrap()
+    };
+    let runtime = JournalRuntime::new(&journal);
+    let error = agent().prompt("?").on_runtime(&runtime).await.unwrap_err();
+    assert_eq!(error.attempts(), 2);
+
+    // Start, beginning and first attempt; the list of another process knows nothing of it.
+    let runtime = JournalRuntime::new(&journal.prefix(3));
+    let error = agent().prompt("?").on_runtime(&runtime).await.unwrap_err();
+
+    assert_eq!(error.attempts(), 2);
 }
 
 #[tokio::test(start_paused = true)]

@@ -17,7 +17,7 @@ use std::{
 };
 
 use steadfast_core::{
-    Agent, AgentBuilder, AgentEvent, BeforeModelCallEvent, CancellationToken,
+    Agent, AgentBuilder, AgentEvent, BeforeModelCallEvent, CancellationToken, DecidedBy,
     EventLoopThrottleEvent, FleetRetryStrategy, Hedge, HookRegistry, Limiter, Model, ModelDelta,
     ModelError, ModelErrorKind, ModelRequest, ModelStream, RetryBudget, RunErrorKind, StopReason,
     async_trait, millis, secs,
@@ -282,4 +282,44 @@ async fn wait_in_the_line_tells_what_put_the_call_back() {
     // What was waited out by a backoff is not told again.
     assert_eq!(told[3], (2, server));
     assert!(told[4..].iter().all(|wait| *wait == (3, None)), "{told:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn waits_for_refused_calls_are_not_counted_as_retries() {
+    let server = || Reply::fail(ModelErrorKind::Server);
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let agent = |replies: Vec<Reply>| {
+        let (fleet, noted) = (FleetRetryStrategy::new().seed(1), Arc::clone(&told));
+        fleet_of(ScriptedModel::new(replies), &fleet)
+            .on(|event: &mut BeforeModelCallEvent| {
+                if event.attempt() <= 3 {
+                    let error = ModelError::new(ModelErrorKind::Overloaded, "not now");
+                    event.fail_with(error.with_retry_after(secs(9)));
+                }
+            })
+            .on(move |event: &mut EventLoopThrottleEvent| {
+                if event.attempt() > 3 && event.decided_by() == DecidedBy::Backoff {
+                    noted.lock().unwrap().push(event.delay());
+                }
+            })
+            .build()
+            .unwrap()
+    };
+
+    let answered = agent(vec![server(), server(), server(), Reply::text("yes")]);
+    assert_eq!(answered.prompt("?").await.unwrap().attempts(), 3 + 4);
+    told.lock().unwrap().clear();
+    let failed = agent(vec![server(); 9]).prompt("?").await.unwrap_err();
+
+    assert_eq!(failed.attempts(), 3 + 4);
+    // Nor do they make the backoff longer.
+    let told = told.lock().unwrap();
+    let longest = [500, 1_000, 2_000].map(millis);
+    assert_eq!(told.len(), longest.len());
+    assert!(
+        told.iter()
+            .zip(&longest)
+            .all(|(told, longest)| told <= longest),
+        "{told:?}"
+    );
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use steadfast_core::{
-    AfterModelCallEvent, Agent, AgentBuilder, BeforeModelCallEvent, Fallback,
-    ModelErrorKind as Kind, ModelRetryStrategy, RetryBudget, RunErrorKind, secs,
+    AfterModelCallEvent, Agent, AgentBuilder, BeforeModelCallEvent, CircuitBreaker, Fallback,
+    ModelError, ModelErrorKind as Kind, ModelRetryStrategy, RetryBudget, RunErrorKind, secs,
     testing::{Reply, ScriptedModel},
 };
 
@@ -127,6 +127,39 @@ async fn only_first_calls_of_a_turn_earn() -> TestResult {
 
     agent.prompt("?").await?;
 
+    assert_eq!(budget.left(), 0);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn first_call_earns_also_behind_a_refusal() -> TestResult {
+    let budget = budget(1.0, 0)?;
+    let breaker = CircuitBreaker::builder().consecutive_failures(1).build()?;
+    breaker.begin("scripted")?.failed();
+    let model = ScriptedModel::new([Reply::text("yes")]);
+    let agent = agent(&model, &budget).hooks(breaker).build()?;
+
+    let answer = agent.prompt("?").await?;
+
+    assert_eq!((answer.attempts(), budget.left()), (2, 1));
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn retry_behind_a_refusal_draws_and_earns_nothing() -> TestResult {
+    let budget = budget(1.0, 0)?;
+    let model = ScriptedModel::new([Reply::fail(Kind::Server), Reply::text("yes")]);
+    let agent = agent(&model, &budget)
+        .on(|event: &mut BeforeModelCallEvent| {
+            if event.attempt() != 2 && event.attempt() != 4 {
+                event.fail_with(ModelError::new(Kind::Overloaded, "not now"));
+            }
+        })
+        .build()?;
+
+    let answer = agent.prompt("?").await?;
+
+    assert_eq!((answer.attempts(), model.calls()), (4, 2));
     assert_eq!(budget.left(), 0);
     Ok(())
 }

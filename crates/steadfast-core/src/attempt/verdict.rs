@@ -32,9 +32,10 @@ impl Attempt<'_> {
     /// Draws the conclusion from what the hooks have answered: a message that joins the history, or
     /// an attempt that does not count.
     pub(super) fn conclude(
-        &self,
+        &mut self,
         event: AfterModelCallEvent,
     ) -> Result<Arc<Message>, Box<Discard>> {
+        self.moves_on = event.elsewhere;
         match event.outcome {
             Some(outcome) if event.retry => Err(self.retry(outcome.err(), event.plan)),
             Some(Ok(response)) => Ok(response.message),

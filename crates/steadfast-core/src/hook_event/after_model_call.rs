@@ -63,7 +63,13 @@ pub struct AfterModelCallEvent {
 /// What the loop counted for a strategy to decide by.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct AttemptFacts {
+    /// The calls of this turn before this attempt.
+    pub(crate) calls: u32,
+    /// How often this turn went on to another model.
+    pub(crate) moves: u32,
     pub(crate) waits: u32,
+    /// Without those for calls that were refused.
+    pub(crate) waits_behind_calls: u32,
     pub(crate) elapsed: Duration,
     /// Until the run's deadline, if it has one.
     pub(crate) time_left: Option<Duration>,

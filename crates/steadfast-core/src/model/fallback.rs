@@ -190,11 +190,8 @@ impl Fallback {
     /// strategy's to wait for.
     fn may_move_on(&self, from: &Arc<Entry>, event: &AfterModelCallEvent) -> bool {
         let now = Instant::now();
-        let moves = event
-            .attempt()
-            .saturating_sub(1)
-            .saturating_sub(event.waits());
-        let is_left = usize::try_from(moves).is_ok_and(|moves| moves < self.others.len());
+        let moves = usize::try_from(event.facts.moves);
+        let is_left = moves.is_ok_and(|moves| moves < self.others.len());
         is_left
             && self
                 .entries()

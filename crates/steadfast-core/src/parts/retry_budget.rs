@@ -58,7 +58,7 @@ impl HookProvider for RetryBudget {
         hooks
             .order(BEHIND_THE_STRATEGY)
             .on(move |event: &mut AfterModelCallEvent| {
-                if event.called && event.attempt() == 1 {
+                if event.called && event.facts.calls == 0 {
                     budget.count_call();
                 }
                 if draws(event) && !budget.take() {

@@ -178,6 +178,8 @@ impl FleetRetryStrategy {
     /// assert!(matches!(decision, RetryDecision::Retry { delay, .. } if delay.is_zero()));
     /// ```
     pub fn decide(&self, attempt: &FailedAttempt<'_>) -> RetryDecision {
+        // A wait for a circuit is no retry of a failure.
+        let attempt = &attempt.only_behind_calls();
         let error = attempt.error();
         if let Some(give_up) = self.stands(attempt) {
             return give_up;

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use super::RecordedWait;
+use super::{AttemptOutcome, AttemptVerdict, RecordedWait};
 use crate::{
     message::{Message, ToolResult},
     run_error::Failure,
@@ -15,9 +15,18 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(super) struct Turn {
     pub(super) number: u32,
-    /// Calls made; the next one has this number plus one.
+    /// Attempts made; the next one has this number plus one.
     pub(super) attempts: u32,
+    /// Those of them that called the model.
+    #[serde(default)]
+    pub(super) calls: u32,
+    /// The retries that went on to another model.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub(super) moves: u32,
     pub(super) waits: u32,
+    /// Those of them behind a call, and not behind one that was refused.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub(super) waits_behind_calls: u32,
     pub(super) last_delay: Option<Duration>,
     /// What the retry before the next attempt drew from a shared quota.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -26,15 +35,41 @@ pub(super) struct Turn {
     pub(super) started: Option<SystemTime>,
 }
 
+fn is_none(count: &u32) -> bool {
+    *count == 0
+}
+
 impl Turn {
     pub(super) const fn new(number: u32) -> Self {
         Self {
             number,
             attempts: 0,
+            calls: 0,
+            moves: 0,
             waits: 0,
+            waits_behind_calls: 0,
             last_delay: None,
             drawn: None,
             started: None,
+        }
+    }
+
+    /// Counts an attempt that was made, and how it is retried, if it is.
+    pub(super) fn count(&mut self, outcome: &AttemptOutcome) {
+        let called = u32::from(outcome.called);
+        self.attempts = self.attempts.saturating_add(1);
+        self.calls = self.calls.saturating_add(called);
+        self.started.get_or_insert(outcome.started);
+        self.drawn = None;
+        let AttemptVerdict::Retry { wait } = &outcome.verdict else {
+            return;
+        };
+        self.moves = self.moves.saturating_add(outcome.moves_on.into());
+        if let Some(wait) = wait {
+            self.waits = self.waits.saturating_add(1);
+            self.waits_behind_calls = self.waits_behind_calls.saturating_add(called);
+            self.last_delay = Some(wait.delay);
+            self.drawn = wait.drawn;
         }
     }
 

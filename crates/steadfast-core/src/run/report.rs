@@ -145,8 +145,20 @@ impl Run {
         self.turn.attempts
     }
 
+    pub(crate) const fn calls_in_turn(&self) -> u32 {
+        self.turn.calls
+    }
+
+    pub(crate) const fn moves(&self) -> u32 {
+        self.turn.moves
+    }
+
     pub(crate) const fn waits(&self) -> u32 {
         self.turn.waits
+    }
+
+    pub(crate) const fn waits_behind_calls(&self) -> u32 {
+        self.turn.waits_behind_calls
     }
 
     pub(crate) const fn last_delay(&self) -> Option<Duration> {

@@ -249,8 +249,26 @@ pub struct AttemptOutcome {
     /// How long it waited before the call, as a hook had declared.
     #[serde(default, skip_serializing_if = "Duration::is_zero")]
     pub waited: Duration,
+    /// Whether the model was called; not if a hook answered in its place or refused the call.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub called: bool,
+    /// Whether a retry of it is a call of another model, as of a [`Fallback`](crate::Fallback).
+    #[serde(default, skip_serializing_if = "is_no")]
+    pub moves_on: bool,
     /// What follows from it.
     pub verdict: AttemptVerdict,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+const fn is_yes(answer: &bool) -> bool {
+    *answer
+}
+
+const fn is_no(answer: &bool) -> bool {
+    !*answer
 }
 
 /// What follows from an attempt, once every hook has had its say.
