@@ -227,7 +227,10 @@ impl Attempt<'_> {
             rate_limits,
             permits: mem::take(&mut self.permits),
         };
+        // Nobody listens to the model while a hook awaits.
+        let silence = self.watch.pause_silence();
         let asked = self.cx.ask_opening(&mut self.watch, &mut event).await;
+        self.watch.resume_silence(silence);
         self.permits = event.permits;
         asked
     }

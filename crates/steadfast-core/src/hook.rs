@@ -12,21 +12,26 @@ pub use registry::{HookHandle, HookRegistry, OrderedHooks};
 
 use crate::{AgentEvent, ConfigError};
 
-/// The place of a hook that looks at what the strategy decided, which has place 0.
+// The places of hooks that build on what others did, in the order in which they are asked. Others have
+// place 0.
+
+/// Before a call, of a hook that has to know which model is called: behind those that choose it. Waits may
+/// still be declared, and calls refused, behind it.
+pub(crate) const BEHIND_THE_CHOICE: i32 = 1;
+
+/// Before a call, of a strategy whose wait is the last: what it lets go is sent at once, so that what it
+/// learns of the calls that it let go is true, and their order is theirs at the provider.
+pub(crate) const BEHIND_ALL_WAITS: i32 = i32::MAX - 1;
+
+/// Before a call, where no other part refuses any more: what is drawn is then spent, and need not be given
+/// back unless a hook of a user's refuses at this very place.
+pub(crate) const BEHIND_ALL_REFUSALS: i32 = i32::MAX;
+
+/// Behind a call, of a hook that looks at what the strategy decided.
 ///
 /// Hooks of the user's are registered behind those of the model, and so asked before them here as well:
 /// a budget has its say before a list of models goes on to the next.
 pub(crate) const BEHIND_THE_STRATEGY: i32 = 1;
-
-/// The place of a hook that has to know which model is called: behind those that choose it, at place 0.
-pub(crate) const BEHIND_THE_CHOICE: i32 = 1;
-
-/// The place of a strategy whose wait is the last before a call: what it lets go is sent at once, so that
-/// what it learns of the calls that it let go is true, and their order is theirs at the provider.
-pub(crate) const BEHIND_ALL_WAITS: i32 = i32::MAX - 1;
-
-/// The place before a call where nobody else refuses any more: what is drawn is then spent.
-pub(crate) const BEHIND_ALL_REFUSALS: i32 = i32::MAX;
 
 /// A named set of hooks that belong together.
 ///

@@ -53,6 +53,12 @@ struct Silence {
     timer: Option<Pin<Box<Sleep>>>,
 }
 
+/// The limit of silence while nobody listens.
+pub(crate) struct PausedSilence {
+    silence: Option<Silence>,
+    at: Instant,
+}
+
 impl Watch {
     pub(crate) const fn new(cancel: Option<CancellationToken>, deadline: Option<Instant>) -> Self {
         Self {
@@ -84,6 +90,23 @@ impl Watch {
     /// Stops counting silence.
     pub(crate) fn allow_silence(&mut self) {
         self.silence = None;
+    }
+
+    /// Takes the limit of silence away while nobody listens.
+    pub(crate) fn pause_silence(&mut self) -> PausedSilence {
+        PausedSilence {
+            silence: self.silence.take(),
+            at: Instant::now(),
+        }
+    }
+
+    /// Listens again, and goes on with the count where it was.
+    pub(crate) fn resume_silence(&mut self, paused: PausedSilence) {
+        let not_heard = paused.at.elapsed();
+        self.silence = paused.silence.map(|silence| Silence {
+            since: silence.since.and_then(|since| since.checked_add(not_heard)),
+            ..silence
+        });
     }
 
     /// Returns an interrupt that has already happened.
@@ -200,6 +223,21 @@ mod tests {
         let heard = watch.race(tokio::time::sleep(secs(9))).await;
 
         assert_eq!(heard, Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_goes_on_where_it_was_paused() {
+        let mut watch = silent(secs(10));
+        watch.race(tokio::time::sleep(secs(6))).await.unwrap();
+        let paused = watch.pause_silence();
+        watch.race(tokio::time::sleep(secs(3_600))).await.unwrap();
+        watch.resume_silence(paused);
+        let began = Instant::now();
+
+        let interrupted = watch.race(std::future::pending::<()>()).await;
+
+        assert_eq!(interrupted, Err(Interrupt::Silence));
+        assert_eq!(began.elapsed(), secs(4));
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,15 +2,17 @@
 
 use std::sync::{
     Arc, Mutex,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
+use futures_util::{StreamExt as _, stream};
 use steadfast_core::{
-    AfterModelCallEvent, Agent, AgentEvent, BeforeModelCallEvent, HookError, Model,
+    AfterModelCallEvent, Agent, AgentEvent, BeforeModelCallEvent, Hedge, HookError, Model,
     ModelCallAcceptedEvent, ModelDelta, ModelError, ModelErrorKind, ModelRequest, ModelStream,
     RateLimit, RateLimits, RunErrorKind, StopReason, async_trait, secs,
     testing::{Reply, ScriptedModel},
 };
+use tokio::time::sleep;
 
 /// A model whose answers and refusals say that so many requests are left.
 struct Counting {
@@ -99,6 +101,49 @@ async fn refused_call_was_never_accepted_and_tells_the_limits_with_its_error() {
     assert!(!accepted.load(Ordering::Relaxed));
 }
 
+/// A model that accepts its two calls in one moment, and says how many came before.
+#[derive(Default)]
+struct Together(AtomicU64);
+
+#[async_trait]
+impl Model for Together {
+    fn name(&self) -> &str {
+        "together"
+    }
+
+    async fn stream(&self, _: ModelRequest) -> Result<ModelStream, ModelError> {
+        let number = self.0.fetch_add(1, Ordering::Relaxed);
+        sleep(secs(6 - 5 * number)).await;
+        let limits = RateLimits::new().with_requests(RateLimit::new(60, number));
+        let answer = stream::once(async {
+            sleep(secs(1)).await;
+            Ok(ModelDelta::Text("Yes.".into()))
+        });
+        let stop = stream::iter([Ok(ModelDelta::Stop(StopReason::EndTurn))]);
+        Ok(ModelStream::new(answer.chain(stop)).with_rate_limits(limits))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_calls_that_are_accepted_at_once_the_first_is_told() {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&told);
+    let agent = Agent::builder()
+        .model(Together::default())
+        .hooks(Hedge::after(secs(5)))
+        .on(move |event: &mut ModelCallAcceptedEvent| {
+            let limits = event.rate_limits().and_then(|limits| limits.requests);
+            let before = limits.map(|requests| requests.remaining);
+            noted.lock().unwrap().push((event.at(), before));
+        })
+        .build()
+        .unwrap();
+
+    agent.prompt("Umbrella?").await.unwrap();
+
+    assert_eq!(*told.lock().unwrap(), [(secs(6), Some(0))]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn hook_that_fails_at_an_accepted_call_ends_the_run_once() {
     let model = ScriptedModel::new([Reply::text("Yes.")]);
@@ -137,13 +182,14 @@ async fn permit_of_a_wait_is_found_by_later_hooks_and_dropped_with_the_attempt()
         .on(move |event: &mut BeforeModelCallEvent| {
             let dropped = Arc::clone(&given);
             event.wait_for(secs(1), async move {
-                tokio::time::sleep(secs(1)).await;
+                sleep(secs(1)).await;
                 Permit { used: 0, dropped }
             });
         })
         .on(|event: &mut ModelCallAcceptedEvent| {
-            event.permit::<Permit>().unwrap().used += 1;
-            assert!(event.permit::<String>().is_none());
+            event.permit(|_: &Permit| true).unwrap().used += 1;
+            assert!(event.permit(|permit: &Permit| permit.used > 1).is_none());
+            assert!(event.permit(|_: &String| true).is_none());
         })
         .on(move |event: &mut AfterModelCallEvent| {
             assert!(!at_the_end.load(Ordering::Relaxed));

@@ -3,8 +3,9 @@
 mod support;
 
 use steadfast_core::{
-    AfterModelCallEvent, Agent, AgentBuilder, AgentEvent, HookRegistry, ModelDelta, ModelErrorKind,
-    ModelRetryStrategy, RunErrorKind, StopReason, secs,
+    AfterModelCallEvent, Agent, AgentBuilder, AgentEvent, Hedge, HookRegistry,
+    ModelCallAcceptedEvent, ModelDelta, ModelErrorKind, ModelRetryStrategy, RunErrorKind,
+    StopReason, secs,
     testing::{Reply, ScriptedModel},
 };
 use support::told;
@@ -141,6 +142,27 @@ fn slow_hook() -> HookRegistry {
     let mut hooks = HookRegistry::new();
     hooks.on_async(|_: &mut AfterModelCallEvent| Box::pin(tokio::time::sleep(secs(121))));
     hooks
+}
+
+#[tokio::test(start_paused = true)]
+async fn hook_that_looks_at_an_accepted_call_is_not_a_silent_model() {
+    let slow = |reply: Reply| {
+        builder([reply]).on_async(|_: &mut ModelCallAcceptedEvent| {
+            Box::pin(async { tokio::time::sleep(secs(300)).await })
+        })
+    };
+
+    let (patient, _) = check(slow(Reply::text("Yes.").after(secs(119)))).await;
+    let (hedged, _) =
+        check(slow(Reply::text("Yes.").after(secs(119))).hooks(Hedge::after(secs(900)))).await;
+    let (silent, _) = check(slow(Reply::hang())).await;
+
+    assert_eq!(patient.last().unwrap(), "result EndTurn");
+    assert_eq!(hedged.last().unwrap(), "result EndTurn");
+    assert_eq!(
+        silent[3..],
+        ["+420s", "1.1 discarded ModelError", "force_stop timeout"]
+    );
 }
 
 #[tokio::test(start_paused = true)]

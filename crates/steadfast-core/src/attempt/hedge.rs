@@ -220,7 +220,8 @@ async fn listen(
         Ok(answer) => answer,
         Err(error) => return (ModelStream::new(stream::iter([Err(error)])), false),
     };
-    *heard.accepted() = Some(Accepted {
+    // Of two that are accepted in one moment, the first stays the first.
+    heard.accepted().get_or_insert(Accepted {
         rate_limits: answer.take_rate_limits(),
     });
     let (mut started, mut usage) = (None, None);

@@ -175,10 +175,11 @@ impl Permits {
         permits.remove(place).downcast().ok().map(|permit| *permit)
     }
 
-    /// Finds the latest of a type.
-    pub(crate) fn find<T: 'static>(&mut self) -> Option<&mut T> {
-        let mut permits = self.all().iter_mut().rev();
-        permits.find_map(|permit| permit.downcast_mut())
+    /// Finds the latest of a type that is accepted.
+    pub(crate) fn find<T: 'static>(&mut self, is_mine: impl Fn(&T) -> bool) -> Option<&mut T> {
+        let permits = self.all().iter_mut().rev();
+        let mut of_type = permits.filter_map(|held| held.downcast_mut());
+        of_type.find(|permit: &&mut T| is_mine(permit))
     }
 
     fn all(&mut self) -> &mut Vec<Held> {

@@ -258,7 +258,7 @@ impl FleetRetryStrategy {
     /// Learns from a call that was accepted, long before its answer is complete.
     fn learn_early(event: &mut ModelCallAcceptedEvent) {
         let limits = event.rate_limits().copied();
-        if let Some(held) = event.permit::<Arc<FleetPass>>()
+        if let Some(held) = event.permit(|_: &Arc<FleetPass>| true)
             && let Some(pass) = &mut *held.pass()
         {
             tell(pass, limits);
