@@ -4,10 +4,11 @@ mod support;
 
 use std::{future::pending, sync::Arc, time::Duration};
 
+use futures_core::future::BoxFuture;
 use steadfast_core::{
-    Agent, AgentBuilder, BeforeModelCallEvent, CancellationToken, DecidedBy,
-    EventLoopThrottleEvent, HookRegistry, ModelError, ModelErrorKind, NoopRetryStrategy, Prompt,
-    RunErrorKind, StopReason, millis, secs,
+    Agent, AgentBuilder, AgentResult, BeforeModelCallEvent, CancellationToken, DecidedBy,
+    EventLoopThrottleEvent, HookError, HookRegistry, Limiter, ModelError, ModelErrorKind,
+    NoopRetryStrategy, Prompt, RunErrorKind, StopReason, millis, secs,
     testing::{Journal, JournalRuntime, Reply, ScriptedModel},
 };
 use support::told;
@@ -264,6 +265,75 @@ async fn hook_sees_the_wait_and_that_nothing_has_failed() {
     let error = agent.prompt("?").await.unwrap_err();
 
     assert_eq!(error.kind(), RunErrorKind::Model(ModelErrorKind::Auth));
+}
+
+/// Looks at a wait that is told for so long.
+fn looks_for(
+    time: Duration,
+) -> impl for<'a> Fn(&'a mut EventLoopThrottleEvent) -> BoxFuture<'a, ()> + Send + Sync {
+    move |_| Box::pin(sleep(time))
+}
+
+#[tokio::test(start_paused = true)]
+async fn wait_goes_on_while_a_hook_looks_at_it() {
+    let model = ScriptedModel::always(Reply::text("Yes."));
+    let agent = |looks: u64| {
+        limited(&model, [secs(3)])
+            .on_async(looks_for(secs(looks)))
+            .build()
+            .unwrap()
+    };
+
+    let quick = agent(1).prompt("?").await.unwrap();
+    let slow = agent(10).prompt("?").await.unwrap();
+
+    let times = |result: &AgentResult| (result.waited(), result.duration());
+    assert_eq!(times(&quick), (secs(3), secs(3)));
+    // The call is made when both are done, and the hook's time is no wait.
+    assert_eq!(times(&slow), (secs(3), secs(10)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn slow_hook_of_the_first_in_a_line_holds_up_nobody() {
+    let limiter = Limiter::builder().per_second(1.0).burst(1).build().unwrap();
+    let model = ScriptedModel::always(Reply::text("Yes."));
+    let agent = || Agent::builder().model(model.clone()).hooks(limiter.clone());
+    let slow = agent().on_async(looks_for(secs(60))).build().unwrap();
+    let agent = agent().build().unwrap();
+    agent.prompt("?").await.unwrap();
+
+    let first = slow.prompt("?").spawn();
+    sleep(millis(1)).await;
+    let second = agent.prompt("?").await.unwrap();
+
+    assert!(second.duration() <= secs(2), "{:?}", second.duration());
+    assert_eq!(first.await.unwrap().duration(), secs(60));
+}
+
+#[tokio::test(start_paused = true)]
+async fn place_that_came_while_a_hook_failed_is_given_back() {
+    let gate = Arc::new(Semaphore::new(1));
+    let taken = Arc::clone(&gate).try_acquire_owned().unwrap();
+    let model = ScriptedModel::new([]);
+    let agent = through(&model, [&gate])
+        .on_async(|_: &mut EventLoopThrottleEvent| {
+            Box::pin(async {
+                sleep(secs(5)).await;
+                Err(HookError::new("no"))
+            })
+        })
+        .build()
+        .unwrap();
+
+    let failing = agent.prompt("?").spawn();
+    sleep(secs(1)).await;
+    drop(taken);
+    sleep(secs(1)).await;
+    assert_eq!(gate.available_permits(), 0);
+    let error = failing.await.unwrap_err();
+
+    assert_eq!(error.kind(), RunErrorKind::Hook);
+    assert_eq!((gate.available_permits(), model.calls()), (1, 0));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,12 @@
 //! What comes before the call of an attempt: hooks, their waits, their admissions. It calls no model.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
+
+use futures_util::future::{Either, select};
 
 use super::{Attempt, hedge::Hedging};
 use crate::{
@@ -99,16 +105,44 @@ impl Attempt<'_> {
         Ok(())
     }
 
+    /// Tells a wait and makes it.
     async fn wait_out(&mut self, wait: DeclaredWait) -> Result<(), Unanswered> {
-        let began = self.cx.runtime.now();
+        let runtime = self.cx.runtime;
+        let began = runtime.now();
         let plan = WaitPlan::of_pacer(wait.expected());
         let waited_out = self.waits_out.take_if(|_| wait.waits_out_failure);
-        self.tell_throttle(self.scope(), &plan, waited_out).await?;
-        let passed = self.watch.race(wait.pass()).await;
-        let took = self.cx.runtime.now().duration_since(began);
-        self.waited = self.waited.saturating_add(took.unwrap_or_default());
-        self.permits.add([passed?]);
+        let mut passing = pin!(async { (wait.pass().await, runtime.now()) });
+        let passed = match self
+            .tell_beside(&plan, waited_out, passing.as_mut())
+            .await?
+        {
+            Some(passed) => Ok(passed),
+            None => self.watch.race(passing).await,
+        };
+        let ended = passed
+            .as_ref()
+            .map_or_else(|_| runtime.now(), |(_, at)| *at);
+        let took = ended.duration_since(began).unwrap_or_default();
+        self.waited = self.waited.saturating_add(took);
+        let (permit, _) = passed?;
+        self.permits.add([permit]);
         Ok(())
+    }
+
+    /// Tells a wait while it is made, and gives what it has given by then.
+    ///
+    /// In a line, all behind this run would wait for its hooks otherwise.
+    async fn tell_beside<T>(
+        &mut self,
+        plan: &WaitPlan,
+        waited_out: Option<ModelError>,
+        passing: Pin<&mut impl Future<Output = T>>,
+    ) -> Result<Option<T>, Unanswered> {
+        let telling = pin!(self.tell_throttle(self.scope(), plan, waited_out));
+        match select(telling, passing).await {
+            Either::Left((told, _)) => told.map(|()| None),
+            Either::Right((passed, telling)) => telling.await.map(|()| Some(passed)),
+        }
     }
 
     /// Asks whether a call is made, now that nothing else is waited for.

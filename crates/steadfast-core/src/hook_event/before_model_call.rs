@@ -88,7 +88,8 @@ impl BeforeModelCallEvent {
     /// Has the loop wait before it calls the model, until the future is done.
     ///
     /// A future that is done at once was no wait. Otherwise the loop tells it as a throttle event of a
-    /// pacer, with the `expected` delay, which may be a guess, and waits; the time counts as waited.
+    /// pacer, with the `expected` delay, which may be a guess, and waits; the time counts as waited. Hooks
+    /// of that event are asked while it waits, and the call is made when both are done.
     /// What the future gives, such as a semaphore's permit, is held until the attempt has ended,
     /// however it ends; a hook behind the call may take it
     /// ([`AfterModelCallEvent::take_permit`](crate::AfterModelCallEvent::take_permit)).
