@@ -19,22 +19,8 @@ use crate::page::{blocks, known, names, read, rows, section};
 const PAGE: &str = "docs/events.md";
 const COMMON: [&str; 5] = ["type", "run", "turn", "attempt", "at_ms"];
 
-/// A script with the name of a model.
-struct Named(&'static str, ScriptedModel);
-
-#[async_trait]
-impl Model for Named {
-    fn name(&self) -> &str {
-        self.0
-    }
-
-    async fn stream(&self, request: ModelRequest) -> Result<ModelStream, ModelError> {
-        self.1.stream(request).await
-    }
-}
-
 /// A model that brings its hedge along.
-struct Hedged(Named);
+struct Hedged(ScriptedModel);
 
 #[async_trait]
 impl Model for Hedged {
@@ -51,8 +37,8 @@ impl Model for Hedged {
     }
 }
 
-fn first(replies: impl IntoIterator<Item = Reply>) -> Named {
-    Named("openai:gpt-5-mini", ScriptedModel::new(replies))
+fn first(replies: impl IntoIterator<Item = Reply>) -> ScriptedModel {
+    ScriptedModel::new(replies).named("openai:gpt-5-mini")
 }
 
 /// The events of a run as observers are told them, in their stored form.
@@ -103,10 +89,7 @@ async fn every_event() -> Vec<String> {
             .with_usage(Usage::new(120, 18)),
         Reply::text("Take one.").with_usage(Usage::new(150, 5)),
     ];
-    let second = Named(
-        "anthropic:claude-haiku-4-5",
-        ScriptedModel::new([Reply::text("Yes.")]),
-    );
+    let second = ScriptedModel::new([Reply::text("Yes.")]).named("anthropic:claude-haiku-4-5");
     let exhausted = first([Reply::fail(ModelErrorKind::QuotaExhausted)]);
     let mut events = stored(first(ends_well)).await;
     events.extend(stored(first([Reply::error(refused)])).await);

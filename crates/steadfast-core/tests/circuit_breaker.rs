@@ -182,7 +182,7 @@ async fn fallback_goes_on_at_once_where_a_circuit_is_open() -> TestResult {
     let breaker = breaker()?;
     open(&breaker);
     let preferred = ScriptedModel::new([]);
-    let other = Named(ScriptedModel::new([Reply::text("yes")]));
+    let other = ScriptedModel::new([Reply::text("yes")]).named("other");
     let agent = Agent::builder()
         .model(Fallback::new(preferred.clone()).then(other))
         .hooks(breaker.clone())
@@ -194,23 +194,6 @@ async fn fallback_goes_on_at_once_where_a_circuit_is_open() -> TestResult {
     assert_eq!((answer.text(), answer.attempts()), ("yes", 2));
     assert_eq!((preferred.calls(), began.elapsed()), (0, secs(0)));
     Ok(())
-}
-
-/// A model with a name of its own.
-struct Named(ScriptedModel);
-
-#[steadfast_core::async_trait]
-impl steadfast_core::Model for Named {
-    fn name(&self) -> &str {
-        "other"
-    }
-
-    async fn stream(
-        &self,
-        request: steadfast_core::ModelRequest,
-    ) -> Result<steadfast_core::ModelStream, steadfast_core::ModelError> {
-        self.0.stream(request).await
-    }
 }
 
 #[tokio::test(start_paused = true)]

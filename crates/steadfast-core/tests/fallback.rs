@@ -4,31 +4,15 @@ mod support;
 
 use steadfast_core::{
     AfterModelCallEvent, Agent, AgentResult, AwsRetryStrategy, BeforeModelCallEvent, Fallback,
-    FleetRetryStrategy, Model, ModelError, ModelErrorKind as Kind, ModelRequest,
-    ModelRetryStrategy, ModelStream, NoopRetryStrategy, RunError, RunErrorKind, async_trait,
-    millis, secs,
+    FleetRetryStrategy, ModelError, ModelErrorKind as Kind, ModelRetryStrategy, NoopRetryStrategy,
+    RunError, RunErrorKind, millis, secs,
     testing::{Journal, JournalRuntime, Reply, ScriptedModel},
 };
 use support::told;
 use tokio::time::{Instant, advance};
 
-/// A script with a name, as models of several providers have.
-#[derive(Clone)]
-struct Named(&'static str, ScriptedModel);
-
-#[async_trait]
-impl Model for Named {
-    fn name(&self) -> &str {
-        self.0
-    }
-
-    async fn stream(&self, request: ModelRequest) -> Result<ModelStream, ModelError> {
-        self.1.stream(request).await
-    }
-}
-
-fn named(name: &'static str, replies: impl IntoIterator<Item = Reply>) -> Named {
-    Named(name, ScriptedModel::new(replies))
+fn named(name: &'static str, replies: impl IntoIterator<Item = Reply>) -> ScriptedModel {
+    ScriptedModel::new(replies).named(name)
 }
 
 /// Prompts, and tells the attempts of the run, its waits and its switches of models.
@@ -90,7 +74,7 @@ async fn error_of_the_request_stands() {
         let error = agent.prompt("?").await.unwrap_err();
 
         assert_eq!(error.kind(), RunErrorKind::Model(kind));
-        assert_eq!(second.1.calls(), 0);
+        assert_eq!(second.calls(), 0);
     }
 }
 
@@ -237,7 +221,7 @@ async fn model_is_left_out_for_its_time_and_comes_back_with_an_answer() {
         said,
         expected.map(|(text, switches)| (text.to_owned(), switches))
     );
-    assert_eq!(first.1.calls(), 4);
+    assert_eq!(first.calls(), 4);
 }
 
 #[tokio::test(start_paused = true)]
@@ -275,7 +259,7 @@ async fn one_call_tries_a_model_that_may_be_back() {
 
     said.sort();
     assert_eq!(said, ["a", "b", "b", "b", "b", "b", "b", "b"]);
-    assert_eq!(first.1.calls(), 2);
+    assert_eq!(first.calls(), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -371,7 +355,7 @@ async fn agents_of_one_list_learn_from_each_other() {
         assert_eq!(agent.prompt("?").await.unwrap().text(), "b");
     }
 
-    assert_eq!(first.1.calls(), 1);
+    assert_eq!(first.calls(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -439,7 +423,7 @@ async fn answer_of_a_hook_brings_no_model_back() {
         assert!(agent.prompt(prompt).await.is_ok());
     }
 
-    assert_eq!(first.1.calls(), 1);
+    assert_eq!(first.calls(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -465,5 +449,5 @@ async fn shorter_failure_does_not_shorten_a_longer_one() {
     advance(secs(120)).await;
     assert_eq!(agent.prompt("?").await.unwrap().text(), "b");
 
-    assert_eq!(first.1.calls(), 2);
+    assert_eq!(first.calls(), 2);
 }

@@ -1,5 +1,7 @@
 //! Hedged attempts: when the model is called a second time, who answers, what is told.
 
+#[path = "support/hedged.rs"]
+mod hedged;
 mod support;
 
 use std::{
@@ -10,25 +12,17 @@ use std::{
     time::Duration,
 };
 
+use hedged::hedged;
 use steadfast_core::{
-    AfterModelCallEvent, Agent, AgentBuilder, BeforeModelCallEvent, CancellationToken,
-    FunctionTool, Hedge, ModelCallAcceptedEvent, ModelDelta, ModelErrorKind as Kind, ModelRequest,
-    ModelRetryStrategy, NoopRetryStrategy, RunErrorKind, StopReason, ToolError, Usage, millis,
-    secs,
+    AfterModelCallEvent, Agent, BeforeModelCallEvent, CancellationToken, FunctionTool, Hedge,
+    ModelCallAcceptedEvent, ModelDelta, ModelErrorKind as Kind, ModelRequest, ModelRetryStrategy,
+    RunErrorKind, StopReason, ToolError, Usage, millis, secs,
     testing::{Journal, JournalRuntime, Reply, ScriptedModel},
 };
 use support::{Told, told};
 use tokio::time::{Instant, sleep};
 
 type TestResult = Result<(), Box<dyn std::error::Error>>;
-
-/// An agent that hedges after five seconds and makes one attempt.
-fn hedged(model: &ScriptedModel) -> AgentBuilder {
-    Agent::builder()
-        .model(model.clone())
-        .retry_strategy(NoopRetryStrategy)
-        .hooks(Hedge::after(secs(5)))
-}
 
 /// Runs a prompt on two replies, and tells its attempt.
 async fn attempt(replies: [Reply; 2]) -> Result<(Vec<String>, Told), steadfast_core::ConfigError> {

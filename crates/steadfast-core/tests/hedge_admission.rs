@@ -1,24 +1,19 @@
 //! Who is asked whether an attempt may be hedged: budgets, limiters, breakers, and hooks of one's own.
 
+#[path = "support/hedged.rs"]
+mod hedged;
+
 use std::sync::{Arc, Mutex, PoisonError};
 
+use hedged::hedged;
 use steadfast_core::{
-    AfterModelCallEvent, Agent, AgentBuilder, BeforeModelCallEvent, CallRole, CircuitBreaker,
-    CircuitState, Hedge, HookRegistry, Limiter, ModelError, ModelErrorKind as Kind,
-    NoopRetryStrategy, RetryBudget, Usage, secs,
+    AfterModelCallEvent, BeforeModelCallEvent, CallRole, CircuitBreaker, CircuitState,
+    HookRegistry, Limiter, ModelError, ModelErrorKind as Kind, RetryBudget, Usage, secs,
     testing::{Reply, ScriptedModel},
 };
 use tokio::time::sleep;
 
 type TestResult = Result<(), Box<dyn std::error::Error>>;
-
-/// An agent that hedges after five seconds and makes one attempt.
-fn hedged(model: &ScriptedModel) -> AgentBuilder {
-    Agent::builder()
-        .model(model.clone())
-        .retry_strategy(NoopRetryStrategy)
-        .hooks(Hedge::after(secs(5)))
-}
 
 #[tokio::test(start_paused = true)]
 async fn budget_draws_for_a_hedge_and_may_refuse_it() -> TestResult {

@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use steadfast_core::{
     Agent, AgentBuilder, BeforeModelCallEvent, CancellationToken, CircuitBreaker, ConfigError,
-    Cost, Fallback, HookRegistry, Limiter, Model, ModelError, ModelErrorKind as Kind, ModelLimiter,
-    ModelRequest, ModelSettings, ModelStream, NoopRetryStrategy, RunErrorKind, StopReason, Usage,
-    async_trait, millis, secs,
+    Cost, Fallback, HookRegistry, Limiter, ModelErrorKind as Kind, ModelLimiter, ModelSettings,
+    NoopRetryStrategy, RunErrorKind, StopReason, Usage, millis, secs,
     testing::{Reply, ScriptedModel},
 };
 use support::told;
@@ -315,20 +314,6 @@ async fn two_limiters_of_one_agent_are_settled_each() -> TestResult {
     Ok(())
 }
 
-/// A script with a name, as models of several providers have.
-struct Named(&'static str, ScriptedModel);
-
-#[async_trait]
-impl Model for Named {
-    fn name(&self) -> &str {
-        self.0
-    }
-
-    async fn stream(&self, request: ModelRequest) -> Result<ModelStream, ModelError> {
-        self.1.stream(request).await
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn each_provider_of_a_fallback_has_a_limiter_of_its_own() -> TestResult {
     let limits = |name: &'static str| -> Result<_, ConfigError> {
@@ -337,8 +322,8 @@ async fn each_provider_of_a_fallback_has_a_limiter_of_its_own() -> TestResult {
         Ok((limiter, of_one))
     };
     let ((first, of_first), (second, of_second)) = (limits("a")?, limits("b")?);
-    let models = Fallback::new(Named("a", ScriptedModel::new([Reply::fail(Kind::Server)])))
-        .then(Named("b", ScriptedModel::always(Reply::text("yes"))));
+    let failing = ScriptedModel::new([Reply::fail(Kind::Server)]).named("a");
+    let models = Fallback::new(failing).then(ScriptedModel::always(Reply::text("yes")).named("b"));
     let agent = Agent::builder()
         .model(models)
         .hooks(of_first)

@@ -1,6 +1,7 @@
 //! A model that follows a script and remembers what it was asked.
 
 use std::{
+    borrow::Cow,
     collections::VecDeque,
     fmt,
     pin::Pin,
@@ -34,7 +35,10 @@ use crate::{
 /// assert_eq!(model.calls(), 0);
 /// ```
 #[derive(Clone)]
-pub struct ScriptedModel(Arc<Mutex<Script>>);
+pub struct ScriptedModel {
+    script: Arc<Mutex<Script>>,
+    name: Cow<'static, str>,
+}
 
 struct Script {
     replies: VecDeque<Reply>,
@@ -48,13 +52,17 @@ struct Script {
 impl ScriptedModel {
     /// Makes a model of a script.
     pub fn new(replies: impl IntoIterator<Item = Reply>) -> Self {
-        Self(Arc::new(Mutex::new(Script {
+        let script = Script {
             replies: replies.into_iter().collect(),
             endless: None,
             requests: Vec::new(),
             calls: 0,
             keep_requests: true,
-        })))
+        };
+        Self {
+            script: Arc::new(Mutex::new(script)),
+            name: Cow::Borrowed("scripted"),
+        }
     }
 
     /// Makes a model that always replies the same, and remembers nothing.
@@ -69,7 +77,37 @@ impl ScriptedModel {
     }
 
     fn script(&self) -> MutexGuard<'_, Script> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.script.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives it another name than `scripted`, where models are told apart by theirs. Earlier clones keep the
+    /// name that they have.
+    ///
+    /// ```
+    /// use steadfast_core::{
+    ///     Agent, AgentEvent, Fallback, ModelErrorKind, testing::{Reply, ScriptedModel},
+    /// };
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let first = ScriptedModel::new([Reply::fail(ModelErrorKind::Auth)]).named("first");
+    /// let second = ScriptedModel::new([Reply::text("Yes.")]).named("second");
+    /// let agent = Agent::builder()
+    ///     .model(Fallback::new(first).then(second))
+    ///     .observe(|event: &AgentEvent| {
+    ///         if let AgentEvent::ModelSwitched(switched) = event {
+    ///             assert_eq!((switched.from(), switched.to()), ("first", "second"));
+    ///         }
+    ///     })
+    ///     .build()?;
+    /// assert_eq!(agent.prompt("Umbrella?").await?.text(), "Yes.");
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn named(mut self, name: impl Into<Cow<'static, str>>) -> Self {
+        self.name = name.into();
+        self
     }
 
     /// Returns how many times it was called.
@@ -87,8 +125,8 @@ impl ScriptedModel {
 
 #[async_trait]
 impl Model for ScriptedModel {
-    fn name(&self) -> &'static str {
-        "scripted"
+    fn name(&self) -> &str {
+        &self.name
     }
 
     async fn stream(&self, request: ModelRequest) -> Result<ModelStream, ModelError> {
@@ -128,6 +166,7 @@ impl Model for ScriptedModel {
 impl fmt::Debug for ScriptedModel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ScriptedModel")
+            .field("name", &self.name)
             .field("calls", &self.calls())
             .finish_non_exhaustive()
     }
