@@ -11,6 +11,7 @@ mod places;
 mod replay;
 mod slow_start;
 mod told;
+mod weather;
 
 use std::{fmt, time::Duration};
 

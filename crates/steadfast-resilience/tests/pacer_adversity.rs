@@ -10,7 +10,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use steadfast_resilience::{Pacer, millis, secs};
+use steadfast_resilience::{Pacer, Pass, millis, secs};
 use tokio::{
     task::JoinSet,
     time::{Duration, Instant, sleep, timeout},
@@ -176,6 +176,56 @@ async fn rate_is_not_believed_for_the_calm_behind_a_closed_gate() {
     let refused = told_storm(300, 30.0, None, Some(secs(1))).await;
 
     assert!(refused <= 20, "{refused}");
+}
+
+/// Has four hundred callers call a provider at once that refuses one call in ten, however fast they come.
+/// Returns how many seconds that takes.
+async fn bad_weather(seed: u64, refuse: fn(Pass)) -> f64 {
+    let pacer = Pacer::with_seed(seed);
+    let (began, rng) = (
+        Instant::now(),
+        Arc::new(Mutex::new(fastrand::Rng::with_seed(seed))),
+    );
+    let mut calls = JoinSet::new();
+    for _ in 0..400 {
+        let (pacer, rng) = (pacer.clone(), Arc::clone(&rng));
+        calls.spawn(async move {
+            loop {
+                let mut pass = pacer.admit(began).await;
+                let accepts = rng.lock().unwrap().u8(..10) > 0;
+                sleep(millis(50)).await;
+                if accepts {
+                    return pass.accepted();
+                }
+                refuse(pass);
+            }
+        });
+    }
+    calls.join_all().await;
+    began.elapsed().as_secs_f64()
+}
+
+#[tokio::test(start_paused = true)]
+async fn throttles_at_random_are_no_limit() {
+    let mut times = Vec::new();
+    for seed in 1..=21 {
+        times.push(bad_weather(seed, |pass| pass.throttled(None)).await);
+    }
+    times.sort_unstable_by(f64::total_cmp);
+
+    // Held at the rate at which the first was refused, they take two minutes.
+    assert!(times[10] <= 30.0, "{times:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn overloads_at_random_are_no_outage() {
+    let mut times = Vec::new();
+    for seed in 1..=21 {
+        times.push(bad_weather(seed, |pass| pass.overloaded(None)).await);
+    }
+    times.sort_unstable_by(f64::total_cmp);
+
+    assert!(times[10] <= 30.0, "{times:?}");
 }
 
 #[tokio::test(start_paused = true)]

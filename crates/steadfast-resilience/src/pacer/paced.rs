@@ -96,7 +96,8 @@ impl Paced {
                 self.patience = (self.patience / 2.0).max(least);
             }
         }
-        let most = self.estimate.burst().max(1.0);
+        // More than the burst is there for calls that try the weather.
+        let most = self.estimate.burst().max(1.0).max(self.level);
         self.level = (self.level + (now - self.at).max(0.0) * self.rate()).min(most);
         self.at = now;
     }
@@ -122,6 +123,16 @@ impl Paced {
         self.level = (self.level - 1.0).max(0.0);
         self.last_send = now;
         self.was_saturated = true;
+    }
+
+    pub(super) fn is_single_file(&self) -> bool {
+        self.estimate.is_single_file()
+    }
+
+    /// Lets so many calls go at once.
+    pub(super) const fn let_go_at_once(&mut self, now: f64, calls: f64) {
+        self.level = calls;
+        self.at = now;
     }
 
     /// Whether so much is left that a call is sure to be let go, if there is such a rate.

@@ -12,6 +12,7 @@ use super::{
     places::Places,
     slow_start::SlowStart,
     told::Told,
+    weather::Weather,
 };
 use crate::rounding::NOTHING;
 
@@ -45,6 +46,9 @@ pub(super) struct Pacing {
     /// How long refusals take.
     refusal_time: Option<f64>,
     told: Told,
+    weather: Weather,
+    /// The latest refusal that was news.
+    latest: SendId,
     rng: Rng,
 }
 
@@ -105,6 +109,8 @@ impl Pacing {
             refusals_in_a_row: 0,
             refusal_time: None,
             told: Told::new(),
+            weather: Weather::new(),
+            latest: 0,
             rng: Rng::with_seed(seed),
         }
     }
@@ -194,6 +200,11 @@ impl Pacing {
         if !self.history.accept(id) {
             return;
         }
+        if self.weather.accepts(id) {
+            self.trial = Trial::None;
+            self.mode = Mode::starting();
+            return;
+        }
         match &mut self.mode {
             Mode::Starting {
                 slow_start,
@@ -259,6 +270,15 @@ impl Pacing {
         self.refusal_time = Some(slowest.max(now - at).min(SLOWEST_REFUSAL));
         // What was sent before the last correction is an echo of what led to it.
         let is_news = at > self.corrected;
+        self.weather.refuses(id);
+        if let Mode::Starting { unanswered, .. } = &mut self.mode
+            && self.weather.is_bad()
+            && hint.is_none()
+        {
+            unanswered.retain(|other| *other != id);
+            self.try_the_weather(now, refusal, 1.0);
+            return;
+        }
         let is_of_places = match (&mut self.mode, refusal) {
             (Mode::Places { places, .. }, Refusal::Throttled) => {
                 !is_news || places.refused(self.history.under_way_at(id), at, now)
@@ -266,6 +286,8 @@ impl Pacing {
             _ => false,
         };
         if is_news && !is_of_places {
+            let accepted = self.history.accepted(self.latest, id);
+            self.latest = id;
             self.correct(Refused {
                 id,
                 at,
@@ -273,6 +295,9 @@ impl Pacing {
                 refusal,
                 was_hinted: hint.is_some(),
             });
+            if hint.is_none() {
+                self.try_the_weather(now, refusal, accepted);
+            }
         }
         let Mode::Paced(paced) = &mut self.mode else {
             return self.close_gate(now, hint);
@@ -291,6 +316,29 @@ impl Pacing {
             if self.refusals_in_a_row <= 1 {
                 self.trial = Trial::DueAtGate;
             }
+        }
+    }
+
+    /// Sends a few calls at once, if refusals may be the weather: more than a limit lets go until the
+    /// first of them is refused.
+    fn try_the_weather(&mut self, now: f64, refusal: Refusal, accepted: f64) {
+        let rate = match &self.mode {
+            // Of a bucket of one it is learned from the pauses how long it takes to fill.
+            Mode::Paced(paced) if refusal == Refusal::Throttled && paced.is_single_file() => return,
+            Mode::Paced(paced) => paced.rate(),
+            Mode::Starting { .. } => 0.0,
+            Mode::Places { .. } => return,
+        };
+        if !self.weather.is_suspected(accepted) {
+            return;
+        }
+        let time = self.refusal_time.unwrap_or(FIRST_REFUSAL);
+        let calls = 3 + 2 * (rate * time) as u64;
+        let first = self.history.next();
+        self.weather.try_with(first..first.saturating_add(calls));
+        if let Mode::Paced(paced) = &mut self.mode {
+            paced.let_go_at_once(now, calls as f64);
+            self.trial = Trial::None;
         }
     }
 
