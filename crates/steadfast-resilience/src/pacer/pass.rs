@@ -82,7 +82,8 @@ impl Drop for Pass {
     fn drop(&mut self) {
         if !self.has_ended {
             let id = self.id;
-            self.pacer.learn(|line, _| line.pacing.end(id));
+            // At every call's end: without a look at the clock.
+            self.pacer.0.change(|line| line.pacing.end(id));
         }
     }
 }
