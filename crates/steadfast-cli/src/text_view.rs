@@ -125,7 +125,7 @@ impl TextView {
             let line = StyledLine::marked(Mark::Failed)
                 .plain(&format!("attempt {attempt}: "))
                 .strong(&cause.kind)
-                .plain(", trying again at once");
+                .plain(", trying again");
             let words = cause.words.map(|words| format!(": {words}"));
             output.status.line(&line.dim(&words.unwrap_or_default()));
         }

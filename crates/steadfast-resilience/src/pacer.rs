@@ -94,8 +94,8 @@ impl Pacer {
     /// Waits until a call that is as old as this may go: behind all that are older.
     ///
     /// A call's age is counted from when it was first wanted, so a call that was refused asks with the
-    /// same moment again; it has its place again, also among calls of the same moment. Send the call at once when the pass is there, and keep the pass until the
-    /// call has ended.
+    /// same moment again; it has its place again, also among calls of the same moment. Send the call at
+    /// once when the pass is there, and keep the pass until the call has ended.
     ///
     /// The first in the line waits for the clock: if its future is kept and not polled, those behind
     /// it wait until someone else uses the pacer. Drop what is not wanted.
@@ -139,8 +139,9 @@ impl Pacer {
         self.0.lock().gate.pacing.rate()
     }
 
-    /// Returns whether calls are held back: by a rate, by a number of calls under way, or since some
-    /// wait already.
+    /// Returns whether a limit is known, of a rate or of calls at once, or some wait already.
+    ///
+    /// A rate is forgotten by the first call that nobody waits behind once nothing was refused for a minute.
     ///
     /// What is sent beside the line then, such as a hedge, takes the place of a call that waits.
     ///

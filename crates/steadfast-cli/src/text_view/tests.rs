@@ -158,7 +158,7 @@ fn answer_that_a_hook_refuses_is_taken_back_and_tried_again_at_once() {
 
     assert_eq!(data, "No\r\u{1b}[JYes\n");
     let expected = "↶ attempt 1: taken back “No”\n\
-                    ✗ attempt 1: a hook wants another answer, trying again at once\n\
+                    ✗ attempt 1: a hook wants another answer, trying again\n\
                     ✓ done";
     assert!(status.starts_with(expected), "{status}");
     assert_eq!(check(File, &events).0, "Yes\n");

@@ -30,8 +30,9 @@ impl Waiting {
             None => format!("attempt {}: ", event.attempt()),
         };
         let cause = match (event.error(), event.decided_by()) {
+            // It is before the call: what put the call back was told with the attempt before.
+            (_, DecidedBy::Pacer) => None,
             (Some(error), _) => Some(Cause::of(error)),
-            (None, DecidedBy::Pacer) => None,
             (None, _) => Some(Cause::hook()),
         };
         Self {

@@ -168,7 +168,7 @@ impl HookProvider for ModelLimiter {
     fn register_hooks(&self, hooks: &mut HookRegistry) {
         // By this, what is taken of one limiter of an agent is told from what is taken of another.
         let id = Arc::new(());
-        let limits_tokens = self.limiter.available().tokens.is_finite();
+        let limits_tokens = self.limiter.limits_tokens();
         let (limiter, own) = (self.clone(), Arc::clone(&id));
         hooks
             .order(BEHIND_THE_CHOICE)

@@ -40,13 +40,14 @@ const OTHER_RETRIES: u32 = 3;
 /// | anything else | the error stands |
 ///
 /// A call is given up on after 15 minutes in its turn ([`give_up_after`](Self::give_up_after)), at the
-/// run's deadline, and at the loop's hard cap of attempts. A server that asks to wait for longer than [`max_hint`](Self::max_hint) ends the run with
-/// an error that says when to come back, as does a wait beyond the deadline.
+/// run's deadline, and at the loop's hard cap of attempts. A server that asks to wait for longer than
+/// [`max_hint`](Self::max_hint) ends the run with an error that says when to come back, as does a wait
+/// beyond the deadline.
 ///
 /// The wait before a call is told as a throttle event of a pacer. Where nothing is throttled, there is
 /// none: only the first calls of a burst wait for the first answers, since nothing is known then. It is
 /// the last wait before the call, behind those for limiters, so that a call that is let go is sent at
-/// once. While calls wait, and once the provider has shown a limit of any kind, no call is hedged.
+/// once. While calls wait, and while the provider is known to have a limit, no call is hedged.
 ///
 /// ```
 /// use steadfast_core::{Agent, FleetRetryStrategy, testing::{Reply, ScriptedModel}};

@@ -225,7 +225,6 @@ impl Estimate {
         }
         self.count = self.count.saturating_add(1);
         self.has_fallen = false;
-        let was_charged = self.bucket.charges_refusals;
         self.forget(history, at);
         let epochs = self.epochs.front().copied();
         let misfit = match epochs.filter(|(_, first)| *first != id) {
@@ -243,14 +242,12 @@ impl Estimate {
                 0.0
             }
         };
-        if self.count < 2 || was_charged {
+        if self.count < 2 {
             return Finding::Rate;
         }
-        // Of a few at once it may be chance that each refusal met as many; and where the server says
-        // when all come back, they come at once.
-        let is_plain = |places: u32| places >= FEW_PLACES && !refused.was_hinted;
+        // Of a few at once it may be chance that each refusal met as many.
         match places(history, id) {
-            Some(most) if is_plain(most) || misfit > MISFIT => Finding::Places(most),
+            Some(most) if most >= FEW_PLACES || misfit > MISFIT => Finding::Places(most),
             _ => Finding::Rate,
         }
     }
@@ -291,7 +288,7 @@ impl Estimate {
     /// The bucket that refusals use up, if that explains best what was refused since before the rate was
     /// raised: which no span between two refusals can tell.
     fn charged(&self, history: &History, to: SendId) -> Option<Bucket> {
-        /// The rate is found to a sixteenth of its octave.
+        /// The rate is found to a twelfth of an octave.
         const STEPS: u32 = 12;
         let from = self
             .before

@@ -193,6 +193,11 @@ impl Paced {
         is_broken
     }
 
+    /// The provider says no more what its limit is: the rate is tried as any other.
+    pub(super) const fn is_told_no_more(&mut self) {
+        self.is_told = false;
+    }
+
     /// Learns from an overload that is news.
     pub(super) fn overloaded(&mut self, refused: Refused, history: &History) -> Finding {
         if self.is_overloaded() {
@@ -203,6 +208,10 @@ impl Paced {
         self.estimate
             .raise(self.estimate.rate().max(proven), history);
         Finding::Rate
+    }
+
+    pub(super) const fn is_told(&self) -> bool {
+        self.is_told
     }
 
     pub(super) const fn is_overloaded(&self) -> bool {
@@ -251,8 +260,11 @@ impl Paced {
         let is_of_the_burst = left <= self.estimate.burst();
         // What was measured here is better than what somebody says.
         let is_near = (0.5..2.0).contains(&(rate / self.estimate.rate()));
-        let is_credible = is_of_the_burst && (is_near || !self.estimate.is_calibrated());
-        if !self.is_told && !is_credible {
+        let is_credible = match self.is_told {
+            true => is_of_the_burst || is_near,
+            false => is_of_the_burst && (is_near || !self.estimate.is_calibrated()),
+        };
+        if !is_credible {
             return;
         }
         self.refill(now, history);

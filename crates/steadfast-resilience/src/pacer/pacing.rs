@@ -25,6 +25,9 @@ const SLOWEST_REFUSAL: f64 = 2.0;
 /// How long a provider that is overloaded may be silent before another call tries, in seconds.
 const SILENCE: f64 = 10.0;
 
+/// A limit that has refused nothing for so many seconds is forgotten once nobody waits.
+const FORGOTTEN: f64 = 60.0;
+
 /// Where nothing is left, what was let go so far says about what the rate is. One that is so many times
 /// as much is not believed: it is of a longer time than the limit.
 const CREDIBLE: f64 = 4.0;
@@ -176,11 +179,15 @@ impl Pacing {
     /// Notes that a call is sent; whether others wait behind it says whether the limit is what holds
     /// calls back.
     pub(super) fn send(&mut self, now: f64, others_wait: bool) -> SendId {
+        self.forget_the_limit(now, others_wait);
         let id = self.history.send(now);
-        self.told.send();
+        let is_told_no_more = self.told.send();
         match &mut self.mode {
             Mode::Starting { unanswered, .. } => unanswered.push_back(id),
             Mode::Paced(paced) => {
+                if is_told_no_more {
+                    paced.is_told_no_more();
+                }
                 paced.send(now, others_wait, &self.history);
                 if matches!(self.trial, Trial::Due | Trial::DueAtGate) {
                     self.trial = Trial::UnderWay { id, since: now };
@@ -193,6 +200,18 @@ impl Pacing {
         }
         self.stop_at_the_told_limit(now);
         id
+    }
+
+    /// A rate at which nothing was refused for long, and at which nobody waits, is no limit any more.
+    fn forget_the_limit(&mut self, now: f64, others_wait: bool) {
+        if let Mode::Paced(paced) = &self.mode
+            && !others_wait
+            && !paced.is_told()
+            && now > self.corrected + FORGOTTEN
+        {
+            self.trial = Trial::None;
+            self.mode = Mode::starting();
+        }
     }
 
     /// Learns that a call was accepted; its answer may still be coming.
@@ -240,12 +259,16 @@ impl Pacing {
         if matches!(self.trial, Trial::UnderWay { id: trial, .. } if trial == id) {
             self.trial = Trial::Due;
         }
+        if let Mode::Places { places, .. } = &mut self.mode {
+            places.ended(id);
+        }
     }
 
     /// Learns that a call that was to be sent was not.
     pub(super) fn give_back(&mut self, now: f64, id: SendId) {
         self.history.void(id);
         self.history.end();
+        self.told.give_back();
         match &mut self.mode {
             Mode::Starting { unanswered, .. } => unanswered.retain(|other| *other != id),
             Mode::Paced(paced) => {
@@ -254,7 +277,7 @@ impl Pacing {
                     self.trial = Trial::Due;
                 }
             }
-            Mode::Places { .. } => {}
+            Mode::Places { places, .. } => places.ended(id),
         }
     }
 
@@ -344,6 +367,9 @@ impl Pacing {
 
     fn close_gate(&mut self, now: f64, hint: Option<f64>) {
         self.gate = hint.map_or(self.gate, |hint| self.gate.max(now + hint));
+        if let Mode::Places { places, .. } = &mut self.mode {
+            places.closed_until(self.gate);
+        }
     }
 
     /// Takes what the answer to a call says of the limit: the rate, if it is known, and what is left.

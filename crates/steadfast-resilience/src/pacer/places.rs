@@ -4,7 +4,7 @@ use super::history::SendId;
 
 /// Seconds without a refusal after which one place more is tried.
 const FIRST_PATIENCE: f64 = 5.0;
-const LONGEST_PATIENCE: f64 = 60.0;
+const LONGEST_PATIENCE: f64 = 20.0;
 const SHORTEST_PATIENCE: f64 = 1.0;
 
 /// So many refusals below the limit say that it is none of concurrency.
@@ -14,6 +14,8 @@ const CONTRADICTIONS: u32 = 3;
 #[derive(Debug, Clone)]
 pub(super) struct Places {
     most: u32,
+    /// The number before the last place more was tried.
+    held: u32,
     /// What is added next: it doubles while that goes well.
     step: u32,
     patience: f64,
@@ -37,11 +39,17 @@ impl Places {
     pub(super) const fn suspected(most: u32, now: f64) -> Self {
         Self {
             most,
+            held: most,
             step: 1,
             patience: FIRST_PATIENCE,
             since: now,
             evidence: Evidence::Suspected,
         }
+    }
+
+    /// The gate was closed for all until then: nothing was tried meanwhile.
+    pub(super) const fn closed_until(&mut self, gate: f64) {
+        self.since = self.since.max(gate);
     }
 
     /// Whether another call may begin beside those under way, or when to ask again. A rate would let it
@@ -55,6 +63,7 @@ impl Places {
             return Ok(());
         }
         if now > self.since + self.patience {
+            self.held = self.most;
             self.most = self.most.saturating_add(self.step);
             self.step = self.step.saturating_mul(2);
             self.patience = (self.patience / 2.0).max(SHORTEST_PATIENCE);
@@ -62,6 +71,13 @@ impl Places {
             return Ok(());
         }
         Err(self.since + self.patience + 1e-3)
+    }
+
+    /// That call says nothing: another has to.
+    pub(super) fn ended(&mut self, id: SendId) {
+        if self.evidence == Evidence::Tried(Some(id)) {
+            self.evidence = Evidence::Suspected;
+        }
     }
 
     pub(super) fn send(&mut self, id: SendId) {
@@ -82,7 +98,7 @@ impl Places {
             return false;
         }
         match &mut self.evidence {
-            Evidence::Suspected | Evidence::Tried(_) if beside < self.most => return false,
+            Evidence::Suspected | Evidence::Tried(_) if beside < self.held => return false,
             // When exactly a call ended, the provider may know better.
             Evidence::Proven { contradictions } if beside + 1 < self.most => {
                 *contradictions += 1;
@@ -92,10 +108,14 @@ impl Places {
         }
         if at >= self.since {
             self.patience = match self.step {
-                0..=2 => (4.0 * self.patience).clamp(FIRST_PATIENCE, LONGEST_PATIENCE),
+                // One place more was one too many, as before.
+                2 if beside >= self.held => {
+                    (4.0 * self.patience).clamp(FIRST_PATIENCE, LONGEST_PATIENCE)
+                }
                 _ => FIRST_PATIENCE,
             };
             self.most = beside;
+            self.held = beside;
             self.step = 1;
             self.since = now;
             self.evidence = Evidence::Proven { contradictions: 0 };

@@ -4,6 +4,9 @@
 /// For so many seconds a provider's own word is not heeded once it has refused against it.
 const DOUBT: f64 = 60.0;
 
+/// Behind so many calls whose answers said nothing, what was said before is of old.
+const SILENCE: u32 = 256;
+
 /// Two rates that differ by no more than this are the same.
 const TOLERANCE: f64 = 0.25;
 
@@ -16,6 +19,8 @@ pub(super) struct Told {
     rate: Option<f64>,
     /// How many calls are left beyond those under way, by the latest answer.
     left: f64,
+    /// How many calls went since it said something.
+    silent_for: u32,
     /// When it refused what it had said it would let go; long ago, if it never did.
     doubted: f64,
 }
@@ -26,6 +31,7 @@ impl Told {
             last: None,
             rate: None,
             left: f64::INFINITY,
+            silent_for: 0,
             doubted: f64::NEG_INFINITY,
         }
     }
@@ -40,6 +46,7 @@ impl Told {
             return None;
         }
         self.left = left;
+        self.silent_for = 0;
         let Some(rate) = rate else {
             return self.rate;
         };
@@ -50,9 +57,21 @@ impl Told {
         self.rate
     }
 
-    /// A call is sent that the latest answer does not know of.
-    pub(super) const fn send(&mut self) {
+    /// A call is sent that the latest answer does not know of. Says whether what was said is of old, since
+    /// nothing was said for so long.
+    pub(super) const fn send(&mut self) -> bool {
         self.left -= 1.0;
+        self.silent_for = self.silent_for.saturating_add(1);
+        if self.silent_for == SILENCE {
+            self.last = None;
+            self.rate = None;
+        }
+        self.silent_for >= SILENCE
+    }
+
+    /// It was not sent.
+    pub(super) const fn give_back(&mut self) {
+        self.left += 1.0;
     }
 
     /// The rate, if it is believed and nothing is left.
