@@ -23,6 +23,10 @@ use reading::State;
 ///
 /// All that happens stands in the stream: who has a reader needs no callback to count it.
 ///
+/// The function gives a stream, and no future of one. What an `async fn` opens is made such a stream by
+/// `TryFutureExt::try_flatten_stream` of `futures_util`: `|| connect().try_flatten_stream()`; the example
+/// of [`resume`](ResilientStream::resume) does so.
+///
 /// ```
 /// use futures_util::stream;
 /// use steadfast_resilience::{Backoff, Limiter, Resilient, Retry, resilient_stream, secs};
