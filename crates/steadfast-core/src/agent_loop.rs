@@ -77,6 +77,7 @@ pub(crate) async fn answer(
         grace: Grace::default(),
         last_model: Mutex::default(),
         retried_at_once: Mutex::default(),
+        turn_began: Mutex::default(),
         progress: Progress::default(),
     };
     if resumed || refusal.is_some() {

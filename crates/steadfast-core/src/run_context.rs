@@ -1,6 +1,7 @@
 //! What every unit of a run works with: hooks to ask, observers to tell, time, interrupts.
 
 use std::{
+    iter,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -43,6 +44,8 @@ pub(crate) struct RunContext<'a> {
     pub(crate) last_model: Mutex<Option<CalledModel>>,
     /// What the latest attempt failed with, if it is retried without a wait of its own.
     pub(crate) retried_at_once: Mutex<Option<ModelError>>,
+    /// The turn that was asked about last, and when it began on tokio's clock.
+    pub(crate) turn_began: Mutex<Option<(u32, Instant)>>,
     pub(crate) progress: Progress,
 }
 
@@ -141,6 +144,21 @@ impl RunContext<'_> {
     fn retried_at_once(&self) -> MutexGuard<'_, Option<ModelError>> {
         let noted = self.retried_at_once.lock();
         noted.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// When a turn of that age began: the same moment for all its attempts, since no two looks at a clock
+    /// are.
+    pub(crate) fn turn_began(&self, turn: u32, age: Duration) -> Instant {
+        let known = self.turn_began.lock();
+        let mut known = known.unwrap_or_else(PoisonError::into_inner);
+        match *known {
+            Some((known, began)) if known == turn => began,
+            _ => {
+                let began = before(Instant::now(), age);
+                *known = Some((turn, began));
+                began
+            }
+        }
     }
 
     fn elapsed(&self) -> Duration {
@@ -318,5 +336,27 @@ fn conclude<E: HookEvent>(
             let failure = Failure::of_loop(RunErrorKind::Hook, problem);
             Err(Unanswered::Failed(failure.with_cause(error.into_source())))
         }
+    }
+}
+
+/// The moment so long before now, or the nearest half, quarter … of it that the clock can tell: where it
+/// began with the machine, a run that was stored before that is still older than those that begin.
+fn before(now: Instant, age: Duration) -> Instant {
+    let halves = iter::successors(Some(age), |age| Some(*age / 2));
+    let mut moments = halves.filter_map(|age| now.checked_sub(age));
+    moments.next().unwrap_or(now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use steadfast_resilience::secs;
+
+    #[tokio::test(start_paused = true)]
+    async fn age_beyond_the_clock_is_still_an_age() {
+        let now = Instant::now();
+
+        assert_eq!(before(now, secs(5)), now - secs(5));
+        assert!(before(now, Duration::MAX) < before(now, secs(60)));
     }
 }

@@ -11,9 +11,10 @@ use std::{
 };
 
 use steadfast_core::{
-    Agent, AgentEvent, CancellationToken, DecidedBy, EventLoopThrottleEvent, FleetRetryStrategy,
-    Hedge, Model, ModelDelta, ModelError, ModelErrorKind, ModelRequest, ModelStream, RateLimit,
-    RateLimits, RunErrorKind, StopReason, async_trait, millis, secs,
+    Agent, AgentEvent, BeforeModelCallEvent, CancellationToken, DecidedBy, EventLoopThrottleEvent,
+    FleetRetryStrategy, Hedge, HookError, Model, ModelCallAcceptedEvent, ModelDelta, ModelError,
+    ModelErrorKind, ModelRequest, ModelStream, RateLimit, RateLimits, RunErrorKind, StopReason,
+    async_trait, millis, secs,
     testing::{Reply, ScriptedModel},
 };
 use tokio::{
@@ -342,4 +343,41 @@ async fn lone_call_that_is_always_throttled_comes_back_ever_more_seldom() {
     agent.prompt("Umbrella?").await.unwrap_err();
 
     assert!((20..60).contains(&model.calls()), "{} calls", model.calls());
+}
+
+#[tokio::test(start_paused = true)]
+async fn slow_hook_does_not_make_a_refused_call_younger() {
+    let fleet = FleetRetryStrategy::new().seed(1);
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let agent = |name: &'static str, replies: Vec<Reply>| {
+        let order = Arc::clone(&order);
+        Agent::builder()
+            .model(ScriptedModel::new(replies))
+            .retry_strategy(fleet.clone())
+            .on_async(|event: &mut BeforeModelCallEvent| {
+                let slow = secs(if event.attempt() > 1 { 1 } else { 0 });
+                Box::pin(async move {
+                    sleep(slow).await;
+                    Ok::<(), HookError>(())
+                })
+            })
+            .on(move |_: &mut ModelCallAcceptedEvent| order.lock().unwrap().push(name))
+            .build()
+            .unwrap()
+    };
+    let old = agent(
+        "old",
+        vec![Reply::throttled_for(secs(5)), Reply::text("Yes.")],
+    );
+    let young = agent("young", vec![Reply::text("Yes.")]);
+    let mut runs = JoinSet::new();
+
+    runs.spawn(async move { old.prompt("Umbrella?").await });
+    sleep(millis(500)).await;
+    runs.spawn(async move { young.prompt("Umbrella?").await });
+    while let Some(run) = runs.join_next().await {
+        run.unwrap().unwrap();
+    }
+
+    assert_eq!(*order.lock().unwrap(), ["old", "young"]);
 }

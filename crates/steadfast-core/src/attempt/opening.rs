@@ -42,9 +42,11 @@ impl Attempt<'_> {
     }
 
     async fn ask_before_call(&mut self, request: ModelRequest) -> Result<Opening, Unanswered> {
+        let elapsed = self.elapsed_in_turn();
         let mut event = BeforeModelCallEvent {
             scope: self.scope(),
-            elapsed: self.elapsed_in_turn(),
+            elapsed,
+            turn_began: self.cx.turn_began(self.run.turn(), elapsed),
             request,
             model: self.model.clone(),
             waits: Vec::new(),

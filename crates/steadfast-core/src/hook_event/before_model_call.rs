@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::time::Instant;
+
 use super::permit::{Admission, CallsMade, DeclaredWait};
 use crate::{
     event::{CallRole, EventScope, scoped},
@@ -19,6 +21,7 @@ scoped!(BeforeModelCallEvent);
 pub struct BeforeModelCallEvent {
     pub(crate) scope: EventScope,
     pub(crate) elapsed: Duration,
+    pub(crate) turn_began: Instant,
     pub(crate) request: ModelRequest,
     pub(crate) model: CalledModel,
     pub(crate) waits: Vec<DeclaredWait>,

@@ -5,7 +5,6 @@ use std::{
     collections::HashMap,
     fmt,
     future::poll_fn,
-    iter,
     pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::Poll,
@@ -231,9 +230,8 @@ impl FleetRetryStrategy {
     /// stopped and is resumed the attempts count anew, and so does their age: it comes as a new call.
     fn admit(&self, event: &mut BeforeModelCallEvent) {
         let pacer = self.pacer(event.model());
-        let now = Instant::now();
-        let born = before(now, event.elapsed());
-        let until = now.checked_add(self.give_up_after.saturating_sub(event.elapsed()));
+        let born = event.turn_began;
+        let until = Instant::now().checked_add(self.give_up_after.saturating_sub(event.elapsed()));
         let limits = pacer.clone();
         let pass = Arc::new(FleetPass {
             pass: Mutex::default(),
@@ -313,14 +311,6 @@ async fn within<T>(until: Option<Instant>, wait: impl Future<Output = T>) -> Opt
     }
 }
 
-/// The moment so long before now, or the nearest half, quarter … of it that the clock can tell: where it
-/// began with the machine, a run that was stored before that is still older than those that begin.
-fn before(now: Instant, age: Duration) -> Instant {
-    let halves = iter::successors(Some(age), |age| Some(*age / 2));
-    let mut moments = halves.filter_map(|age| now.checked_sub(age));
-    moments.next().unwrap_or(now)
-}
-
 /// The provider's limit did not let the call go in time.
 fn still_waiting() -> ModelError {
     let why = "the call waited for the provider's limit, and others went before it";
@@ -394,18 +384,5 @@ impl HookProvider for FleetRetryStrategy {
             }
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn age_beyond_the_clock_is_still_an_age() {
-        let now = Instant::now();
-
-        assert_eq!(before(now, secs(5)), now - secs(5));
-        assert!(before(now, Duration::MAX) < before(now, secs(60)));
     }
 }
