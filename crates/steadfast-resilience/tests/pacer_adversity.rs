@@ -145,6 +145,22 @@ async fn budget_of_a_day_does_not_take_the_place_of_a_told_rate() {
     assert_eq!(pacer.rate(), Some(20.0));
 }
 
+/// Has so many callers call at once a provider that refuses nothing, and says how long that takes.
+async fn accepted(callers: u32, pacer: &Pacer) -> Duration {
+    let began = Instant::now();
+    let mut calls = JoinSet::new();
+    for _ in 0..callers {
+        let pacer = pacer.clone();
+        calls.spawn(async move {
+            let mut pass = pacer.admit(began).await;
+            sleep(millis(50)).await;
+            pass.accepted();
+        });
+    }
+    calls.join_all().await;
+    began.elapsed()
+}
+
 #[tokio::test(start_paused = true)]
 async fn told_rate_is_tried_once_nothing_is_told_any_more() {
     let pacer = Pacer::with_seed(1);
@@ -155,21 +171,10 @@ async fn told_rate_is_tried_once_nothing_is_told_any_more() {
         pass.accepted();
     }
     assert_eq!(pacer.rate(), Some(5.0));
-    let began = Instant::now();
-    let mut calls = JoinSet::new();
-    for _ in 0..1_000 {
-        let pacer = pacer.clone();
-        calls.spawn(async move {
-            let mut pass = pacer.admit(began).await;
-            sleep(millis(50)).await;
-            pass.accepted();
-        });
-    }
 
-    calls.join_all().await;
+    let took = accepted(1_000, &pacer).await;
 
     // At five a second they take 200 seconds.
-    let took = began.elapsed();
     assert!(took < secs(90), "{took:?}");
 }
 
@@ -180,20 +185,9 @@ async fn limit_of_long_ago_is_none_today() {
     sleep(millis(50)).await;
     refused.overloaded(None);
     sleep(secs(600)).await;
-    let began = Instant::now();
-    let mut calls = JoinSet::new();
-    for _ in 0..500 {
-        let pacer = pacer.clone();
-        calls.spawn(async move {
-            let mut pass = pacer.admit(began).await;
-            sleep(millis(50)).await;
-            pass.accepted();
-        });
-    }
 
-    calls.join_all().await;
+    let took = accepted(500, &pacer).await;
 
-    let took = began.elapsed();
     assert!(took < secs(10), "{took:?}");
 }
 
