@@ -102,6 +102,11 @@ impl History {
         }
     }
 
+    /// Whether nobody has said yet what became of a call.
+    pub(super) fn is_open(&self, id: SendId) -> bool {
+        self.get(id).is_some_and(|sent| sent.fate == Fate::Unknown)
+    }
+
     /// Notes that a call has ended, however it did.
     pub(super) const fn end(&mut self) {
         self.under_way = self.under_way.saturating_sub(1);

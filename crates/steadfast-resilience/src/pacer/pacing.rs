@@ -12,7 +12,7 @@ use super::{
     places::Places,
     slow_start::SlowStart,
     told::Told,
-    weather::Weather,
+    weather::{MOST_TRIED, Weather},
 };
 use crate::rounding::NOTHING;
 
@@ -50,8 +50,6 @@ pub(super) struct Pacing {
     refusal_time: Option<f64>,
     told: Told,
     weather: Weather,
-    /// The latest refusal that was news.
-    latest: SendId,
     rng: Rng,
 }
 
@@ -113,7 +111,6 @@ impl Pacing {
             refusal_time: None,
             told: Told::new(),
             weather: Weather::new(),
-            latest: 0,
             rng: Rng::with_seed(seed),
         }
     }
@@ -219,7 +216,7 @@ impl Pacing {
         if !self.history.accept(id) {
             return;
         }
-        if self.weather.accepts(id) {
+        if self.weather.accepts(id) && !matches!(self.mode, Mode::Starting { .. }) {
             self.trial = Trial::None;
             self.mode = Mode::starting();
             return;
@@ -256,6 +253,9 @@ impl Pacing {
     /// Learns that a call has ended. If nobody said that it was accepted, nothing else is learned.
     pub(super) fn end(&mut self, id: SendId) {
         self.history.end();
+        if self.history.is_open(id) {
+            self.weather.loses(id);
+        }
         if matches!(self.trial, Trial::UnderWay { id: trial, .. } if trial == id) {
             self.trial = Trial::Due;
         }
@@ -269,6 +269,7 @@ impl Pacing {
         self.history.void(id);
         self.history.end();
         self.told.give_back();
+        self.weather.loses(id);
         match &mut self.mode {
             Mode::Starting { unanswered, .. } => unanswered.retain(|other| *other != id),
             Mode::Paced(paced) => {
@@ -299,7 +300,7 @@ impl Pacing {
             && hint.is_none()
         {
             unanswered.retain(|other| *other != id);
-            self.try_the_weather(now, refusal, 1.0);
+            self.try_the_weather(now, id, refusal);
             return;
         }
         let is_of_places = match (&mut self.mode, refusal) {
@@ -309,8 +310,6 @@ impl Pacing {
             _ => false,
         };
         if is_news && !is_of_places {
-            let accepted = self.history.accepted(self.latest, id);
-            self.latest = id;
             self.correct(Refused {
                 id,
                 at,
@@ -319,7 +318,7 @@ impl Pacing {
                 was_hinted: hint.is_some(),
             });
             if hint.is_none() {
-                self.try_the_weather(now, refusal, accepted);
+                self.try_the_weather(now, id, refusal);
             }
         }
         let Mode::Paced(paced) = &mut self.mode else {
@@ -344,7 +343,7 @@ impl Pacing {
 
     /// Sends a few calls at once, if refusals may be the weather: more than a limit lets go until the
     /// first of them is refused.
-    fn try_the_weather(&mut self, now: f64, refusal: Refusal, accepted: f64) {
+    fn try_the_weather(&mut self, now: f64, id: SendId, refusal: Refusal) {
         let rate = match &self.mode {
             // Of a bucket of one it is learned from the pauses how long it takes to fill.
             Mode::Paced(paced) if refusal == Refusal::Throttled && paced.is_single_file() => return,
@@ -352,11 +351,11 @@ impl Pacing {
             Mode::Starting { .. } => 0.0,
             Mode::Places { .. } => return,
         };
-        if !self.weather.is_suspected(accepted) {
-            return;
-        }
         let time = self.refusal_time.unwrap_or(FIRST_REFUSAL);
         let calls = 3 + 2 * (rate * time) as u64;
+        if !self.weather.is_suspected(&self.history, id) || calls > MOST_TRIED {
+            return;
+        }
         let first = self.history.next();
         self.weather.try_with(first..first.saturating_add(calls));
         if let Mode::Paced(paced) = &mut self.mode {

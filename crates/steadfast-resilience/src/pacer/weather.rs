@@ -1,9 +1,9 @@
 //! Refusals that no limit explains, such as those of a provider that refuses one call in ten however fast
 //! they come. What a refusal is, is decided here, not what follows.
 
-use std::ops::Range;
+use std::{mem, ops::Range};
 
-use super::history::SendId;
+use super::history::{History, SendId};
 
 /// Behind so few calls a refusal comes soon.
 const SOON: f64 = 16.0;
@@ -13,6 +13,9 @@ const SUSPICIOUS: u32 = 4;
 
 /// So many tries in a row are let through, and it is.
 const CONVINCING: u32 = 2;
+
+/// So many calls are sent at once at most: where that is not enough, nothing is tried.
+pub(super) const MOST_TRIED: u64 = 64;
 
 /// At most so many suspicious refusals are left out between two tries.
 const MOST_LEFT_OUT: u32 = 64;
@@ -24,6 +27,8 @@ const MOST_LEFT_OUT: u32 = 64;
 /// them are refused, that is done ever more seldom.
 #[derive(Debug)]
 pub(super) struct Weather {
+    /// The latest refusal that was news.
+    latest: SendId,
     /// How many refusals in a row came soon.
     soon: u32,
     /// How many of those are left out before the next try, and how many behind it.
@@ -40,6 +45,7 @@ pub(super) struct Weather {
 impl Weather {
     pub(super) const fn new() -> Self {
         Self {
+            latest: 0,
             soon: 0,
             left_out: 0,
             next_left_out: 1,
@@ -55,9 +61,9 @@ impl Weather {
         self.let_through >= CONVINCING
     }
 
-    /// Whether calls are to be sent at once to find out, behind a refusal before which so many were
-    /// accepted.
-    pub(super) fn is_suspected(&mut self, accepted: f64) -> bool {
+    /// Whether calls are to be sent at once to find out, behind a refusal that is news.
+    pub(super) fn is_suspected(&mut self, history: &History, id: SendId) -> bool {
+        let accepted = history.accepted(mem::replace(&mut self.latest, id), id);
         if !self.tried.is_empty() {
             return false;
         }
@@ -85,12 +91,20 @@ impl Weather {
 
     /// A call was accepted. Says whether that shows that the weather is bad.
     pub(super) fn accepts(&mut self, id: SendId) -> bool {
-        let was_bad = self.is_bad();
-        if self.tried.contains(&id) {
-            self.accepted += 1;
-            self.conclude();
+        if !self.tried.contains(&id) {
+            return false;
         }
-        self.is_bad() && !was_bad
+        self.accepted += 1;
+        self.conclude();
+        self.is_bad()
+    }
+
+    /// Nobody will say what became of a call: a try that it was of comes to nothing, and another may
+    /// begin.
+    pub(super) fn loses(&mut self, id: SendId) {
+        if self.tried.contains(&id) {
+            self.tried = 0..0;
+        }
     }
 
     /// A call was refused.
